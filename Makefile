@@ -1,0 +1,36 @@
+# `make demo` shows MaskProp at work, `make test` runs all checks. Both first set up `.venv`.
+PYTHON ?= python3
+DETECTRON2 ?= git+https://github.com/facebookresearch/detectron2.git@02b5c4e295e990042a714712c21dc79b731e8833
+BIN := .venv/bin
+
+.PHONY: demo test lint detectron2 clean
+
+demo: detectron2
+	$(BIN)/python demo/run_demo.py --output output/demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: detectron2
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# setuptools < 81: Detectron2 imports pkg_resources, which later versions no longer have.
+.venv/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=64,<81" wheel
+	$(BIN)/python -m pip install --quiet --no-build-isolation -e ".[dev]"
+	touch $@
+
+# Detectron2's set-up imports torch, hence after it and without build isolation. Where it cannot
+# be had, what needs no Detectron2 still works; the next call tries again.
+detectron2: .venv/.installed
+	@test -e .venv/.detectron2 || \
+	{ echo "Installing Detectron2 (builds for a few minutes) ..." && \
+	  $(BIN)/python -m pip install --quiet --no-build-isolation "$(DETECTRON2)" && touch .venv/.detectron2; } || \
+	{ echo "WARNING: Detectron2 could not be installed: only what works without it will run." >&2; \
+	  test -z "$$MASKPROP_REQUIRE_DETECTRON2"; }
+
+clean:
+	rm -rf .venv output

@@ -1,0 +1,1 @@
+"""MaskProp for Detectron2."""

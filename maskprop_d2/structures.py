@@ -1,0 +1,130 @@
+"""
+The typed records that cross rooms. Nothing here needs Detectron2.
+
+Shape shorthand, used in every docstring of this package:
+
+    L, T    frames in the video; clip radius: a clip has 2T+1 frames, fewer at the ends
+    H, W    frame size in pixels
+    h, w    the propagation grid: the frame at the stride of one pyramid level (stride 8 for P3)
+    N       instances detected in one frame (may be 0)
+    S       target frames of one propagation
+    K       categories; class scores have K+1 columns, the last is background
+    C, D    channels of the pyramid level; channels of the mask classifier
+    m       side of the mask head's output (28)
+
+A frame index is called t, a target frame s = t + delta. Soft masks are float in [0, 1]; binary
+masks are bool. Boxes are XYXY in pixels of the network's input unless a name says ``_video``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+RLE = dict[str, Any]
+"""COCO's compressed run-length encoding: ``{"size": [H, W], "counts": str}``."""
+
+
+@dataclass
+class FrameOutput:
+    """What a frame network gives for one frame: its detections, and small maps for propagation.
+
+    Attributes:
+        boxes_video: (N, 4) boxes in pixels of the video frame.
+        scores: (N,) detection scores in [0, 1], the score of the detected category.
+        class_scores: (N, K+1) softmax vectors.
+        box_masks: (N, m, m) soft masks inside the boxes.
+        grid_masks: (N, h, w) the same masks pasted onto the propagation grid.
+        maps: whatever the network's ``propagate`` needs of this frame, by name, each (channels, h, w).
+    """
+
+    boxes_video: Tensor
+    scores: Tensor
+    class_scores: Tensor
+    box_masks: Tensor
+    grid_masks: Tensor
+    maps: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+class FrameNetwork(Protocol):
+    """All that video inference knows of a network: the meta-architecture is one."""
+
+    def detect(self, frames: Tensor) -> list[FrameOutput]:
+        """Detect in a batch of frames, (B, 3, H, W) uint8 RGB, of one video."""
+
+    def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
+        """Propagate the masks of ``source`` to ``targets``: (S, N, h, w) soft masks."""
+
+
+@dataclass
+class ClipTracks:
+    """The clip-level instance tracks around one frame (Sec. 4.1 of the paper).
+
+    Attributes:
+        center: frame index t of the clip's centre, whose N detections are tracked.
+        start: frame index of the first mask; the clip covers ``start .. start + len(masks) - 1``.
+        masks: (S, N, h, w) soft masks; at ``center - start`` those of the detector itself.
+        class_scores: (N, K+1) softmax vectors of the detections.
+    """
+
+    center: int
+    start: int
+    masks: Tensor
+    class_scores: Tensor
+
+    @property
+    def frames(self) -> range:
+        """The frame indices that the clip covers."""
+        return range(self.start, self.start + len(self.masks))
+
+
+@dataclass
+class FrameResult:
+    """One finished frame of a video.
+
+    Attributes:
+        index: frame index t.
+        frame: (H, W, 3) uint8 RGB, the frame itself, for drawing.
+        track_ids: ids of the objects seen in this frame, from 0.
+        labels: category index in 0..K-1 of each object, as known by now: it may change later.
+        scores: score in [0, 1] of each object, as known by now.
+        masks: one RLE of the frame's size for each object.
+    """
+
+    index: int
+    frame: np.ndarray
+    track_ids: list[int]
+    labels: list[int]
+    scores: list[float]
+    masks: list[RLE]
+
+
+@dataclass
+class VideoTracks:
+    """The video-level tracks of one video; ``as_dict`` is the model's output for a video.
+
+    A track may stand several times, once for each category that is reported for it.
+
+    Attributes:
+        image_size: (H, W).
+        pred_scores: score in [0, 1] of each track.
+        pred_labels: category index in 0..K-1 of each track.
+        pred_masks: for each track L entries, an RLE or None where the object is not seen.
+        track_ids: id of each track.
+    """
+
+    image_size: tuple[int, int]
+    pred_scores: list[float]
+    pred_labels: list[int]
+    pred_masks: list[list[RLE | None]]
+    track_ids: list[int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as a plain dict."""
+        return dict(self.__dict__)
