@@ -38,7 +38,8 @@ class FrameOutput:
         class_scores: (N, K+1) softmax vectors.
         box_masks: (N, m, m) soft masks inside the boxes.
         grid_masks: (N, h, w) the same masks pasted onto the propagation grid.
-        maps: whatever the network's ``propagate`` needs of this frame, by name, each (channels, h, w).
+        grid_box_video: (4,) the box, in pixels of the video frame, that the grid covers.
+        maps: what the network's ``propagate`` needs of this frame, by name, each (channels, h, w).
     """
 
     boxes_video: Tensor
@@ -46,6 +47,7 @@ class FrameOutput:
     class_scores: Tensor
     box_masks: Tensor
     grid_masks: Tensor
+    grid_box_video: Tensor
     maps: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:

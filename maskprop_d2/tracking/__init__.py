@@ -1,0 +1,33 @@
+"""Tracking methods: from clip-level tracks to video-level ids."""
+
+from collections.abc import Callable
+from functools import partial
+
+from .base import Tracker
+from .iou import IoUTracker
+from .maskprop import MaskPropTracker
+
+__all__ = ["IoUTracker", "MaskPropTracker", "Tracker", "build_tracker"]
+
+
+def build_tracker(
+    name: str, *, clip_radius: int, threshold: float, exclusive: bool
+) -> Callable[[], Tracker]:
+    """A factory of one tracker a video, for ``MODEL.MASKPROP.TRACKER``.
+
+    Args:
+        name: "maskprop" or "iou".
+        clip_radius: T, for the methods that look at more than one frame.
+        threshold: matching score above which an id is taken over.
+        exclusive: whether an id is given at most once in a frame.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name == "maskprop":
+        return partial(
+            MaskPropTracker, clip_radius=clip_radius, threshold=threshold, exclusive=exclusive
+        )
+    if name == "iou":
+        return partial(IoUTracker, threshold=threshold, exclusive=exclusive)
+    raise ValueError(f"unknown tracking method '{name}': there are 'maskprop' and 'iou'")

@@ -1,0 +1,64 @@
+"""Every config key that MaskProp adds to Detectron2's."""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_maskprop_config(cfg: CN) -> None:
+    """Add MaskProp's keys and their defaults (the paper's, where it names one) to ``cfg``."""
+    # Training pairs: the partner of frame t is drawn from t - RANGE .. t + RANGE (Sec. 4.4),
+    # counted in frames of the source video, of which a data set lists every STRIDE-th one
+    # (5 in YouTube-VIS).
+    cfg.INPUT.SAMPLING_FRAME_RANGE = 25
+    cfg.INPUT.SAMPLING_FRAME_STRIDE = 5
+
+    cfg.MODEL.MASKPROP = CN()
+    # T: masks are propagated to so many frames before and after (Fig. 6: 6 is best).
+    cfg.MODEL.MASKPROP.CLIP_RADIUS = 6
+    # The method that gives detections their video-level ids: see maskprop_d2/tracking.
+    cfg.MODEL.MASKPROP.TRACKER = "maskprop"
+    # Of detections in one frame whose masks overlap by more than this soft IoU, whatever their
+    # category, only the best is kept: duplicates would share one object in the softmax.
+    cfg.MODEL.MASKPROP.DUPLICATE_THRESH = 0.7
+    # Frames that go through the detector at once during inference.
+    cfg.MODEL.MASKPROP.FRAMES_PER_BATCH = 4
+
+    propagation = cfg.MODEL.MASKPROP.PROPAGATION = CN()
+    # "fused" (fast) or "literal" (as the paper writes it): the same function to float error.
+    propagation.IMPL = "fused"
+    # The pyramid level: the one with the second largest resolution (Sec. 4.4).
+    propagation.IN_FEATURE = "p3"
+    # Channels of the residual block that predicts offsets, and its GroupNorm's groups.
+    propagation.OFFSET_CHANNELS = 128
+    propagation.NUM_GROUPS = 32
+    # One 3x3 deformable convolution for each.
+    propagation.DILATIONS = [3, 6, 12]
+    # Channels D of a hidden ReLU layer in the mask classifier; 0: the paper's linear 1x1 layer.
+    propagation.HIDDEN_DIM = 0
+    # Softmax over the N instances and a constant background, instead of the N instances (paper).
+    propagation.BACKGROUND = True
+    # "soft_iou" (Eq. 2) or "soft_iou_ce", which adds cross entropy.
+    propagation.LOSS = "soft_iou"
+    # Sum the terms of the soft IoU over the clip's frames before dividing, instead of per frame.
+    propagation.SPACE_TIME_LOSS = False
+    propagation.LOSS_WEIGHT = 1.0
+    # For so many iterations the ground-truth mask replaces the predicted one as the mask to
+    # propagate, with a probability that falls from 1 to 0.
+    propagation.GT_MASK_ITERS = 0
+
+    linking = cfg.MODEL.MASKPROP.LINKING = CN()
+    # A clip track takes a video id only if it matches better than this (Sec. 4.3).
+    linking.THRESHOLD = 0.1
+    # Two detections of one frame never share an id (the paper's Eq. 5 would allow it).
+    linking.EXCLUSIVE = True
+    # A track's mask in a frame: "center", the detection there (paper); "average", the mean of all
+    # clips that cover the frame; "fill", the detection, or the mean where the detector missed it.
+    linking.FINAL_MASK = "center"
+    # A track is reported for its best category, and for each further one scored at least this.
+    linking.CLASS_FLOOR = 1.0
+
+    # The small ResNet of the MovingShapes models: channels of its four stages.
+    cfg.MODEL.SMALL_RESNET = CN()
+    cfg.MODEL.SMALL_RESNET.STAGE_CHANNELS = [32, 64, 128, 192]
+
+    # "SGD" (Detectron2's) or "ADAMW", which trains small models from scratch much faster.
+    cfg.SOLVER.OPTIMIZER = "SGD"

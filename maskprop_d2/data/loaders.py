@@ -1,0 +1,63 @@
+"""Detectron2 data loaders over videos."""
+
+import logging
+from typing import Any
+
+from detectron2.data import (
+    DatasetCatalog,
+    build_detection_test_loader,
+    build_detection_train_loader,
+)
+from torch.utils.data import DataLoader, Dataset
+
+from .mapper import ClipPairMapper, map_test_video
+
+
+class FrameDataset(Dataset):
+    """One item for each frame in which an object is seen: an epoch of the paper's schedule."""
+
+    def __init__(self, records: list[dict[str, Any]]):
+        """
+        Args:
+            records: those of ``load_ytvis_json``.
+        """
+        self.records = records
+        self.frames = [
+            (i, t)
+            for i, record in enumerate(records)
+            for t, annotations in enumerate(record["annotations"])
+            if any(not x["iscrowd"] for x in annotations)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        video, t = self.frames[index]
+        return {"video": self.records[video], "frame": t}
+
+
+def build_train_loader(cfg: Any) -> Any:
+    """Endless batches of ``SOLVER.IMS_PER_BATCH`` training pairs from ``DATASETS.TRAIN``."""
+    records = [record for name in cfg.DATASETS.TRAIN for record in DatasetCatalog.get(name)]
+    dataset = FrameDataset(records)
+    if not len(dataset):
+        raise ValueError(
+            f"none of the data sets {list(cfg.DATASETS.TRAIN)} has an annotated frame to train on"
+        )
+    logging.getLogger(__name__).info(
+        "Training on %d annotated frames of %d videos", len(dataset), len(records)
+    )
+    return build_detection_train_loader(
+        dataset,
+        mapper=ClipPairMapper(cfg),
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def build_test_loader(dataset_name: str) -> DataLoader:
+    """One video at a time, whose frames are read while they are worked on."""
+    records = DatasetCatalog.get(dataset_name)
+    return build_detection_test_loader(records, mapper=map_test_video, num_workers=0)

@@ -1,0 +1,79 @@
+"""Detectron2's default trainer, over videos."""
+
+import os
+import sys
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
+from detectron2.utils import comm
+from tqdm import tqdm
+
+from ..data import build_test_loader, build_train_loader
+from .evaluator import YTVISEvaluator
+
+
+class ProgressBar(HookBase):
+    """A bar over the iterations, on a terminal."""
+
+    def before_train(self) -> None:
+        """Open the bar at the iteration that training starts from."""
+        self._bar = tqdm(
+            total=self.trainer.max_iter,
+            initial=self.trainer.start_iter,
+            desc="training",
+            unit="it",
+            disable=not sys.stderr.isatty(),
+        )
+
+    def after_step(self) -> None:
+        """Move it on."""
+        self._bar.update()
+
+    def after_train(self) -> None:
+        """Close it."""
+        self._bar.close()
+
+
+class Trainer(DefaultTrainer):
+    """Trains and evaluates what the config says, with checkpoints, TensorBoard and metrics.json."""
+
+    def build_hooks(self) -> list[HookBase]:
+        """Those of Detectron2, and a progress bar."""
+        hooks = super().build_hooks()
+        return [*hooks, ProgressBar()] if comm.is_main_process() else hooks
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
+        """Detectron2's SGD, or AdamW with the same parameter groups (``SOLVER.OPTIMIZER``)."""
+        if cfg.SOLVER.OPTIMIZER == "SGD":
+            return super().build_optimizer(cfg, model)
+        if cfg.SOLVER.OPTIMIZER != "ADAMW":
+            raise ValueError(f"SOLVER.OPTIMIZER must be SGD or ADAMW, not {cfg.SOLVER.OPTIMIZER}")
+        params = get_default_optimizer_params(
+            model, base_lr=cfg.SOLVER.BASE_LR, weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM
+        )
+        optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
+        return optimizer(params, cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> Any:
+        """See ``maskprop_d2.data``."""
+        return build_train_loader(cfg)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
+        """See ``maskprop_d2.data``; with a progress bar on a terminal."""
+        loader = build_test_loader(dataset_name)
+        quiet = not (comm.is_main_process() and sys.stderr.isatty())
+        return tqdm(loader, desc=dataset_name, unit="video", disable=quiet)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> YTVISEvaluator:
+        """Results go to ``OUTPUT_DIR/inference``, or a folder each if there are several sets."""
+        folder = os.path.join(cfg.OUTPUT_DIR, "inference")
+        if len(cfg.DATASETS.TEST) > 1:
+            folder = os.path.join(folder, dataset_name)
+        return YTVISEvaluator(dataset_name, folder)

@@ -1,0 +1,227 @@
+"""The meta-architecture: a Mask R-CNN on every frame, and mask propagation between frames."""
+
+from typing import Any
+
+import torch
+from detectron2.config import configurable
+from detectron2.data.transforms import ResizeShortestEdge
+from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
+from detectron2.structures import BitMasks, ImageList, Instances
+from detectron2.utils.events import get_event_storage
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..inference.segmenter import VideoSegmenter
+from ..ops.masks import keep_distinct, paste_masks
+from ..structures import FrameOutput
+from ..tracking import build_tracker
+from .propagation import PropagationBranch
+from .propagation_loss import PropagationLoss
+
+
+@META_ARCH_REGISTRY.register()
+class MaskProp(GeneralizedRCNN):
+    """Video Mask R-CNN (Sec. 4.1 of the paper).
+
+    In training it takes pairs of frames and gives losses; in inference it takes videos. It is a
+    ``FrameNetwork`` itself: :meth:`detect` and :meth:`propagate` are what streaming inference
+    is built from.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        propagation: PropagationBranch,
+        propagation_loss: PropagationLoss,
+        propagation_feature: str,
+        propagation_stride: int,
+        gt_mask_iters: int,
+        duplicate_threshold: float,
+        test_resize: tuple[int, int],
+        segmenter_options: dict[str, Any],
+        **kwargs: Any,
+    ):
+        """
+        Args:
+            propagation: the propagation branch.
+            propagation_loss: its loss.
+            propagation_feature: name of the pyramid level that it works on.
+            propagation_stride: stride of that level in pixels.
+            gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
+                give way to predicted ones.
+            duplicate_threshold: soft IoU above which a detection repeats a better one.
+            test_resize: short side of the frames in inference, and the most of the long side.
+            segmenter_options: arguments of ``VideoSegmenter`` besides the network.
+            **kwargs: those of ``GeneralizedRCNN``.
+        """
+        super().__init__(**kwargs)
+        self.propagation = propagation
+        self.propagation_loss = propagation_loss
+        self.propagation_feature = propagation_feature
+        self.propagation_stride = propagation_stride
+        self.gt_mask_iters = gt_mask_iters
+        self.duplicate_threshold = duplicate_threshold
+        self.test_resize = test_resize
+        self.segmenter = VideoSegmenter(self, **segmenter_options)
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> dict[str, Any]:
+        """Arguments from the config."""
+        args = super().from_config(cfg)
+        options = cfg.MODEL.MASKPROP
+        shapes = args["backbone"].output_shape()
+        level = options.PROPAGATION.IN_FEATURE
+        if level not in shapes:
+            raise ValueError(
+                f"MODEL.MASKPROP.PROPAGATION.IN_FEATURE is '{level}', but the backbone gives only "
+                f"{', '.join(shapes)}"
+            )
+        return {
+            **args,
+            "propagation": PropagationBranch(cfg, shapes[level]),
+            "propagation_loss": PropagationLoss(cfg),
+            "propagation_feature": level,
+            "propagation_stride": shapes[level].stride,
+            "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
+            "duplicate_threshold": options.DUPLICATE_THRESH,
+            "test_resize": (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST),
+            "segmenter_options": {
+                "make_tracker": build_tracker(
+                    options.TRACKER,
+                    clip_radius=options.CLIP_RADIUS,
+                    threshold=options.LINKING.THRESHOLD,
+                    exclusive=options.LINKING.EXCLUSIVE,
+                ),
+                "final_mask": options.LINKING.FINAL_MASK,
+                "class_floor": options.LINKING.CLASS_FLOOR,
+                "frames_per_batch": options.FRAMES_PER_BATCH,
+            },
+        }
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """
+        Args:
+            batched_inputs: in training, outputs of ``ClipPairMapper``; in inference, dicts with
+                ``frames``, an iterable of (H, W, 3) uint8 RGB arrays, one dict a video.
+
+        Returns:
+            in training, losses by name; in inference, for each video the dict of
+            ``VideoTracks.as_dict``.
+        """
+        if not self.training:
+            return [self.segmenter.segment(video["frames"]).as_dict() for video in batched_inputs]
+        # One batch through the backbone: all frames t, then all their partners s.
+        frames = [{"image": pair["image"]} for pair in batched_inputs]
+        partners = [{"image": pair["partner_image"]} for pair in batched_inputs]
+        images = self.preprocess_image(frames + partners)
+        targets = [pair["instances"].to(self.device) for pair in batched_inputs]
+        features = self.backbone(images.tensor)
+        of_frames = {name: level[: len(frames)] for name, level in features.items()}
+        frame_images = ImageList(images.tensor[: len(frames)], images.image_sizes[: len(frames)])
+
+        proposals, losses = self.proposal_generator(frame_images, of_frames, targets)
+        _, roi_losses = self.roi_heads(frame_images, of_frames, proposals, targets)
+        losses.update(roi_losses)
+        masks = self._masks_to_propagate(of_frames, targets)
+        maps = self.propagation.encode(features[self.propagation_feature])
+        losses["loss_propagation"] = self._propagation_losses(per_frame(maps), masks, targets)
+        return losses
+
+    def _masks_to_propagate(
+        self, features: dict[str, Tensor], targets: list[Instances]
+    ) -> list[Tensor]:
+        """For each ground-truth instance of each frame t the mask head's own prediction on its
+        box, or early in training its ground-truth mask: B tensors (N, h, w)."""
+        boxes = [x.gt_boxes for x in targets]
+        predicted = self.roi_heads.predict_masks(features, boxes, [x.gt_classes for x in targets])
+        height, width = features[self.propagation_feature].shape[-2:]
+        share_of_gt = 0.0
+        if self.gt_mask_iters > 0:
+            share_of_gt = 1 - get_event_storage().iter / self.gt_mask_iters
+        masks = []
+        for box_masks, x in zip(predicted, targets, strict=True):
+            if torch.rand(()) < share_of_gt:
+                masks.append(self._to_grid(x.gt_masks, (height, width)))
+            else:
+                grid_boxes = x.gt_boxes.tensor / self.propagation_stride
+                masks.append(paste_masks(box_masks, grid_boxes, height, width))
+        return masks
+
+    def _propagation_losses(
+        self, maps: list[dict[str, Tensor]], masks: list[Tensor], targets: list[Instances]
+    ) -> Tensor:
+        """Loss of propagating each frame t to itself and to its partner, mean over the batch."""
+        losses = []
+        partners = maps[len(masks) :]
+        for source, partner, source_masks, x in zip(maps, partners, masks, targets, strict=False):
+            if len(x) == 0:
+                continue
+            propagated = self.propagation(source_masks, source, stack_frames([source, partner]))
+            grid = propagated.shape[-2:]
+            truth = [self._to_grid(x.gt_masks, grid), self._to_grid(x.partner_masks, grid)]
+            losses.append(self.propagation_loss(propagated, torch.stack(truth)))
+        if not losses:
+            return sum(m.sum() for m in maps[0].values()) * 0.0
+        return torch.stack(losses).mean()
+
+    def _to_grid(self, masks: BitMasks, grid: tuple[int, int]) -> Tensor:
+        """Ground-truth masks of an unpadded image -> (N, h, w), the covered share of each cell."""
+        stride = self.propagation_stride
+        height, width = masks.tensor.shape[-2:]
+        padding = (0, grid[1] * stride - width, 0, grid[0] * stride - height)
+        return F.avg_pool2d(F.pad(masks.tensor.float(), padding), stride)
+
+    def detect(self, frames: Tensor) -> list[FrameOutput]:
+        """See ``FrameNetwork.detect``."""
+        height, width = frames.shape[-2:]
+        new_size = ResizeShortestEdge.get_output_shape(height, width, *self.test_resize)
+        images = frames.to(self.device).float()
+        if self.input_format == "BGR":
+            images = images.flip(1)
+        if new_size != (height, width):
+            images = F.interpolate(images, new_size, mode="bilinear", antialias=True)
+        image_list = self.preprocess_image([{"image": image} for image in images])
+        features = self.backbone(image_list.tensor)
+        proposals, _ = self.proposal_generator(image_list, features, None)
+        detections, _ = self.roi_heads(image_list, features, proposals, None)
+        maps = self.propagation.encode(features[self.propagation_feature])
+        scale = torch.tensor([width / new_size[1], height / new_size[0]] * 2, device=self.device)
+        return [
+            self._frame_output(x, frame_maps, scale)
+            for x, frame_maps in zip(detections, per_frame(maps), strict=True)
+        ]
+
+    def _frame_output(
+        self, x: Instances, maps: dict[str, Tensor], scale: Tensor
+    ) -> FrameOutput:
+        """The record of one frame; ``scale``: (4,), from input pixels to those of the video."""
+        stride = self.propagation_stride
+        grid = maps["attention"].shape[-2:]
+        box_masks = x.pred_masks[:, 0]
+        grid_masks = paste_masks(box_masks, x.pred_boxes.tensor / stride, *grid)
+        keep = keep_distinct(grid_masks, x.scores, self.duplicate_threshold)
+        return FrameOutput(
+            boxes_video=(x.pred_boxes.tensor * scale)[keep],
+            scores=x.scores[keep],
+            class_scores=x.class_scores[keep],
+            box_masks=box_masks[keep],
+            grid_masks=grid_masks[keep],
+            grid_box_video=scale.new_tensor([0, 0, grid[1], grid[0]]) * stride * scale,
+            maps=maps,
+        )
+
+    def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
+        """See ``FrameNetwork.propagate``."""
+        maps = stack_frames([x.maps for x in targets])
+        return self.propagation(source.grid_masks, source.maps, maps)
+
+
+def per_frame(maps: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Maps of B frames, each (B, channels, h, w), as B dicts of maps (channels, h, w)."""
+    return [dict(zip(maps, frame, strict=True)) for frame in zip(*maps.values(), strict=True)]
+
+
+def stack_frames(maps: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The reverse of :func:`per_frame`."""
+    return {name: torch.stack([frame[name] for frame in maps]) for name in maps[0]}

@@ -1,0 +1,196 @@
+"""
+The mask propagation branch (Sec. 4.2 of the paper).
+
+Shape shorthand of ``maskprop_d2.structures``; further G dilations and R = 9 * G taps.
+"""
+
+from typing import Any
+
+import torch
+from detectron2.config import configurable
+from detectron2.layers import Conv2d, ShapeSpec
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..ops.deform import deform_masked_features, sample_and_sum
+
+
+class OffsetPredictor(nn.Module):
+    """Sampling offsets from the difference of two frames' features, through a residual block.
+
+    The block's first convolution and its projection are linear, so that their difference for two
+    frames equals their value for the difference: :meth:`encode` runs them once for a frame, and
+    :meth:`forward` the rest once for a pair. They have no bias: it would cancel.
+    """
+
+    def __init__(self, in_channels: int, channels: int, dilations: list[int], num_groups: int):
+        super().__init__()
+        self.conv1 = Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.projection = Conv2d(in_channels, channels, 1, bias=False)
+        self.norm1 = nn.GroupNorm(num_groups, channels)
+        self.conv2 = Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.GroupNorm(num_groups, channels)
+        self.offsets = nn.ModuleList(
+            Conv2d(channels, 2 * 9, 3, padding=dilation, dilation=dilation, bias=False)
+            for dilation in dilations
+        )
+        for conv in (self.conv1, self.projection, self.conv2):
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        # Without offsets the warp copies the mask, which is the place to start from.
+        for conv in self.offsets:
+            nn.init.zeros_(conv.weight)
+
+    def encode(self, features: Tensor) -> Tensor:
+        """The linear first step: (B, C, h, w) features -> (B, 2 * channels, h, w)."""
+        return torch.cat([self.conv1(features), self.projection(features)], dim=1)
+
+    def forward(self, encoded_difference: Tensor) -> Tensor:
+        """(S, 2 * channels, h, w), encoded f_t minus encoded f_s -> (S, R, 2, h, w) offsets."""
+        x, shortcut = encoded_difference.chunk(2, dim=1)
+        x = self.norm2(self.conv2(F.relu(self.norm1(x))))
+        x = F.relu(x + shortcut)
+        offsets = torch.cat([conv(x) for conv in self.offsets], dim=1)
+        return offsets.unflatten(1, (-1, 2))
+
+
+class PropagationBranch(nn.Module):
+    """Propagates the instance masks of frame t to target frames s.
+
+    ``impl`` chooses between two ways to compute the same function of the same parameters:
+
+    * ``literal``, word for word as the paper: masked features, deformable convolutions, the sum
+      with f_s, the mask classifier;
+    * ``fused``, where the classifier's first, linear layer is folded into the deformable
+      convolutions, so that only R * D small maps a frame remain to be sampled.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        offset_channels: int,
+        num_groups: int,
+        dilations: list[int],
+        hidden_dim: int,
+        background: bool,
+        impl: str,
+    ):
+        """
+        Args:
+            in_channels: C, channels of the pyramid level.
+            offset_channels: channels of the residual block that predicts the offsets.
+            num_groups: groups of that block's GroupNorm.
+            dilations: the G dilation rates.
+            hidden_dim: D, channels of the classifier's hidden layer; 0 for a linear classifier.
+            background: whether the softmax also has a constant background logit.
+            impl: "fused" or "literal".
+        """
+        super().__init__()
+        if impl not in ("fused", "literal"):
+            raise ValueError(f"PROPAGATION.IMPL must be 'fused' or 'literal', not '{impl}'")
+        self.dilations = list(dilations)
+        self.background = background
+        self.impl = impl
+        self.offset_predictor = OffsetPredictor(
+            in_channels, offset_channels, self.dilations, num_groups
+        )
+        # The identity tap: together with zero offsets the warp starts as a copy.
+        identity = nn.init.dirac_(torch.empty(in_channels, in_channels, 3, 3))
+        self.deform_weight = nn.Parameter(identity.repeat(len(dilations), 1, 1, 1, 1))
+        self.classifier = Conv2d(in_channels, max(hidden_dim, 1), 1)
+        self.hidden_classifier = Conv2d(hidden_dim, 1, 1) if hidden_dim else None
+        self.attention = Conv2d(in_channels, 1, 3, padding=1)
+
+    @classmethod
+    def from_config(cls, cfg: Any, input_shape: ShapeSpec) -> dict[str, Any]:
+        """Arguments from ``cfg.MODEL.MASKPROP.PROPAGATION`` and the level's shape."""
+        options = cfg.MODEL.MASKPROP.PROPAGATION
+        return {
+            "in_channels": input_shape.channels,
+            "offset_channels": options.OFFSET_CHANNELS,
+            "num_groups": options.NUM_GROUPS,
+            "dilations": options.DILATIONS,
+            "hidden_dim": options.HIDDEN_DIM,
+            "background": options.BACKGROUND,
+            "impl": options.IMPL,
+        }
+
+    def encode(self, features: Tensor) -> dict[str, Tensor]:
+        """All that propagation needs of a frame, computed once, as source and as target.
+
+        Args:
+            features: (B, C, h, w) the pyramid level of B frames.
+
+        Returns:
+            maps by name, each (B, channels, h, w): ``motion`` for the offsets, ``attention`` in
+            [0, 1], and ``features`` (literal), or ``source`` (D * R) and ``target`` (D) (fused).
+        """
+        maps = {
+            "motion": self.offset_predictor.encode(features),
+            "attention": self.attention(features).sigmoid(),
+        }
+        if self.impl == "literal":
+            return {**maps, "features": features}
+        first_layer = self.classifier.weight[:, :, 0, 0]
+        folded = torch.einsum("dc,gceij->dgije", first_layer, self.deform_weight)
+        folded = folded.flatten(0, 3)[:, :, None, None] / len(self.dilations)
+        return {
+            **maps,
+            "source": F.conv2d(features, folded),
+            "target": self.classifier(features),
+        }
+
+    def forward(
+        self, masks: Tensor, source: dict[str, Tensor], targets: dict[str, Tensor]
+    ) -> Tensor:
+        """
+        Args:
+            masks: (N, h, w) soft masks of the instances in frame t.
+            source: the maps of frame t, each (channels, h, w).
+            targets: the maps of the target frames, each (S, channels, h, w).
+
+        Returns:
+            (S, N, h, w) soft masks in the target frames.
+        """
+        offsets = self.offset_predictor(source["motion"] - targets["motion"])
+        step = self._classify_literal if self.impl == "literal" else self._classify_fused
+        x = step(masks, source, targets, offsets)
+        if self.hidden_classifier is not None:
+            x = self.hidden_classifier(F.relu(x).flatten(0, 1)).unflatten(0, x.shape[:2])
+        logits = x[:, :, 0]
+        if self.background:
+            logits = torch.cat([logits, torch.zeros_like(targets["attention"])], dim=1)
+        return logits.softmax(1)[:, : len(masks)] * targets["attention"]
+
+    def _classify_literal(
+        self,
+        masks: Tensor,
+        source: dict[str, Tensor],
+        targets: dict[str, Tensor],
+        offsets: Tensor,
+    ) -> Tensor:
+        """Output of the classifier's first layer, (S, N, max(D, 1), h, w)."""
+        return torch.stack(
+            [
+                self.classifier(
+                    deform_masked_features(
+                        masks, source["features"], offset, self.deform_weight, self.dilations
+                    )
+                    + target_features
+                )
+                for offset, target_features in zip(offsets, targets["features"], strict=True)
+            ]
+        )
+
+    def _classify_fused(
+        self,
+        masks: Tensor,
+        source: dict[str, Tensor],
+        targets: dict[str, Tensor],
+        offsets: Tensor,
+    ) -> Tensor:
+        """The same as :meth:`_classify_literal`, computed from the folded maps."""
+        tap_maps = source["source"].unflatten(0, (self.classifier.out_channels, -1))
+        sampled = sample_and_sum(masks, tap_maps, offsets, self.dilations)
+        return sampled + targets["target"][:, None]

@@ -1,0 +1,3 @@
+from .maskprop_heads import MaskPropROIHeads
+
+__all__ = ["MaskPropROIHeads"]

@@ -1,0 +1,33 @@
+"""Soft IoU (Eq. 3 of the paper), the measure of the propagation loss and of linking."""
+
+from torch import Tensor
+
+
+def soft_iou_terms(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Numerator and denominator of Eq. 3, summed over the last dimension (pixels).
+
+    Args:
+        a, b: (..., P) soft masks in [0, 1].
+
+    Returns:
+        two tensors of shape (...).
+    """
+    intersection = (a * b).sum(-1)
+    return intersection, a.sum(-1) + b.sum(-1) - intersection
+
+
+def pairwise_soft_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Soft IoU of every mask of ``a`` with every mask of ``b``; 0 where both are empty.
+
+    A matrix product gives all numerators at once; of binary masks this is their IoU.
+
+    Args:
+        a: (..., N, P) soft masks in [0, 1].
+        b: (..., M, P) soft masks in [0, 1].
+
+    Returns:
+        (..., N, M) values in [0, 1].
+    """
+    intersection = a @ b.transpose(-1, -2)
+    union = a.sum(-1)[..., :, None] + b.sum(-1)[..., None, :] - intersection
+    return intersection / union.clamp(min=1e-6)

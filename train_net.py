@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Train MaskProp, or evaluate it with ``--eval-only``."""
+
+import argparse
+import logging
+from typing import Any
+
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.engine import default_argument_parser, default_setup, launch
+
+from maskprop_d2.engine import Trainer, load_config
+
+
+def main(args: argparse.Namespace) -> Any:
+    """Run one process of a training or an evaluation."""
+    cfg = load_config(args.config_file, args.opts)
+    cfg.freeze()
+    default_setup(cfg, args)
+    if args.eval_only:
+        model = Trainer.build_model(cfg)
+        checkpointer = DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR)
+        checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+        return Trainer.test(cfg, model)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+if __name__ == "__main__":
+    args = default_argument_parser().parse_args()
+    if args.num_gpus > 1 and not torch.cuda.is_available():
+        logging.warning("No GPU can be used: running one process instead of %d.", args.num_gpus)
+        args.num_gpus = 1
+    launch(
+        main,
+        args.num_gpus,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(args,),
+    )
