@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make MovingShapes, a synthetic data set in YouTube-VIS's own layout.
 
-    python datasets/make_moving_shapes.py --output datasets/moving_shapes --train 400 --val 40 --seed 1
+    python datasets/make_moving_shapes.py --output DIR --train 400 --val 40 --seed 1
 
 writes ``{train,valid}.json`` and ``{train,valid}/JPEGImages/<video>/<frame>.jpg``. The same
 arguments give the same bytes.
@@ -9,12 +9,13 @@ arguments give the same bytes.
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -22,12 +23,19 @@ from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent))
-from moving_shapes import CATEGORIES, draw_video  # noqa: E402
+from moving_shapes import CATEGORIES, VERSION, draw_video
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line; exits with status 2 if it makes no sense."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    """The command line; exits with status 2 and one line of text if it makes no sense."""
+    parser = _Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     parser.add_argument("--train", type=int, required=True, help="number of training videos")
     parser.add_argument("--val", type=int, required=True, help="number of validation videos")
@@ -37,7 +45,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--length", type=int, default=24, help="frames a video")
     parser.add_argument("--hard", action="store_true", help="fast, crowded, much occlusion")
     args = parser.parse_args(argv)
-    for name, least in dict(train=0, val=0, seed=0, height=32, width=32, length=1).items():
+    least_values = {"train": 0, "val": 0, "seed": 0, "height": 32, "width": 32, "length": 1}
+    for name, least in least_values.items():
         if getattr(args, name) < least:
             parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
     return args
@@ -47,22 +56,23 @@ def make_data_set(args: argparse.Namespace) -> bool:
     """Make the data set, whole or not at all.
 
     Returns:
-        False if it is there already.
+        False if it is there already, made with these arguments by this version.
 
     Raises:
         FileExistsError: if the folder holds something else.
     """
     output: Path = args.output
     info = {key: value for key, value in sorted(vars(args).items()) if key != "output"}
-    if output.exists():
+    info["version"] = VERSION
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         if _info_of(output) == info:
             return False
         raise FileExistsError(
-            f"{output} exists and was not made with these arguments: remove it, or name another"
+            f"{output} exists and was not made with these arguments and this version: "
+            "remove it, or name another folder"
         )
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial_output = output.with_name(f"{output.name}.partial")
-    shutil.rmtree(partial_output, ignore_errors=True)
+    partial_output = output.with_name(f"{output.name}.partial-{os.getpid()}")
     try:
         for split, number in ((0, args.train), (1, args.val)):
             make_split(partial_output, split, number, info)
@@ -147,13 +157,13 @@ def _encode(masks: list[np.ndarray | None]) -> dict[str, list[Any]]:
     }
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """The command."""
-    args = parse_args()
+    args = parse_args(argv)
     try:
         made = make_data_set(args)
     except OSError as error:
-        print(f"make_moving_shapes.py: {error}", file=sys.stderr)
+        print(f"make_moving_shapes.py: error: {error}", file=sys.stderr)
         sys.exit(2)
     print(f"{args.output} {'made' if made else 'is there already, made with these arguments'}")
 

@@ -1,5 +1,6 @@
 """Drawing MovingShapes: synthetic videos of textured, deforming shapes over moving backgrounds."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -17,9 +18,13 @@ CATEGORIES = (
     "arrow",
     "hourglass",
 )
+# To be raised with every change of what is drawn: a data set tells which drawing it holds.
+VERSION = 2
 # An object with fewer visible pixels than this counts as not seen.
 MIN_VISIBLE_PIXELS = 12
 TEXTURE_SIDE = 64
+# An object's colours are at least this far (Euclidean, RGB) from the background's, if possible.
+COLOR_DISTANCE = 90.0
 
 
 @dataclass
@@ -47,16 +52,94 @@ class _Shape:
         return np.array([[cos * self.squeeze, -sin, x], [sin * self.squeeze, cos, y]])
 
     def polygons(self, t: float, affine: np.ndarray) -> list[np.ndarray]:
-        """The outlines at time t in 1/16 pixel, for OpenCV."""
+        """The outlines at time t, each (P, 2), in pixels of the frame."""
         strength, frequency, phase = self.wobble
         polygons = []
         for outline in self.outlines:
             angle = np.arctan2(outline[:, 1], outline[:, 0])
             waves = np.sin(2 * angle + frequency * t + phase) + np.sin(3 * angle - frequency * t)
             points = outline * (1 + strength * waves / 2)[:, None]
-            points = points @ affine[:, :2].T + affine[:, 2]
-            polygons.append(np.round(points * 16).astype(np.int32))
+            polygons.append(points @ affine[:, :2].T + affine[:, 2])
         return polygons
+
+
+@dataclass
+class _Layer:
+    """A shape at one instant, within its box in the frame."""
+
+    index: int  # of the shape in the scene
+    box: tuple[slice, slice]  # rows and columns of the frame
+    alpha: np.ndarray  # (h, w) uint8 coverage of the box, 0..255, with smooth edges
+    affine: np.ndarray  # (2, 3) from the unit circle to the box
+
+
+@dataclass
+class _Scene:
+    """All that a video shows: a panning background, and shapes from back to front."""
+
+    size: tuple[int, int]  # height, width
+    background: np.ndarray  # (side, side, 3) float32, twice as large as the frame
+    pan: np.ndarray  # (2,) of the background, pixels a frame
+    shake: tuple[float, np.ndarray]  # of the camera, so of everything: strength, phase (2,)
+    shapes: list[_Shape]
+
+    def shift(self, t: float) -> np.ndarray:
+        """(2,) by how many pixels the camera's shake moves everything at time t."""
+        strength, phase = self.shake
+        return strength * np.sin(np.array([1.7, 2.3]) * t + phase)
+
+    def layers(self, t: float) -> Iterator[_Layer]:
+        """The shapes that are in the frame at time t, from back to front."""
+        frame_end = np.array(self.size[::-1])
+        for index, shape in enumerate(self.shapes):
+            affine = shape.placed(t)
+            affine[:, 2] += self.shift(t)
+            polygons = shape.polygons(t, affine)
+            corners = np.concatenate(polygons)
+            start = np.clip(np.floor(corners.min(0)) - 1, 0, frame_end).astype(int)
+            end = np.clip(np.ceil(corners.max(0)) + 2, 0, frame_end).astype(int)
+            if (start >= end).any():
+                continue
+            alpha = np.zeros(tuple(end - start)[::-1], np.uint8)
+            # OpenCV takes corners in 1/16 pixel.
+            fixed = [np.round((polygon - start) * 16).astype(np.int32) for polygon in polygons]
+            cv2.fillPoly(alpha, fixed, 255, cv2.LINE_AA, shift=4)
+            affine[:, 2] -= start
+            yield _Layer(index, (slice(start[1], end[1]), slice(start[0], end[0])), alpha, affine)
+
+    def render(self, t: float) -> np.ndarray:
+        """(height, width, 3) float32: the scene at one instant."""
+        height, width = self.size
+        x, y = self.pan * t + self.shift(t) - np.array([width, height]) / 2
+        frame = cv2.warpAffine(
+            self.background,
+            np.array([[1, 0, x], [0, 1, y]]),
+            (width, height),
+            borderMode=cv2.BORDER_REFLECT,
+        )
+        half = TEXTURE_SIDE / 2
+        to_unit = np.array([[1 / half, 0, -1], [0, 1 / half, -1], [0, 0, 1]])
+        for layer in self.layers(t):
+            color = cv2.warpAffine(
+                self.shapes[layer.index].texture,
+                layer.affine @ to_unit,
+                layer.alpha.shape[::-1],
+                borderMode=cv2.BORDER_REFLECT,
+            )
+            patch = frame[layer.box]
+            patch += (color - patch) * (layer.alpha[..., None] / np.float32(255))
+        return frame
+
+    def visible_masks(self, t: float, number: int) -> list[np.ndarray | None]:
+        """What nothing in front hides of the first ``number`` shapes, (height, width) bool each.
+
+        None where an object cannot be seen.
+        """
+        front = np.full(self.size, -1)
+        for layer in self.layers(t):
+            front[layer.box][layer.alpha >= 128] = layer.index
+        masks = [front == index for index in range(number)]
+        return [mask if mask.sum() >= MIN_VISIBLE_PIXELS else None for mask in masks]
 
 
 def draw_video(
@@ -74,29 +157,40 @@ def draw_video(
         the frames, (height, width, 3) uint8 RGB, and for each object its index in
         ``CATEGORIES`` and its visible mask in each frame, (height, width) bool or None.
     """
-    background = _texture(rng, 2 * max(height, width), calm=True)
-    objects, categories = _draw_objects(rng, height, width, hard)
-    clutter = [_draw_clutter(rng, height, width) for _ in range(rng.integers(0, 4 if hard else 3))]
-    camera = (rng.uniform(-2, 2, 2), rng.uniform(0, 1.0), rng.uniform(0, 7, 2))
-    shutter, exposures = (0.15, 4) if hard else (0.4, 3)
+    colors = _colors(rng, contrast=50)
+    background = _background(rng, 2 * max(height, width), colors)
+    objects, categories = _draw_objects(rng, height, width, length, hard, colors)
+    number_of_bars = rng.integers(0, 4 if hard else 3)
+    clutter = [_draw_clutter(rng, height, width, colors) for _ in range(number_of_bars)]
+    scene = _Scene(
+        size=(height, width),
+        background=background,
+        pan=rng.uniform(-2, 2, 2) * height / 128,
+        shake=(rng.uniform(0, 1), rng.uniform(0, 2 * np.pi, 2)),
+        shapes=objects + clutter,
+    )
+    # Odd numbers of exposures: the central one is the instant that the masks show.
+    exposures = np.linspace(-0.075, 0.075, 5) if hard else np.linspace(-0.2, 0.2, 3)
     frames, masks = [], []
     for t in range(length):
-        times = t + shutter * (np.arange(exposures) / (exposures - 1) - 0.5)
-        shots = [_render(background, camera, objects + clutter, height, width, s) for s in times]
-        frame = np.mean(shots, axis=0) + rng.normal(0, 3, (height, width, 1))
+        frame = sum(scene.render(t + exposure) for exposure in exposures) / len(exposures)
+        frame += rng.normal(0, 3, (height, width, 1))
         frames.append(np.clip(frame, 0, 255).astype(np.uint8))
-        masks.append(_visible_masks(objects, clutter, height, width, t))
-    tracks = [
-        (category, [m[i] if m[i].sum() >= MIN_VISIBLE_PIXELS else None for m in masks])
-        for i, category in enumerate(categories)
-    ]
+        masks.append(scene.visible_masks(t, len(objects)))
+    tracks = [(category, [m[i] for m in masks]) for i, category in enumerate(categories)]
     return frames, tracks
 
 
 def _draw_objects(
-    rng: np.random.Generator, height: int, width: int, hard: bool
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    length: int,
+    hard: bool,
+    background_colors: np.ndarray,
 ) -> tuple[list[_Shape], list[int]]:
-    number = rng.integers(3, 7) if hard else rng.integers(1, 5)
+    """Objects from back to front, and their categories."""
+    number = rng.integers(3, 8) if hard else rng.integers(1, 5)
     categories = rng.integers(0, len(CATEGORIES), number)
     # Several objects of one category in a video, more often than chance has it.
     for i in range(1, number):
@@ -105,24 +199,18 @@ def _draw_objects(
     objects = []
     for category in categories:
         radius = height * rng.uniform(0.11, 0.24 if hard else 0.28)
-        speed = 2 * radius * rng.uniform(0.4, 1.0) if hard else height * rng.uniform(0.01, 0.055)
-        amplitude = np.array([width, height]) * rng.uniform(0.15, 0.42, 2)
-        # Some paths lead out of the frame and back.
-        if rng.random() < 0.3:
-            amplitude[rng.integers(2)] += height * 0.35
-        frequency = speed / np.hypot(*amplitude) * rng.uniform(0.8, 1.2, 2) * np.sqrt(2)
-        phase = rng.uniform(0, 2 * np.pi, 2)
-        # Half a turn apart at most: an object never stops in both directions at once.
-        phase[1] = phase[0] + rng.uniform(0.25, 0.75) * np.pi
+        if hard:
+            path = _fast_path(rng, height, width, radius)
+        elif objects and rng.random() < 0.3:  # never the first: a video always shows something
+            path = _path_out_and_back(rng, height, width, length, radius)
+        else:
+            path = _wandering_path(rng, height, width, height * rng.uniform(0.01, 0.055))
         objects.append(
             _Shape(
                 outlines=_outlines(CATEGORIES[category]),
-                texture=_texture(rng, TEXTURE_SIDE),
+                texture=_texture(rng, _colors(rng, rng.uniform(60, 120), background_colors)),
                 radius=radius,
-                center=np.array([width, height]) * rng.uniform(0.3, 0.7, 2),
-                amplitude=amplitude,
-                frequency=frequency,
-                phase=phase,
+                **path,
                 spin=rng.uniform(-0.08, 0.08),
                 pulse=(rng.uniform(0, 0.2), rng.uniform(0.05, 0.25), rng.uniform(0, 7)),
                 wobble=(rng.uniform(0, 0.16), rng.uniform(0.1, 0.4), rng.uniform(0, 7)),
@@ -132,12 +220,56 @@ def _draw_objects(
     return objects, [int(c) for c in categories]
 
 
-def _draw_clutter(rng: np.random.Generator, height: int, width: int) -> _Shape:
+def _wandering_path(
+    rng: np.random.Generator, height: int, width: int, speed: float, wider: float = 0
+) -> dict[str, np.ndarray]:
+    """A path around the middle of the frame, made ``wider`` along one axis."""
+    amplitude = np.array([width, height]) * rng.uniform(0.15, 0.42, 2)
+    amplitude[rng.integers(2)] += wider
+    phase = rng.uniform(0, 2 * np.pi, 2)
+    # About a quarter turn apart: an object never stops in both directions at once.
+    phase[1] = phase[0] + rng.uniform(0.25, 0.75) * np.pi
+    return {
+        "center": np.array([width, height]) * rng.uniform(0.3, 0.7, 2),
+        "amplitude": amplitude,
+        "frequency": speed / np.hypot(*amplitude) * rng.uniform(0.8, 1.2, 2) * np.sqrt(2),
+        "phase": phase,
+    }
+
+
+def _fast_path(
+    rng: np.random.Generator, height: int, width: int, radius: float
+) -> dict[str, np.ndarray]:
+    """About a diameter a frame; some of these paths lead out of the frame and back."""
+    wider = height * 0.35 if rng.random() < 0.3 else 0
+    return _wandering_path(rng, height, width, 2 * radius * rng.uniform(0.4, 1.0), wider)
+
+
+def _path_out_and_back(
+    rng: np.random.Generator, height: int, width: int, length: int, radius: float
+) -> dict[str, np.ndarray]:
+    """Out of the frame over one of its edges around the video's middle, and back."""
+    path = _wandering_path(rng, height, width, height * rng.uniform(0.01, 0.03))
+    axis, side = rng.integers(2), rng.choice([-1, 1])
+    inset = height * rng.uniform(0.15, 0.3)
+    edge = (width, height)[axis] if side > 0 else 0
+    amplitude = inset + radius * rng.uniform(1.2, 1.5)
+    frequency = height * rng.uniform(0.045, 0.06) / amplitude
+    path["center"][axis] = edge - side * inset
+    path["amplitude"][axis] = amplitude
+    path["frequency"][axis] = frequency
+    path["phase"][axis] = side * np.pi / 2 - frequency * length * rng.uniform(0.35, 0.65)
+    return path
+
+
+def _draw_clutter(
+    rng: np.random.Generator, height: int, width: int, background_colors: np.ndarray
+) -> _Shape:
     """A thin bar in front of everything, of no category."""
     outline = np.array([[-1, -0.07], [1, -0.07], [1, 0.07], [-1, 0.07]])
     return _Shape(
         outlines=[outline],
-        texture=_texture(rng, TEXTURE_SIDE),
+        texture=_texture(rng, _colors(rng, rng.uniform(60, 120), background_colors)),
         radius=height * rng.uniform(0.3, 0.7),
         center=np.array([width, height]) * rng.uniform(0, 1, 2),
         amplitude=height * rng.uniform(0, 0.2, 2),
@@ -170,11 +302,11 @@ def _outlines(category: str) -> list[np.ndarray]:
         return [np.stack([x, y + 2], 1) / 17]
     if category == "star":
         radius = np.tile([1.0, 0.4], 5)
-        return [_dense(circle_points(10) * radius[:, None])]
+        return [_dense(_circle_points(10) * radius[:, None])]
     if category == "square":
-        return [_dense(circle_points(4) * 0.98)]
+        return [_dense(_circle_points(4) * 0.98)]
     if category == "triangle":
-        return [_dense(circle_points(3) * 1.0)]
+        return [_dense(_circle_points(3) * 1.0)]
     if category == "cross":
         a, b = 0.3, 0.95
         corners = [(a, b), (-a, b), (-a, a), (-b, a), (-b, -a), (-a, -a)]
@@ -191,7 +323,7 @@ def _outlines(category: str) -> list[np.ndarray]:
     raise ValueError(f"unknown category '{category}'")
 
 
-def circle_points(number: int) -> np.ndarray:
+def _circle_points(number: int) -> np.ndarray:
     """(number, 2) points spread over the unit circle."""
     turn = np.linspace(0, 2 * np.pi, number, endpoint=False)
     return np.stack([np.cos(turn), np.sin(turn)], 1)
@@ -204,70 +336,64 @@ def _dense(corners: np.ndarray) -> np.ndarray:
     return np.concatenate([a + (b - a) * share for a, b in edges])
 
 
-def _texture(rng: np.random.Generator, side: int, calm: bool = False) -> np.ndarray:
-    """(side, side, 3) float32: two colours mixed by stripes, checks, or smooth noise."""
-    dark = rng.uniform(20, 235, 3)
-    contrast = 50 if calm else rng.uniform(60, 120)
-    direction = rng.normal(size=3)
-    bright = dark + contrast * direction / np.linalg.norm(direction) * np.sqrt(3)
-    y, x = np.mgrid[:side, :side] / TEXTURE_SIDE
-    kind = rng.integers(4) if not calm else 3
-    waves = rng.uniform(1.5, 4)
-    angle = rng.uniform(0, np.pi)
-    if kind == 0:
-        mix = np.sin(2 * np.pi * waves * (x * np.cos(angle) + y * np.sin(angle))) > 0
-    elif kind == 1:
-        mix = np.sin(2 * np.pi * waves * x) * np.sin(2 * np.pi * waves * y) > 0
-    elif kind == 2:
-        mix = x * np.cos(angle) + y * np.sin(angle)
-    else:
-        cells = max(side // (24 if calm else 8), 2)
-        noise = rng.random((cells, cells)).astype(np.float32)
-        mix = cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
-    mix = cv2.GaussianBlur(np.asarray(mix, np.float32), (3, 3), 0)[..., None]
-    return np.clip(dark + (bright - dark) * mix, 0, 255).astype(np.float32)
-
-
-def _alpha(shape: _Shape, affine: np.ndarray, height: int, width: int, t: float) -> np.ndarray:
-    """(height, width) uint8 coverage, 0..255, with smooth edges."""
-    alpha = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(alpha, shape.polygons(t, affine), 255, cv2.LINE_AA, shift=4)
-    return alpha
-
-
-def _render(
-    background: np.ndarray,
-    camera: tuple[np.ndarray, float, np.ndarray],
-    shapes: list[_Shape],
-    height: int,
-    width: int,
-    t: float,
+def _colors(
+    rng: np.random.Generator, contrast: float, avoid: np.ndarray | None = None
 ) -> np.ndarray:
-    """(height, width, 3) float32: the scene at one instant, shapes from back to front."""
-    pan, shake, phase = camera
-    shift = pan * t + shake * np.sin(np.array([1.7, 2.3]) * t + phase)
-    to_frame = np.float32([[1, 0, shift[0] - width / 2], [0, 1, shift[1] - height / 2]])
-    frame = cv2.warpAffine(background, to_frame, (width, height), borderMode=cv2.BORDER_REFLECT)
-    for shape in shapes:
-        affine = shape.placed(t)
-        alpha = _alpha(shape, affine, height, width, t)
-        half = TEXTURE_SIDE / 2
-        from_texture = affine @ np.array([[1 / half, 0, -1], [0, 1 / half, -1], [0, 0, 1]])
-        color = cv2.warpAffine(
-            shape.texture, from_texture, (width, height), borderMode=cv2.BORDER_REFLECT
-        )
-        frame += (color - frame) * (alpha[..., None] / np.float32(255))
-    return frame
+    """(2, 3) float: two RGB colours, apart from the colours between those of ``avoid`` (2, 3)."""
+    best, best_distance = None, -1.0
+    for _ in range(20):
+        direction = rng.normal(size=3)
+        first = rng.uniform(20, 235, 3)
+        second = first + contrast * np.sqrt(3) * direction / np.linalg.norm(direction)
+        colors = np.clip([first, second], 0, 255)
+        if avoid is None:
+            return colors
+        distance = np.linalg.norm(_blends(colors)[:, None] - _blends(avoid)[None], axis=2).min()
+        if distance > best_distance:
+            best, best_distance = colors, distance
+        if distance >= COLOR_DISTANCE:
+            break
+    return best
 
 
-def _visible_masks(
-    objects: list[_Shape], clutter: list[_Shape], height: int, width: int, t: float
-) -> list[np.ndarray]:
-    """For each object the pixels that nothing in front of it hides, (height, width) bool."""
-    hidden = np.zeros((height, width), bool)
-    masks = []
-    for shape in reversed(objects + clutter):
-        covered = _alpha(shape, shape.placed(t), height, width, t) >= 128
-        masks.append(covered & ~hidden)
-        hidden |= covered
-    return masks[::-1][: len(objects)]
+def _blends(colors: np.ndarray) -> np.ndarray:
+    """(5, 3) colours from the first of ``colors`` (2, 3) to the second."""
+    share = np.linspace(0, 1, 5)[:, None]
+    return colors[0] * (1 - share) + colors[1] * share
+
+
+def _mixed(colors: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """(side, side, 3) float32: a mixture of two colours (2, 3), by ``share`` (side, side)."""
+    share = np.clip(np.asarray(share, np.float32), 0, 1)[..., None]
+    return (colors[0] + (colors[1] - colors[0]) * share).astype(np.float32)
+
+
+def _noise(rng: np.random.Generator, side: int, cells: int) -> np.ndarray:
+    """(side, side) float32: smooth noise, mostly in [0, 1]."""
+    coarse = rng.random((cells, cells)).astype(np.float32)
+    return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+
+
+def _background(rng: np.random.Generator, side: int, colors: np.ndarray) -> np.ndarray:
+    """(side, side, 3) float32: coarse and fine smooth noise."""
+    coarse, fine = _noise(rng, side, 16), _noise(rng, side, 64)
+    weight = rng.uniform(0.1, 0.4)
+    return _mixed(colors, (1 - weight) * coarse + weight * fine)
+
+
+def _texture(rng: np.random.Generator, colors: np.ndarray) -> np.ndarray:
+    """(TEXTURE_SIDE, TEXTURE_SIDE, 3) float32: stripes, checks, a gradient, or smooth noise."""
+    y, x = np.mgrid[:TEXTURE_SIDE, :TEXTURE_SIDE] / TEXTURE_SIDE
+    kind = rng.integers(4)
+    waves = 2 * np.pi * rng.uniform(1.5, 4)
+    angle = rng.uniform(0, np.pi)
+    along = (x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle)
+    if kind == 0:
+        share = np.sin(waves * along) > 0
+    elif kind == 1:
+        share = np.sin(waves * x) * np.sin(waves * y) > 0
+    elif kind == 2:
+        share = along + 0.5
+    else:
+        share = _noise(rng, TEXTURE_SIDE, TEXTURE_SIDE // 8)
+    return _mixed(colors, cv2.GaussianBlur(np.asarray(share, np.float32), (3, 3), 0))

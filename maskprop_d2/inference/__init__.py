@@ -1,0 +1,14 @@
+"""Streaming inference: reading videos, segmenting them, drawing and writing the result."""
+
+from .segmenter import VideoSegmenter, VideoStream
+from .video import Camera, FrameFiles, VideoError, VideoFile, find_frames
+
+__all__ = [
+    "Camera",
+    "FrameFiles",
+    "VideoError",
+    "VideoFile",
+    "VideoSegmenter",
+    "VideoStream",
+    "find_frames",
+]

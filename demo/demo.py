@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Segment, classify and track the objects of a video."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.logger import setup_logger
+from tqdm import tqdm
+
+from maskprop_d2.engine import as_results, build_segmenter, load_config
+from maskprop_d2.inference import Camera, FrameFiles, VideoError, VideoFile, find_frames
+from maskprop_d2.inference.drawing import draw_tracks
+from maskprop_d2.inference.writer import FrameFolderWriter, VideoWriter
+
+VIDEO_SUFFIXES = {".avi", ".mkv", ".mov", ".mp4", ".webm"}
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config-file", required=True, metavar="F")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--video-input", metavar="V", help="a video file")
+    source.add_argument("--input", nargs="+", help="frames: files, patterns or a folder")
+    source.add_argument("--webcam", action="store_true", help="a camera, until Ctrl-C")
+    parser.add_argument("--output", required=True, metavar="O", help="a video file or a folder")
+    parser.add_argument(
+        "--confidence-threshold",
+        type=float,
+        metavar="X",
+        help="leave out detections with a lower score (default: the config's)",
+    )
+    parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
+    return parser.parse_args()
+
+
+def open_source(args: argparse.Namespace) -> VideoFile | FrameFiles | Camera:
+    """What the command line names."""
+    if args.webcam:
+        return Camera()
+    return VideoFile(args.video_input) if args.video_input else FrameFiles(find_frames(args.input))
+
+
+def class_names(cfg: Any) -> list[str]:
+    """The category names of the data set that the model is tested (or trained) on."""
+    names: list[str] = []
+    for dataset in [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]:
+        metadata = MetadataCatalog.get(dataset)
+        if metadata.get("thing_classes") is None and dataset in DatasetCatalog:
+            DatasetCatalog.get(dataset)
+        names = metadata.get("thing_classes", names)
+        if names:
+            break
+    number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    return list(names) if len(names) == number else [f"class {i}" for i in range(number)]
+
+
+def run(args: argparse.Namespace) -> None:
+    """From the source to the annotated video and the results beside it."""
+    source = open_source(args)
+    if args.confidence_threshold is not None:
+        args.opts += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", str(args.confidence_threshold)]
+    cfg = load_config(args.config_file, args.opts)
+    names = class_names(cfg)
+    output = Path(args.output)
+    to_file = output.suffix.lower() in VIDEO_SUFFIXES
+    stream = build_segmenter(cfg).stream(source)
+    writer = VideoWriter(output, source.fps) if to_file else FrameFolderWriter(output)
+    with tqdm(total=source.num_frames, unit="frame") as bar:
+        try:
+            with writer:
+                for result in stream:
+                    labels = [names[label] for label in result.labels]
+                    drawn = draw_tracks(
+                        result.frame, result.masks, result.track_ids, labels, result.scores
+                    )
+                    writer.write(drawn)
+                    bar.update()
+        except KeyboardInterrupt:
+            print("\nInterrupted: keeping what is finished.", file=sys.stderr)
+    results_path = (output.parent if to_file else output) / "results.json"
+    save_results(stream.tracks().as_dict(), names, results_path)
+    print(f"wrote {output} and {results_path}")
+
+
+def save_results(tracks: dict[str, Any], names: list[str], path: Path) -> None:
+    """Write the tracks in YouTube-VIS's format: video 1, categories from 1 as in ``names``."""
+    to_dataset_id = {i: i + 1 for i in range(len(names))}
+    entries = as_results(1, tracks, to_dataset_id)
+    for entry, track_id in zip(entries, tracks["track_ids"], strict=True):
+        entry["track_id"] = track_id
+        entry["category_name"] = names[entry["category_id"] - 1]
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(entries))
+    os.replace(partial, path)
+
+
+def main() -> None:
+    """The command: one clear line and exit status 2 for input that cannot be used."""
+    args = parse_args()
+    setup_logger(name="maskprop_d2")
+    logging.captureWarnings(True)
+    try:
+        run(args)
+    except (VideoError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from maskprop_d2.ops.deform import deform_masked_features, sample_and_sum
+
+DILATIONS = (1, 2, 5)
+
+
+def random_case(num_masks=3, num_targets=2, height=9, width=11, channels=4, hidden=2):
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    return {
+        "masks": random(num_masks, height, width).sigmoid().requires_grad_(),
+        "features": random(channels, height, width).requires_grad_(),
+        # Far enough to leave the grid on all sides.
+        "offsets": (random(num_targets, 27, 2, height, width) * 4).requires_grad_(),
+        "weights": random(3, channels, channels, 3, 3).requires_grad_(),
+        "layer": random(hidden, channels).requires_grad_(),
+    }
+
+
+def literal(case):
+    propagated = torch.stack(
+        [
+            deform_masked_features(
+                case["masks"], case["features"], offsets, case["weights"], DILATIONS
+            )
+            for offsets in case["offsets"]
+        ]
+    )
+    return torch.einsum("dc,snchw->sndhw", case["layer"], propagated)
+
+
+def fused(case):
+    maps = torch.einsum("dc,gceij,ehw->dgijhw", case["layer"], case["weights"], case["features"])
+    maps = maps.flatten(1, 3) / len(DILATIONS)
+    return sample_and_sum(case["masks"], maps, case["offsets"], DILATIONS)
+
+
+@pytest.mark.parametrize("size", [(9, 11), (1, 1), (2, 13)])
+def test_fused_equals_literal_in_values_and_gradients(size):
+    case = random_case(height=size[0], width=size[1])
+    expected, actual = literal(case), fused(case)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-10)
+    upstream = torch.randn_like(expected)
+    inputs = list(case.values())
+    for a, b in zip(
+        torch.autograd.grad(actual, inputs, upstream),
+        torch.autograd.grad(expected, inputs, upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+def test_no_instance_gives_an_empty_result():
+    assert fused(random_case(num_masks=0)).shape == (2, 0, 2, 9, 11)
+
+
+def test_identity_tap_without_offsets_copies_the_mask():
+    masks = torch.rand(2, 6, 7)
+    maps = torch.zeros(1, 27, 6, 7)
+    maps[:, 4::9] = 1 / 3
+    copied = sample_and_sum(masks, maps, torch.zeros(1, 27, 2, 6, 7), DILATIONS)
+    torch.testing.assert_close(copied[0, :, 0], masks)

@@ -1,0 +1,25 @@
+"""The rooms below the line of docs/architecture.md can be used without Detectron2."""
+
+import subprocess
+import sys
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "detectron2":
+            raise ImportError(f"detectron2 was imported")
+
+sys.meta_path.insert(0, Refuse())
+import maskprop_d2
+rooms = ["ops", "tracking", "evaluation", "inference", "structures"]
+for room in rooms:
+    module = importlib.import_module(f"maskprop_d2.{room}")
+    for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
+        importlib.import_module(f"maskprop_d2.{room}.{info.name}")
+"""
+
+
+def test_rooms_without_detectron2_import_nothing_of_it():
+    subprocess.run([sys.executable, "-c", IMPORT_ALL], check=True)

@@ -1,0 +1,110 @@
+import pytest
+import torch
+
+from maskprop_d2.structures import ClipTracks
+from maskprop_d2.tracking import IoUTracker, MaskPropTracker, build_tracker
+from maskprop_d2.tracking.assignment import IdAssigner
+from maskprop_d2.tracking.maskprop import match_clips
+
+
+def bars(*columns, width=20):
+    """(N, 2, width) masks: a bar of four columns at each of the given places."""
+    masks = torch.zeros(len(columns), 2, width)
+    for mask, column in zip(masks, columns, strict=True):
+        mask[:, column : column + 4] = 1
+    return masks
+
+
+def clip(center, start, *frames):
+    masks = torch.stack(frames)
+    return ClipTracks(center, start, masks, torch.zeros(masks.shape[1], 3))
+
+
+def run(tracker, clips):
+    return [tracker.step(c) for c in clips]
+
+
+def test_match_clips_is_the_mean_over_shared_frames():
+    a = clip(1, 0, bars(0), bars(0), bars(0))
+    b = clip(2, 1, bars(0), bars(2), bars(9))
+    # Shared are frames 1 and 2: IoU 1, and 2 of 6 columns.
+    torch.testing.assert_close(match_clips(a, b), torch.tensor([[(1 + 1 / 3) / 2]]))
+
+
+def test_maskprop_follows_objects_that_do_not_overlap_from_frame_to_frame():
+    """Two objects change places; their clips' propagated masks say so, the order does not."""
+    frame = [bars(0, 10), bars(10, 0), bars(0, 10)]
+    swapped = [x.flip(0) for x in frame]
+    clips = [
+        clip(0, 0, frame[0], frame[1]),
+        # Detected in the opposite order.
+        clip(1, 0, swapped[0], swapped[1], swapped[2]),
+        clip(2, 1, frame[1], frame[2]),
+    ]
+    tracker = MaskPropTracker(clip_radius=1, threshold=0.1, exclusive=True)
+    assert run(tracker, clips) == [[0, 1], [1, 0], [0, 1]]
+
+
+def test_iou_tracker_follows_the_nearest_mask_instead():
+    clips = [clip(t, t, bars(*columns)) for t, columns in enumerate([(0, 10), (1, 11), (10, 0)])]
+    tracker = IoUTracker(threshold=0.1, exclusive=True)
+    assert run(tracker, clips) == [[0, 1], [0, 1], [1, 0]]
+
+
+def test_a_missed_object_gets_its_id_back_within_the_window_only():
+    def alone(t, *columns):
+        frames = range(max(t - 2, 0), t + 3)
+        return clip(t, frames[0], *[bars(*columns) for _ in frames])
+
+    seen = [alone(0, 0), alone(1), alone(2), alone(3), alone(4, 0)]
+    assert run(MaskPropTracker(clip_radius=2, threshold=0.1, exclusive=True), seen)[-1] == [0]
+    seen = [alone(0, 0), *(alone(t) for t in range(1, 5)), alone(5, 0)]
+    assert run(MaskPropTracker(clip_radius=2, threshold=0.1, exclusive=True), seen)[-1] == [1]
+
+
+def test_equation_5_averages_over_all_clips_with_an_id():
+    tracker = MaskPropTracker(clip_radius=2, threshold=0.1, exclusive=True)
+    tracker.step(clip(0, 0, bars(0), bars(0), bars(0)))
+    tracker.step(clip(1, 0, bars(0), bars(2), bars(2), bars(2)))
+    new = clip(2, 0, *[bars(0)] * 5)
+    scores, ids = tracker._id_scores(new)
+    assert ids == [0]
+    torch.testing.assert_close(scores, torch.tensor([[(1 + (1 + 3 / 3) / 4) / 2]]))
+
+
+def test_exclusive_assignment_maximises_the_sum_and_respects_the_threshold():
+    scores = torch.tensor([[0.9, 0.8], [0.85, 0.1]])
+    assert IdAssigner(0.2, exclusive=True).assign(scores, [7, 8]) == [8, 7]
+    assert IdAssigner(0.2, exclusive=False).assign(scores, [7, 8]) == [7, 7]
+    # 0.1 does not match, so that it must not take 8 away from the first row.
+    scores = torch.tensor([[0.3, 0.9], [0.0, 0.1]])
+    assert IdAssigner(0.2, exclusive=True).assign(scores, [7, 8]) == [8, 0]
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_frames_without_detections_or_ids(exclusive):
+    assigner = IdAssigner(0.1, exclusive)
+    assert assigner.assign(torch.zeros(0, 2), [0, 1]) == []
+    assert assigner.assign(torch.zeros(2, 0), []) == [0, 1]
+
+
+def test_unknown_method_and_clips_that_do_not_overlap_are_refused():
+    with pytest.raises(ValueError, match="unknown tracking method 'sort'"):
+        build_tracker("sort", clip_radius=1, threshold=0.1, exclusive=True)
+    with pytest.raises(ValueError, match="CLIP_RADIUS is 0"):
+        build_tracker("maskprop", clip_radius=0, threshold=0.1, exclusive=True)()
+
+
+def test_a_permutation_of_the_detections_changes_no_track():
+    generator = torch.Generator().manual_seed(3)
+    plain = MaskPropTracker(clip_radius=2, threshold=0.1, exclusive=True)
+    permuted = MaskPropTracker(clip_radius=2, threshold=0.1, exclusive=True)
+    owner_of = {}
+    for t in range(12):
+        start = max(t - 2, 0)
+        masks = torch.rand(t + 3 - start, 4, 3, 5, generator=generator)
+        order = torch.randperm(4, generator=generator)
+        a = plain.step(ClipTracks(t, start, masks, torch.zeros(4, 2)))
+        b = permuted.step(ClipTracks(t, start, masks[:, order], torch.zeros(4, 2)))
+        for place, i in enumerate(order.tolist()):
+            assert owner_of.setdefault(a[i], b[place]) == b[place]
