@@ -28,7 +28,9 @@ class VideoFile:
 
     Attributes:
         fps: frames per second, as the file says.
-        num_frames: how many frames the file says it has, None if it does not say.
+        frame_size: (H, W) of the upright frames.
+        num_frames: how many frames there should be, going by the file's head; None if it does
+            not say.
     """
 
     def __init__(self, path: str | Path):
@@ -37,42 +39,59 @@ class VideoFile:
             path: any format that FFmpeg reads.
 
         Raises:
-            VideoError: if it is not a video.
+            VideoError: if it is not a video, or none of its frames can be read.
         """
         self.path = str(path)
         with self._open() as container:
             stream = container.streams.video[0]
             self.fps = stream.average_rate or stream.guessed_rate or Fraction(25)
             self.num_frames = stream.frames or None
+            if stream.duration and stream.time_base:
+                # Unlike the count of stored frames, it leaves out those that were trimmed away.
+                self.num_frames = round(stream.duration * stream.time_base * self.fps)
+        height, width, _ = next(iter(self)).shape
+        self.frame_size = height, width
 
     def __iter__(self) -> Iterator[np.ndarray]:
         read = 0
+        problem = ""
         with self._open() as container:
-            container.streams.video[0].thread_type = "AUTO"
-            try:
-                for frame in container.decode(video=0):
+            packets = container.demux(video=0)
+            while True:
+                try:
+                    packet = next(packets)
+                    frames = packet.decode()
+                except StopIteration:
+                    break
+                except av.FFmpegError as error:
+                    # What cannot be decoded is left out, as players do.
+                    problem = error.strerror or str(error)
+                    continue
+                if packet.is_corrupt:
+                    problem = "a frame is cut off"
+                for frame in frames:
                     yield _upright(frame.to_ndarray(format="rgb24"), frame.rotation)
                     read += 1
-            except av.FFmpegError as error:
-                self._warn(read, str(error))
-                return
-        if self.num_frames is not None and read < self.num_frames:
-            self._warn(read, f"{self.num_frames} were expected")
-
-    def _warn(self, read: int, reason: str) -> None:
-        logging.getLogger(__name__).warning(
-            "%s is cut off or damaged: going on with the %d frames that could be read (%s)",
-            self.path,
-            read,
-            reason,
-        )
+        # The number is an estimate where frames last differently long.
+        if not problem and self.num_frames and read < 0.98 * self.num_frames - 1:
+            problem = f"{self.num_frames} were expected"
+        if read == 0:
+            raise VideoError(f"no frame of {self.path} can be read ({problem or 'it has none'})")
+        if problem:
+            logging.getLogger(__name__).warning(
+                "%s is cut off or damaged: going on with the %d frames that could be read (%s)",
+                self.path,
+                read,
+                problem,
+            )
 
     @contextmanager
     def _open(self) -> Iterator[av.container.InputContainer]:
         try:
             container = av.open(self.path)
         except (av.FFmpegError, OSError) as error:
-            raise VideoError(f"{self.path} cannot be opened as a video: {error}") from error
+            reason = error.strerror or error
+            raise VideoError(f"{self.path} cannot be opened as a video: {reason}") from error
         with container:
             if not container.streams.video:
                 raise VideoError(f"{self.path} has no video stream")
@@ -80,7 +99,8 @@ class VideoFile:
 
 
 def _upright(frame: np.ndarray, rotation: int) -> np.ndarray:
-    """Undo the rotation, in degrees counter-clockwise, that a phone writes beside its video."""
+    """Turn a frame as its video asks for, by degrees counter-clockwise: phones store their videos
+    lying down, and beside them how to show them."""
     return np.ascontiguousarray(np.rot90(frame, round(rotation / 90) % 4))
 
 
@@ -105,11 +125,12 @@ class FrameFiles:
     def __iter__(self) -> Iterator[np.ndarray]:
         size = None
         for path in self.paths:
+            if not Path(path).is_file():
+                raise VideoError(f"frame {path} is missing")
             # Converts grey, alpha and 16 bits to what is wanted.
             frame = cv2.imread(path, cv2.IMREAD_COLOR)
             if frame is None:
-                there = "is not an image" if Path(path).exists() else "is missing"
-                raise VideoError(f"frame {path} {there}")
+                raise VideoError(f"frame {path} is not an image")
             size = size or frame.shape
             if frame.shape != size:
                 raise VideoError(
@@ -154,7 +175,7 @@ class Camera:
 
 
 def find_frames(inputs: Iterable[str]) -> list[str]:
-    """The images that files, patterns or folders name, sorted as a person would: 2 before 10.
+    """The images that files, patterns or folders name, each once, in ``natural_sort``'s order.
 
     Raises:
         VideoError: if one of them names no image.
@@ -169,12 +190,18 @@ def find_frames(inputs: Iterable[str]) -> list[str]:
         if not images:
             raise VideoError(f"there is no image at {name} (looked for {sorted(IMAGE_SUFFIXES)})")
         found += images
-    return sorted(set(found), key=_natural_key)
+    return natural_sort(set(found))
 
 
-def _natural_key(path: str) -> list[tuple[int, int | str]]:
-    parts = re.split(r"(\d+)", path)
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
+def natural_sort(paths: Iterable[str]) -> list[str]:
+    """Sort as a person would: frame2 before frame10."""
+
+    def key(path: str) -> tuple[list[tuple[int, int | str]], str]:
+        parts = re.split(r"([0-9]+)", path)
+        # Numbers stand at the odd places. The path itself decides between 2 and 02.
+        return [(0, int(x)) if i % 2 else (1, x) for i, x in enumerate(parts)], path
+
+    return sorted(paths, key=key)
 
 
 @contextmanager

@@ -170,7 +170,7 @@ class MaskProp(GeneralizedRCNN):
         stride = self.propagation_stride
         height, width = masks.tensor.shape[-2:]
         padding = (0, grid[1] * stride - width, 0, grid[0] * stride - height)
-        return F.avg_pool2d(F.pad(masks.tensor.float(), padding), stride)
+        return F.avg_pool2d(F.pad(masks.tensor[:, None].float(), padding), stride)[:, 0]
 
     def detect(self, frames: Tensor) -> list[FrameOutput]:
         """See ``FrameNetwork.detect``."""

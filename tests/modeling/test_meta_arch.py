@@ -1,0 +1,175 @@
+"""Every config builds, trains a step and runs on a video; and what the model promises."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2 import model_zoo
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import get_cfg
+from detectron2.modeling import build_model
+from detectron2.structures import BitMasks, Instances
+from detectron2.utils.events import EventStorage
+
+from maskprop_d2.engine import load_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+MODEL_CONFIGS = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base-"))
+TINY = CONFIGS / "moving_shapes/maskprop_tiny.yaml"
+
+
+def build(config_file, *options):
+    torch.manual_seed(0)
+    cfg = load_config(
+        str(config_file), ["MODEL.WEIGHTS", "", "INPUT.MIN_SIZE_TEST", 64, *options]
+    )
+    return build_model(cfg)
+
+
+def rectangles(*boxes, size=(64, 96)):
+    masks = torch.zeros(len(boxes), *size, dtype=torch.bool)
+    for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
+        mask[y0:y1, x0:x1] = True
+    return BitMasks(masks)
+
+
+def pair(*boxes, gone=(), size=(64, 96), classes=None):
+    """A training pair; the objects in ``gone`` cannot be seen in the partner."""
+    generator = torch.Generator().manual_seed(len(boxes))
+    instances = Instances(size)
+    instances.gt_masks = rectangles(*boxes, size=size)
+    instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
+    instances.gt_classes = torch.arange(len(boxes)) if classes is None else torch.tensor(classes)
+    instances.partner_masks = rectangles(*boxes, size=size)
+    for i in gone:
+        instances.partner_masks.tensor[i] = False
+    images = torch.randint(0, 255, (2, 3, *size), generator=generator, dtype=torch.uint8)
+    return {"image": images[0], "partner_image": images[1], "instances": instances}
+
+
+def losses_of(model, pairs, iteration=0):
+    model.train()
+    with EventStorage(iteration):
+        return model(pairs)
+
+
+def video(length, size=(64, 96)):
+    return list(np.random.default_rng(0).integers(0, 255, (length, *size, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("config_file", MODEL_CONFIGS, ids=lambda p: p.stem)
+def test_every_config_trains_and_runs(config_file):
+    # Without trained weights, frozen statistics would let the activations grow without bound.
+    model = build(config_file, "MODEL.RESNETS.NORM", "BN")
+    pairs = [pair((10, 10, 50, 40), (30, 20, 90, 60), gone=[1]), pair((5, 5, 60, 60))]
+    losses = losses_of(model, pairs)
+    assert set(losses) == {
+        "loss_rpn_cls",
+        "loss_rpn_loc",
+        "loss_cls",
+        "loss_box_reg",
+        "loss_mask",
+        "loss_propagation",
+    }
+    sum(losses.values()).backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+    model.eval()
+    # An untrained model detects nothing above the threshold; let it.
+    model.roi_heads.box_predictor.test_score_thresh = 0.0
+    (output,) = model([{"frames": video(3)}])
+    assert output["image_size"] == (64, 96)
+    assert len(output["track_ids"]) > 0
+    assert all(len(masks) == 3 for masks in output["pred_masks"])
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        pytest.param(lambda: [pair()], id="no object"),
+        pytest.param(lambda: [pair(), pair((5, 5, 40, 40))], id="one pair without object"),
+        pytest.param(lambda: [pair((5, 5, 40, 40), gone=[0])], id="all objects gone"),
+        pytest.param(
+            lambda: [pair((5, 5, 40, 40), size=(61, 83)), pair((9, 5, 40, 40), size=(77, 50))],
+            id="odd sizes",
+        ),
+    ],
+)
+def test_training_on_unusual_pairs(pairs):
+    losses = losses_of(build(TINY), pairs())
+    total = sum(losses.values())
+    assert total.isfinite()
+    total.backward()
+
+
+def test_frames_of_odd_size_and_without_detection():
+    model = build(TINY).eval()
+    model.roi_heads.box_predictor.test_score_thresh = 2.0
+    (output,) = model([{"frames": video(2, (61, 83))}])
+    assert output["image_size"] == (61, 83)
+    assert output["track_ids"] == []
+
+
+def test_switching_the_implementation_changes_no_result():
+    state = None
+    outputs, losses = [], []
+    for impl in ("fused", "literal"):
+        model = build(TINY, "MODEL.MASKPROP.PROPAGATION.IMPL", impl)
+        state = state or copy.deepcopy(model.state_dict())
+        model.load_state_dict(state)
+        model.eval()
+        frame = torch.from_numpy(np.stack(video(3))).permute(0, 3, 1, 2)
+        model.roi_heads.box_predictor.test_score_thresh = 0.0
+        with torch.no_grad():
+            source, *targets = model.detect(frame)
+            outputs.append(model.propagate(source, targets))
+        torch.manual_seed(1)
+        losses.append(losses_of(model, [pair((10, 10, 50, 40), (30, 20, 90, 60))]))
+    assert outputs[0].shape[1] > 0
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=1e-5)
+    for name, loss in losses[0].items():
+        torch.testing.assert_close(loss, losses[1][name], rtol=1e-4, atol=1e-5)
+
+
+def test_ground_truth_masks_give_way_to_predicted_ones():
+    model = build(TINY, "MODEL.MASKPROP.PROPAGATION.GT_MASK_ITERS", 10)
+    seen = []
+    propagation = model.propagation.forward
+    model.propagation.forward = lambda masks, *args: (seen.append(masks), propagation(masks, *args))[1]
+    pairs = [pair((8, 8, 48, 40))]
+    for iteration in (0, 10):
+        losses_of(model, pairs, iteration)
+    assert set(seen[0].unique().tolist()) == {0.0, 1.0}
+    assert len(seen[1].unique()) > 2
+
+
+def test_detectron2s_mask_rcnn_checkpoints_load(tmp_path):
+    """The layout of the zoo's COCO weights, made by saving Detectron2's own model."""
+    cfg = get_cfg()
+    config_file = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
+    cfg.merge_from_file(model_zoo.get_config_file(config_file))
+    cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS = "cpu", ""
+    theirs = build_model(cfg)
+    torch.save({"model": theirs.state_dict()}, tmp_path / "zoo.pth")
+    model = build(CONFIGS / "ytvis_2019/maskprop_R_50_FPN.yaml", "MODEL.ROI_HEADS.NUM_CLASSES", 80)
+    found = None
+
+    class Checkpointer(DetectionCheckpointer):
+        def _log_incompatible_keys(self, incompatible):
+            nonlocal found
+            found = incompatible
+
+    Checkpointer(model).load(str(tmp_path / "zoo.pth"))
+    assert found.unexpected_keys == []
+    assert found.missing_keys and all(k.startswith("propagation.") for k in found.missing_keys)
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
+def test_an_unknown_pyramid_level_is_refused():
+    with pytest.raises(ValueError, match="IN_FEATURE is 'p9', but the backbone gives only p2, p3"):
+        build(TINY, "MODEL.MASKPROP.PROPAGATION.IN_FEATURE", "p9")
