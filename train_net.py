@@ -3,6 +3,7 @@
 
 import argparse
 import logging
+import sys
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import default_argument_parser, default_setup, launch
 
 from maskprop_d2.engine import Trainer, load_config
+from maskprop_d2.evaluation import AnnotationError
+from maskprop_d2.inference import VideoError
 
 
 def main(args: argparse.Namespace) -> Any:
@@ -32,11 +35,16 @@ if __name__ == "__main__":
     if args.num_gpus > 1 and not torch.cuda.is_available():
         logging.warning("No GPU can be used: running one process instead of %d.", args.num_gpus)
         args.num_gpus = 1
-    launch(
-        main,
-        args.num_gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
-    )
+    try:
+        launch(
+            main,
+            args.num_gpus,
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+            args=(args,),
+        )
+    except (AnnotationError, VideoError) as error:
+        # What comes from a data loader's process has that process's traceback before it.
+        print(f"error: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
+        sys.exit(2)

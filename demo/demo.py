@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from maskprop_d2.inference.writer import FrameFolderWriter, VideoWriter
 VIDEO_SUFFIXES = {".avi", ".mkv", ".mov", ".mp4", ".webm"}
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config-file", required=True, metavar="F")
@@ -37,7 +38,7 @@ def parse_args() -> argparse.Namespace:
         help="leave out detections with a lower score (default: the config's)",
     )
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def open_source(args: argparse.Namespace) -> VideoFile | FrameFiles | Camera:
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> None:
     output = Path(args.output)
     to_file = output.suffix.lower() in VIDEO_SUFFIXES
     stream = build_segmenter(cfg).stream(source)
+    start, frames = time.perf_counter(), 0
     writer = VideoWriter(output, source.fps) if to_file else FrameFolderWriter(output)
     with tqdm(total=source.num_frames, unit="frame") as bar:
         try:
@@ -82,10 +84,13 @@ def run(args: argparse.Namespace) -> None:
                     )
                     writer.write(drawn)
                     bar.update()
+                    frames += 1
         except KeyboardInterrupt:
             print("\nInterrupted: keeping what is finished.", file=sys.stderr)
     results_path = (output.parent if to_file else output) / "results.json"
     save_results(stream.tracks().as_dict(), names, results_path)
+    seconds = time.perf_counter() - start
+    print(f"{frames} frames in {seconds:.1f} s, {frames / seconds:.1f} frames/s")
     print(f"wrote {output} and {results_path}")
 
 
@@ -101,9 +106,9 @@ def save_results(tracks: dict[str, Any], names: list[str], path: Path) -> None:
     os.replace(partial, path)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """The command: one clear line and exit status 2 for input that cannot be used."""
-    args = parse_args()
+    args = parse_args(argv)
     setup_logger(name="maskprop_d2")
     logging.captureWarnings(True)
     try:

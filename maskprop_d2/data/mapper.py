@@ -18,9 +18,7 @@ class ClipPairMapper:
     """Makes a training pair: frame t of a video and a random partner near it (Sec. 4.4)."""
 
     @configurable
-    def __init__(
-        self, *, augmentations: T.AugmentationList, image_format: str, frame_range: int
-    ):
+    def __init__(self, *, augmentations: T.AugmentationList, image_format: str, frame_range: int):
         """
         Args:
             augmentations: drawn once for both frames.

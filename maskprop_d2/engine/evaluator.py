@@ -42,9 +42,7 @@ class YTVISEvaluator(DatasetEvaluator):
             inputs: records with ``video_id``.
             outputs: the model's outputs for them.
         """
-        to_dataset_id = {
-            v: k for k, v in self._metadata.thing_dataset_id_to_contiguous_id.items()
-        }
+        to_dataset_id = {v: k for k, v in self._metadata.thing_dataset_id_to_contiguous_id.items()}
         for video, output in zip(inputs, outputs, strict=True):
             self._results += as_results(video["video_id"], output, to_dataset_id)
 

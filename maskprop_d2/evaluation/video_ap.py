@@ -123,9 +123,7 @@ class _Matches:
     ):
         order = np.argsort([-p["score"] for _, p in predictions], kind="stable")
         best = [predictions[i] for i in order[: MAX_DETECTIONS[-1]]]
-        truth_rles = [
-            frame_rles(x, video, f"{sources[0]}: annotation {x['id']}") for x in truth
-        ]
+        truth_rles = [frame_rles(x, video, f"{sources[0]}: annotation {x['id']}") for x in truth]
         best_rles = [frame_rles(x, video, f"{sources[1]}: entry {i}") for i, x in best]
         self.scores = np.array([x["score"] for _, x in best])
         self.ious, frame_areas = _video_ious(best_rles, truth_rles)
@@ -210,7 +208,9 @@ def _video_ious(
         p, g = np.flatnonzero(areas[:, t]), np.flatnonzero(truth_areas[:, t])
         if len(p) and len(g):
             # Against "crowd" pycocotools divides the intersection by the prediction's area.
-            share = coco_mask.iou([predictions[i][t] for i in p], [truth[j][t] for j in g], [1] * len(g))
+            share = coco_mask.iou(
+                [predictions[i][t] for i in p], [truth[j][t] for j in g], [1] * len(g)
+            )
             intersections[np.ix_(p, g)] += np.round(share * areas[p, t][:, None])
     unions = areas.sum(1)[:, None] + truth_areas.sum(1) - intersections
     return np.divide(intersections, unions, out=np.zeros_like(unions), where=unions > 0), areas

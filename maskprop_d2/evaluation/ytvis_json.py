@@ -69,7 +69,9 @@ def check_ground_truth(data: Any, source: str | Path = "ground truth") -> None:
             raise AnnotationError(f"{where}: 'areas' must hold a number or null for each frame")
 
 
-def check_results(results: Any, ground_truth: dict[str, Any], source: str | Path = "results") -> None:
+def check_results(
+    results: Any, ground_truth: dict[str, Any], source: str | Path = "results"
+) -> None:
     """Check all entries of a results file against a checked ground truth.
 
     Raises:

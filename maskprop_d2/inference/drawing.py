@@ -2,6 +2,7 @@
 
 import colorsys
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -9,21 +10,23 @@ import numpy as np
 from ..ops.rle import decode
 from ..structures import RLE
 
+Box = tuple[int, int, int, int]
+
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def track_color(track_id: int) -> tuple[int, int, int]:
     """An RGB colour that depends on the id alone; neighbouring ids look most different."""
     # The golden ratio spreads hues evenly however many there are; three lightnesses on top.
-    hue = (0.02 + track_id * 0.618034) % 1.0
-    lightness = (0.55, 0.42, 0.68)[track_id % 3]
-    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.9)
+    hue = (0.9 + track_id * 0.618034) % 1.0
+    lightness = (0.56, 0.6, 0.73)[track_id % 3]
+    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def draw_tracks(
     frame: np.ndarray,
-    masks: list[RLE],
+    masks: Sequence[RLE | np.ndarray],
     track_ids: list[int],
     labels: list[str],
     scores: list[float],
@@ -32,7 +35,7 @@ def draw_tracks(
 
     Args:
         frame: (H, W, 3) uint8 RGB; it is not changed.
-        masks: N masks of the frame's size.
+        masks: N masks of the frame's size, RLEs or (H, W) bool arrays.
         track_ids: their N ids.
         labels: their N category names.
         scores: their N scores in [0, 1].
@@ -42,10 +45,11 @@ def draw_tracks(
     """
     drawn = frame.copy()
     boxes = []
-    for rle, track_id in zip(masks, track_ids, strict=True):
-        boxes.append(_draw_mask(drawn, decode(rle), track_color(track_id)))
+    for given, track_id in zip(masks, track_ids, strict=True):
+        mask = decode(given) if isinstance(given, dict) else given
+        boxes.append(_draw_mask(drawn, mask, track_color(track_id)))
     # Labels last, so that no mask lies over one.
-    occupied: list[tuple[int, int, int, int]] = []
+    occupied: list[Box] = []
     for box, track_id, label, score in zip(boxes, track_ids, labels, scores, strict=True):
         if box is not None:
             text = f"{label} {track_id} {score:.0%}"
@@ -53,20 +57,16 @@ def draw_tracks(
     return drawn
 
 
-def _draw_mask(
-    image: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]
-) -> tuple[int, int, int, int] | None:
+def _draw_mask(image: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) -> Box | None:
     """Tint a mask and outline it; gives its box x0, y0, x1, y1, None if it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return None
     y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    region, inside = image[y0:y1, x0:x1], mask[y0:y1, x0:x1]
+    region, inside = image[y0:y1, x0:x1], mask[y0:y1, x0:x1].astype(np.uint8, order="C")
     tinted = cv2.addWeighted(region, 0.55, np.full_like(region, color), 0.45, 0)
-    np.copyto(region, tinted, where=inside[..., None])
-    contours, _ = cv2.findContours(
-        inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(x0, y0)
-    )
+    cv2.copyTo(tinted, inside, region)
+    contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0))
     thickness = max(1, round(min(image.shape[:2]) / 300))
     cv2.drawContours(image, contours, -1, color, thickness, cv2.LINE_AA)
     return x0, y0, x1, y1
@@ -75,25 +75,29 @@ def _draw_mask(
 def _draw_label(
     image: np.ndarray,
     text: str,
-    box: tuple[int, int, int, int],
+    box: Box,
     color: tuple[int, int, int],
-    occupied: list[tuple[int, int, int, int]],
+    occupied: list[Box],
 ) -> None:
     """Write on a plate of the track's colour above the object, or where there is room."""
     height, width = image.shape[:2]
     scale = max(0.3, min(height, width) / 900)
+    pad = max(2, round(4 * scale))
+    # A text that is wider than the frame is made smaller.
+    full_width = cv2.getTextSize(text, FONT, scale, 1)[0][0] + 2 * pad
+    scale *= min(1, width / full_width)
     thickness = max(1, round(scale * 1.6))
     (text_width, text_height), baseline = cv2.getTextSize(text, FONT, scale, thickness)
-    plate_width, plate_height = text_width + 4, text_height + baseline + 3
+    plate_width, plate_height = text_width + 2 * pad, text_height + baseline + 2 * pad - 1
     x0, y0, _, y1 = box
     x = max(0, min(x0, width - plate_width))
     y = _free_row(x, plate_width, plate_height, y0, y1, height, occupied)
     occupied.append((x, y, x + plate_width, y + plate_height))
     cv2.rectangle(image, (x, y), (x + plate_width - 1, y + plate_height - 1), color, -1)
-    # Black or white, whichever stands out from the plate.
-    luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
-    ink = (0, 0, 0) if luminance > 130 else (255, 255, 255)
-    origin = (x + 2, y + text_height + 2)
+    # Black or white, whichever has the higher contrast (WCAG) to the plate.
+    luminance = np.dot([0.2126, 0.7152, 0.0722], (np.array(color) / 255) ** 2.2)
+    ink = (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
+    origin = (x + pad, y + pad + text_height)
     cv2.putText(image, text, origin, FONT, scale, ink, thickness, cv2.LINE_AA)
 
 
@@ -104,7 +108,7 @@ def _free_row(
     top: int,
     bottom: int,
     frame_height: int,
-    occupied: list[tuple[int, int, int, int]],
+    occupied: list[Box],
 ) -> int:
     """The row for a plate: above the object, else below it, clear of the other plates if it can
     be, and always inside of the frame."""

@@ -46,7 +46,7 @@ class VideoFile:
             stream = container.streams.video[0]
             self.fps = stream.average_rate or stream.guessed_rate or Fraction(25)
             self.num_frames = stream.frames or None
-            if stream.duration and stream.time_base:
+            if stream.frames and stream.duration and stream.time_base:
                 # Unlike the count of stored frames, it leaves out those that were trimmed away.
                 self.num_frames = round(stream.duration * stream.time_base * self.fps)
         height, width, _ = next(iter(self)).shape

@@ -3,10 +3,18 @@
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import av
 import cv2
 import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4"}
+# Not every build of FFmpeg has all of them.
+CODECS = ("libx264", "libopenh264", "mpeg4")
+BT709, LIMITED_RANGE = 1, 1
 
 
 class VideoWriter:
@@ -19,30 +27,64 @@ class VideoWriter:
     def __init__(self, path: str | Path, fps: Fraction | float):
         """
         Args:
-            path: the file to write, in a format by its suffix (.mp4).
+            path: the file to write, in a format by its suffix: one of ``VIDEO_SUFFIXES``.
             fps: frames per second.
+
+        Raises:
+            ValueError: for any other suffix.
         """
         self.path = Path(path)
+        if self.path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise ValueError(
+                f"cannot write a video to {path}: its name must end in one of "
+                f"{', '.join(sorted(VIDEO_SUFFIXES))}"
+            )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._partial = self.path.with_name(f".partial-{self.path.name}")
         self._fps = Fraction(fps).limit_denominator(1001)
-        self._container: av.container.OutputContainer | None = None
+        self._container: OutputContainer | None = None
 
     def __enter__(self) -> "VideoWriter":
         return self
 
     def write(self, frame: np.ndarray) -> None:
-        """Add a frame, (H, W, 3) uint8 RGB, of the first one's size."""
+        """Add a frame.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB. Odd sizes are made even by repeating the last row or column.
+
+        Raises:
+            ValueError: if it is not that, or not of the first one's size.
+        """
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+            raise ValueError(f"a frame must be uint8 RGB, not {frame.dtype} of {frame.shape}")
         # The colour format of H.264 that all players know halves both sides.
         frame = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), "edge")
-        if self._container is None:
-            options = {"movflags": "+faststart"} if self.path.suffix in (".mp4", ".mov") else {}
-            self._container = av.open(str(self._partial), "w", options=options)
-            self._stream = self._container.add_stream("libx264", self._fps, {"crf": "20"})
-            self._stream.height, self._stream.width = frame.shape[:2]
-            self._stream.pix_fmt = "yuv420p"
+        height, width = frame.shape[:2]
+        container = self._container or self._open(height, width)
+        if (height, width) != (self._stream.height, self._stream.width):
+            raise ValueError(
+                f"a frame of {width} x {height} pixels cannot go into the video {self.path} of "
+                f"{self._stream.width} x {self._stream.height}"
+            )
         video_frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
-        self._container.mux(self._stream.encode(video_frame))
+        video_frame = video_frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+        container.mux(self._stream.encode(video_frame))
+
+    def _open(self, height: int, width: int) -> OutputContainer:
+        suffix = self.path.suffix.lower()
+        # The index first, so that a browser can start to play before it has the whole file.
+        options = {"movflags": "+faststart"} if suffix in (".m4v", ".mov", ".mp4") else {}
+        self._container = container = av.open(str(self._partial), "w", options=options)
+        codec = next(x for x in CODECS if x in av.codecs_available)
+        self._stream = cast(VideoStream, container.add_stream(codec, self._fps, {"crf": "20"}))
+        self._stream.height, self._stream.width = height, width
+        self._stream.pix_fmt = "yuv420p"
+        # Said in so many words, since players guess differently by the size of the video.
+        context = self._stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = LIMITED_RANGE
+        return container
 
     def __exit__(
         self,
@@ -50,25 +92,30 @@ class VideoWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._container is not None:
-            if kind is None or kind is KeyboardInterrupt:
+        if self._container is None:
+            return
+        keep = kind is None or issubclass(kind, KeyboardInterrupt)
+        try:
+            if keep:
                 self._container.mux(self._stream.encode())
-                self._container.close()
+            self._container.close()
+            if keep:
                 self._partial.replace(self.path)
-            else:
-                self._container.close()
-                self._partial.unlink(missing_ok=True)
+        finally:
+            self._partial.unlink(missing_ok=True)
 
 
 class FrameFolderWriter:
-    """Writes numbered JPEG files into a folder; a context manager like ``VideoWriter``."""
+    """Writes numbered images into a folder; a context manager like ``VideoWriter``."""
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, suffix: str = ".jpg"):
         """
         Args:
             folder: made if it is not there.
+            suffix: the images' format, ".jpg" or ".png".
         """
         self.folder = Path(folder)
+        self.suffix = suffix
         self.folder.mkdir(parents=True, exist_ok=True)
         self._count = 0
 
@@ -81,7 +128,7 @@ class FrameFolderWriter:
         Raises:
             OSError: if it cannot be written.
         """
-        path = self.folder / f"{self._count:05d}.jpg"
+        path = self.folder / f"{self._count:05d}{self.suffix}"
         if not cv2.imwrite(str(path), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)):
             raise OSError(f"{path} cannot be written")
         self._count += 1

@@ -192,9 +192,7 @@ class MaskProp(GeneralizedRCNN):
             for x, frame_maps in zip(detections, per_frame(maps), strict=True)
         ]
 
-    def _frame_output(
-        self, x: Instances, maps: dict[str, Tensor], scale: Tensor
-    ) -> FrameOutput:
+    def _frame_output(self, x: Instances, maps: dict[str, Tensor], scale: Tensor) -> FrameOutput:
         """The record of one frame; ``scale``: (4,), from input pixels to those of the video."""
         stride = self.propagation_stride
         grid = maps["attention"].shape[-2:]

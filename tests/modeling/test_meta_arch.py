@@ -22,9 +22,7 @@ TINY = CONFIGS / "moving_shapes/maskprop_tiny.yaml"
 
 def build(config_file, *options):
     torch.manual_seed(0)
-    cfg = load_config(
-        str(config_file), ["MODEL.WEIGHTS", "", "INPUT.MIN_SIZE_TEST", 64, *options]
-    )
+    cfg = load_config(str(config_file), ["MODEL.WEIGHTS", "", "INPUT.MIN_SIZE_TEST", 64, *options])
     return build_model(cfg)
 
 
@@ -139,7 +137,10 @@ def test_ground_truth_masks_give_way_to_predicted_ones():
     model = build(TINY, "MODEL.MASKPROP.PROPAGATION.GT_MASK_ITERS", 10)
     seen = []
     propagation = model.propagation.forward
-    model.propagation.forward = lambda masks, *args: (seen.append(masks), propagation(masks, *args))[1]
+    model.propagation.forward = lambda masks, *args: (
+        seen.append(masks),
+        propagation(masks, *args),
+    )[1]
     pairs = [pair((8, 8, 48, 40))]
     for iteration in (0, 10):
         losses_of(model, pairs, iteration)

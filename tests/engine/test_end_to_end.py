@@ -1,0 +1,174 @@
+"""Training, evaluation and the demo, as a user runs them, on a handful of tiny videos."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from make_moving_shapes import main as make_moving_shapes
+
+from maskprop_d2.inference import VideoFile
+from maskprop_d2.inference.writer import VideoWriter
+
+ROOT = Path(__file__).parents[2]
+TINY = "configs/moving_shapes/maskprop_tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def data_sets(tmp_path_factory):
+    """A folder for DETECTRON2_DATASETS with three training videos and two for validation."""
+    root = tmp_path_factory.mktemp("datasets")
+    arguments = {"train": 3, "val": 2, "seed": 3, "height": 48, "width": 64, "length": 4}
+    options = [f"--{k}={v}" for k, v in arguments.items()]
+    make_moving_shapes(["--output", str(root / "moving_shapes"), *options])
+    return root
+
+
+def command(script, *options):
+    return [sys.executable, str(ROOT / script), "--config-file", str(ROOT / TINY), *options]
+
+
+def environment(data_sets):
+    return {**os.environ, "DETECTRON2_DATASETS": str(data_sets), "OMP_NUM_THREADS": "1"}
+
+
+def run(data_sets, script, *options, status=0):
+    result = subprocess.run(
+        command(script, *options), env=environment(data_sets), capture_output=True, text=True
+    )
+    assert result.returncode == status, result.stdout[-3000:] + result.stderr[-3000:]
+    return result
+
+
+def small(output, max_iter, *more):
+    """Config keys of a training that takes seconds."""
+    options = {
+        "OUTPUT_DIR": str(output),
+        "DATASETS.TRAIN": "('moving_shapes_train',)",
+        "INPUT.MIN_SIZE_TRAIN": "(48,)",
+        "INPUT.MIN_SIZE_TRAIN_SAMPLING": "choice",
+        "INPUT.MIN_SIZE_TEST": "48",
+        "SOLVER.IMS_PER_BATCH": "2",
+        "SOLVER.MAX_ITER": str(max_iter),
+        "SOLVER.CHECKPOINT_PERIOD": "2",
+        # So that a network that has seen nothing yet gives tracks.
+        "MODEL.ROI_HEADS.SCORE_THRESH_TEST": "0.01",
+        "DATALOADER.NUM_WORKERS": "0",
+    }
+    return [*(x for pair in options.items() for x in pair), *more]
+
+
+@pytest.fixture(scope="module")
+def trained(data_sets, tmp_path_factory):
+    """A training of four iterations, evaluated at its end."""
+    output = tmp_path_factory.mktemp("trained")
+    result = run(data_sets, "train_net.py", *small(output, 4))
+    return output, result.stdout
+
+
+def test_training_leaves_checkpoints_metrics_and_results(trained):
+    output, printed = trained
+    assert "No GPU can be used: running on the CPU." in printed
+    names = {path.name for path in output.iterdir()}
+    assert {"model_0000001.pth", "model_final.pth", "metrics.json", "config.yaml"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    last = json.loads((output / "metrics.json").read_text().splitlines()[-1])
+    assert last["loss_propagation"] > 0
+    results = json.loads((output / "inference/results.json").read_text())
+    assert results and len(results[0]["segmentations"]) == 4
+    assert {x["video_id"] for x in results} <= {1, 2}
+    assert all(1 <= x["category_id"] <= 10 for x in results)
+    with zipfile.ZipFile(output / "inference/results.zip") as archive:
+        assert archive.namelist() == ["results.json"]
+        assert json.loads(archive.read("results.json")) == results
+    assert "AP by category" in printed
+
+
+def test_evaluation_alone_gives_the_same_results(trained, data_sets, tmp_path):
+    output, _ = trained
+    weights = ["MODEL.WEIGHTS", str(output / "model_final.pth")]
+    run(data_sets, "train_net.py", "--eval-only", *small(tmp_path, 4, *weights))
+    again = json.loads((tmp_path / "inference/results.json").read_text())
+    assert again == json.loads((output / "inference/results.json").read_text())
+
+
+def test_evaluation_of_a_set_without_annotations_writes_the_submission(
+    trained, data_sets, tmp_path
+):
+    output, _ = trained
+    hidden = tmp_path / "datasets/moving_shapes"
+    hidden.mkdir(parents=True)
+    data = json.loads((data_sets / "moving_shapes/valid.json").read_text())
+    del data["annotations"]
+    (hidden / "valid.json").write_text(json.dumps(data))
+    (hidden / "valid").symlink_to(data_sets / "moving_shapes/valid")
+    weights = ["MODEL.WEIGHTS", str(output / "model_final.pth")]
+    options = small(tmp_path / "out", 4, *weights)
+    result = run(hidden.parent, "train_net.py", "--eval-only", *options)
+    assert "has no annotations" in result.stdout
+    assert (tmp_path / "out/inference/results.zip").exists()
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint(data_sets, tmp_path):
+    options = small(tmp_path, 1000, "DATASETS.TEST", "()")
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            command("train_net.py", *options),
+            env=environment(data_sets),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "model_0000003.pth").exists():
+            assert process.poll() is None, (tmp_path / "log").read_text()[-3000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    last = int((tmp_path / "last_checkpoint").read_text()[len("model_") : -len(".pth")])
+    options = small(tmp_path, last + 3, "DATASETS.TEST", "()")
+    result = run(data_sets, "train_net.py", "--resume", *options)
+    assert f"Starting training from iteration {last + 1}" in result.stdout
+    assert (tmp_path / "model_final.pth").exists()
+
+
+def test_the_demo_on_a_video_and_on_frames(trained, data_sets, tmp_path):
+    output, _ = trained
+    frames = data_sets / "moving_shapes/valid/JPEGImages/valid_00000"
+    with VideoWriter(tmp_path / "clip.mp4", 12.5) as writer:
+        for frame in VideoFile(frames / "%05d.jpg"):
+            writer.write(frame)
+    options = ["--opts", *small(tmp_path, 4), "MODEL.WEIGHTS", str(output / "model_final.pth")]
+    video = ["--video-input", str(tmp_path / "clip.mp4")]
+    video += ["--output", str(tmp_path / "out/annotated.mp4")]
+    result = run(data_sets, "demo/demo.py", *video, "--confidence-threshold", "0.01", *options)
+    annotated = VideoFile(tmp_path / "out/annotated.mp4")
+    assert annotated.fps == VideoFile(tmp_path / "clip.mp4").fps
+    assert len(list(annotated)) == 4
+    tracks = json.loads((tmp_path / "out/results.json").read_text())
+    assert tracks and len(tracks[0]["segmentations"]) == 4
+    assert "frames/s" in result.stdout
+
+    folder = ["--input", str(frames), "--output", str(tmp_path / "folder")]
+    run(data_sets, "demo/demo.py", *folder, "--confidence-threshold", "1.0", *options)
+    assert len(list((tmp_path / "folder").glob("*.jpg"))) == 4
+    # Nothing has a score above 1.
+    assert json.loads((tmp_path / "folder/results.json").read_text()) == []
+
+
+def test_bad_input_gives_one_clear_line(data_sets, tmp_path):
+    demo = ["--video-input", str(tmp_path / "gone.mp4"), "--output", str(tmp_path / "o.mp4")]
+    result = run(data_sets, "demo/demo.py", *demo, status=2)
+    assert result.stderr.count("\n") == 1
+    assert "gone.mp4 cannot be opened as a video" in result.stderr
+    options = small(tmp_path, 4, "DATASETS.TRAIN", "('moving_shapes_hard_train',)")
+    result = run(data_sets, "train_net.py", *options, status=2)
+    assert result.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "moving_shapes_hard/train.json: there is no such file" in result.stderr
+    assert "Traceback" not in result.stderr
