@@ -24,9 +24,9 @@ def main() -> None:
     if importlib.util.find_spec("detectron2") is None:
         sys.exit("error: the demo needs Detectron2, which could not be installed (see above)")
 
-    from demo import main as run_on_video
     from moving_shapes import draw_video
 
+    from demo import main as run_on_video
     from maskprop_d2.inference import VideoFile
     from maskprop_d2.inference.drawing import contact_sheet
     from maskprop_d2.inference.writer import VideoWriter

@@ -81,7 +81,7 @@ def _draw_label(
 ) -> None:
     """Write on a plate of the track's colour above the object, or where there is room."""
     height, width = image.shape[:2]
-    scale = max(0.3, min(height, width) / 900)
+    scale = max(0.3, min(height, width) / 800)
     pad = max(2, round(4 * scale))
     # A text that is wider than the frame is made smaller.
     full_width = cv2.getTextSize(text, FONT, scale, 1)[0][0] + 2 * pad

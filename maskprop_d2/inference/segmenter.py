@@ -12,8 +12,8 @@ from ..ops.masks import paste_binary_mask
 from ..ops.rle import encode
 from ..structures import ClipTracks, FrameNetwork, FrameOutput, FrameResult, VideoTracks
 from ..tracking import Tracker
-from .video import prefetch
 from .track_book import TrackBook
+from .video import prefetch
 
 
 class VideoSegmenter:

@@ -162,7 +162,7 @@ class MaskProp(GeneralizedRCNN):
             truth = [self._to_grid(x.gt_masks, grid), self._to_grid(x.partner_masks, grid)]
             losses.append(self.propagation_loss(propagated, torch.stack(truth)))
         if not losses:
-            return sum(m.sum() for m in maps[0].values()) * 0.0
+            return torch.stack([m.sum() for m in maps[0].values()]).sum() * 0.0
         return torch.stack(losses).mean()
 
     def _to_grid(self, masks: BitMasks, grid: tuple[int, int]) -> Tensor:

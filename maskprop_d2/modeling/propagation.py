@@ -30,15 +30,14 @@ class OffsetPredictor(nn.Module):
         self.norm1 = nn.GroupNorm(num_groups, channels)
         self.conv2 = Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm2 = nn.GroupNorm(num_groups, channels)
-        self.offsets = nn.ModuleList(
-            Conv2d(channels, 2 * 9, 3, padding=dilation, dilation=dilation, bias=False)
-            for dilation in dilations
-        )
         for conv in (self.conv1, self.projection, self.conv2):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-        # Without offsets the warp copies the mask, which is the place to start from.
-        for conv in self.offsets:
+        self.offsets = nn.ModuleList()
+        for dilation in dilations:
+            conv = Conv2d(channels, 2 * 9, 3, padding=dilation, dilation=dilation, bias=False)
+            # Without offsets the warp copies the mask, which is the place to start from.
             nn.init.zeros_(conv.weight)
+            self.offsets.append(conv)
 
     def encode(self, features: Tensor) -> Tensor:
         """The linear first step: (B, C, h, w) features -> (B, 2 * channels, h, w)."""

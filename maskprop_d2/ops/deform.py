@@ -90,14 +90,15 @@ def _bilinear_corners(offsets: Tensor, dilations: Sequence[int]) -> tuple[Tensor
     Returns:
         index (int64) and weight, both (R, S, 4, h*w): cells outside of the grid have weight 0.
     """
-    num_targets, num_taps, _, height, width = offsets.shape
-    like = {"device": offsets.device, "dtype": offsets.dtype}
-    steps = torch.tensor([-1, 0, 1], **like)
-    reach = torch.tensor(dilations, **like)[:, None] * steps
-    tap_y = reach[:, :, None].expand(-1, 3, 3)
-    tap_x = reach[:, None, :].expand(-1, 3, 3)
-    y = offsets[:, :, 0] + tap_y.reshape(-1, 1, 1) + torch.arange(height, **like)[:, None]
-    x = offsets[:, :, 1] + tap_x.reshape(-1, 1, 1) + torch.arange(width, **like)
+    height, width = offsets.shape[-2:]
+    steps = offsets.new_tensor([-1, 0, 1])
+    reach = offsets.new_tensor(dilations)[:, None] * steps
+    tap_y = reach[:, :, None].expand(-1, 3, 3).reshape(-1, 1, 1)
+    tap_x = reach[:, None, :].expand(-1, 3, 3).reshape(-1, 1, 1)
+    rows = torch.arange(height, device=offsets.device)[:, None]
+    columns = torch.arange(width, device=offsets.device)
+    y = offsets[:, :, 0] + tap_y + rows
+    x = offsets[:, :, 1] + tap_x + columns
     y, x = y.transpose(0, 1).flatten(2), x.transpose(0, 1).flatten(2)
     y0, x0 = y.detach().floor(), x.detach().floor()
     indices, weights = [], []

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_ytvis import HEIGHT, WIDTH, box_mask, track
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_ytvis import HEIGHT, WIDTH, box_mask, track
 
 from maskprop_d2.evaluation import AnnotationError, evaluate, format_table, load_json
 from maskprop_d2.evaluation.video_ap import _Matches

@@ -1,25 +1,30 @@
 import logging
+import struct
 import threading
 import time
+import wave
 from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 import pytest
 
+from maskprop_d2.inference import video
 from maskprop_d2.inference.video import (
+    Camera,
     FrameFiles,
     VideoError,
     VideoFile,
-    _upright,
     find_frames,
+    natural_sort,
     prefetch,
 )
 from maskprop_d2.inference.writer import FrameFolderWriter, VideoWriter
 
 
 def draw_frames(count=12, height=48, width=64):
-    """A bright column that moves over a grey ramp."""
+    """A bright column that moves over a ramp."""
     frames = []
     for t in range(count):
         frame = np.full((height, width, 3), 60, np.uint8)
@@ -29,6 +34,11 @@ def draw_frames(count=12, height=48, width=64):
     return frames
 
 
+def draw_noise(count=40):
+    """Frames that cannot be compressed, so that each has its share of the file."""
+    return np.random.default_rng(0).integers(0, 255, (count, 48, 64, 3), dtype=np.uint8)
+
+
 def write_video(path, frames, fps=Fraction(30000, 1001)):
     with VideoWriter(path, fps) as writer:
         for frame in frames:
@@ -36,16 +46,53 @@ def write_video(path, frames, fps=Fraction(30000, 1001)):
     return path
 
 
+def patch(path, tag, offset, layout, *values):
+    """Overwrite values after the name of a box of an MP4 file; gives what was there."""
+    data = bytearray(path.read_bytes())
+    start = data.index(tag) + 4 + offset
+    old = struct.unpack_from(layout, data, start)
+    struct.pack_into(layout, data, start, *values)
+    path.write_bytes(data)
+    return old
+
+
 @pytest.mark.parametrize("fps", [Fraction(30000, 1001), 12.5, 10])
-def test_a_video_is_read_back_as_it_was_written(tmp_path, fps):
+def test_a_video_is_read_back_as_it_was_written(tmp_path, fps, caplog):
     frames = draw_frames()
-    video = VideoFile(write_video(tmp_path / "v.mp4", frames, fps))
-    assert video.fps == Fraction(fps).limit_denominator(1001)
-    assert video.num_frames == len(frames)
+    source = VideoFile(write_video(tmp_path / "v.mp4", frames, fps))
+    assert source.fps == Fraction(fps).limit_denominator(1001)
+    assert source.num_frames == len(frames)
+    assert source.frame_size == (48, 64)
     for _ in range(2):
-        read = list(video)
+        read = list(source)
         assert len(read) == len(frames)
         assert np.abs(np.array(read).astype(int) - np.array(frames)).mean() < 6
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mov", ".MP4"])
+def test_other_formats(tmp_path, suffix, caplog):
+    source = VideoFile(write_video(tmp_path / f"v{suffix}", draw_frames()))
+    assert len(list(source)) == 12
+    assert source.fps == Fraction(30000, 1001)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("size", [(48, 64), (720, 1280)])
+@pytest.mark.parametrize("color", [(200, 100, 50), (20, 230, 10)])
+def test_colours_are_kept_and_the_file_says_how_they_are_coded(tmp_path, size, color):
+    path = write_video(tmp_path / "v.mp4", [np.full((*size, 3), color, np.uint8)])
+    assert np.abs(next(iter(VideoFile(path))).astype(int) - color).max() <= 3
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+    bt709, limited_range = 1, 1
+    assert (frame.colorspace, frame.color_range) == (bt709, limited_range)
+    assert frame.format.name == "yuv420p"
+
+
+def test_the_index_stands_before_the_frames(tmp_path):
+    data = write_video(tmp_path / "v.mp4", draw_frames()).read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
 
 
 def test_odd_sizes_are_padded(tmp_path):
@@ -56,30 +103,69 @@ def test_odd_sizes_are_padded(tmp_path):
 
 
 def test_a_truncated_video_gives_the_frames_that_are_there_and_a_warning(tmp_path, caplog):
-    noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), dtype=np.uint8)
-    path = write_video(tmp_path / "v.mp4", noise)
+    path = write_video(tmp_path / "v.mp4", draw_noise())
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with caplog.at_level(logging.WARNING):
-        read = list(VideoFile(path))
-    assert 0 < len(read) < 40
+    read = list(VideoFile(path))
+    assert 15 < len(read) < 25
+    assert [r.levelno for r in caplog.records] == [logging.WARNING]
+    assert f"v.mp4 is cut off or damaged: going on with the {len(read)} frames" in caplog.text
+
+
+def test_a_damaged_place_costs_a_few_frames_only(tmp_path, caplog):
+    path = write_video(tmp_path / "v.mp4", draw_noise())
+    data = bytearray(path.read_bytes())
+    middle, share = len(data) // 2, len(data) // 40
+    data[middle : middle + share] = bytes(share)
+    path.write_bytes(data)
+    assert 35 <= len(list(VideoFile(path))) < 40
     assert len(caplog.records) == 1
-    assert f"going on with the {len(read)} frames" in caplog.text
+
+
+def test_a_trimmed_video_is_not_taken_for_a_truncated_one(tmp_path, caplog):
+    path = write_video(tmp_path / "v.mp4", draw_frames(40), 10)
+    # Editors leave the frames in the file and say how long to play: here half of 4000 ms.
+    assert patch(path, b"elst", 8, ">I", 2000) == (4000,)
+    source = VideoFile(path)
+    assert source.num_frames == 20
+    assert len(list(source)) == 20
+    assert not caplog.records
+
+
+def test_a_rotated_video_comes_upright(tmp_path):
+    frames = draw_frames()
+    path = write_video(tmp_path / "v.mp4", frames)
+    # A phone held upright: to be turned by 90 degrees clockwise.
+    one, last = 1 << 16, 1 << 30
+    identity = (one, 0, 0, 0, one, 0, 0, 0, last)
+    assert patch(path, b"tkhd", 40, ">9i", 0, one, 0, -one, 0, 0, 0, 0, last) == identity
+    source = VideoFile(path)
+    assert source.frame_size == (64, 48)
+    read = list(source)
+    assert read[0].flags.c_contiguous
+    turned = np.rot90(frames, -1, axes=(1, 2))
+    assert np.abs(np.array(read).astype(int) - turned).mean() < 6
 
 
 def test_what_is_not_a_video_is_refused(tmp_path):
     path = tmp_path / "v.mp4"
     path.write_bytes(b"not a video" * 100)
-    with pytest.raises(VideoError, match=r"v\.mp4 cannot be opened as a video"):
+    with pytest.raises(VideoError, match=r"v\.mp4 cannot be opened as a video: Invalid data"):
         VideoFile(path)
-    with pytest.raises(VideoError, match=r"gone\.mp4 cannot be opened"):
+    with pytest.raises(VideoError, match=r"gone\.mp4 cannot be opened as a video: No such file"):
         VideoFile(tmp_path / "gone.mp4")
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(1000))
+    with pytest.raises(VideoError, match=r"sound\.wav has no video stream"):
+        VideoFile(tmp_path / "sound.wav")
 
 
-def test_rotation_is_undone_counter_clockwise():
-    frame = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    assert np.array_equal(_upright(frame, 0), frame)
-    assert np.array_equal(_upright(frame, -90), np.rot90(frame, 3))
-    assert np.array_equal(_upright(frame, 180), frame[::-1, ::-1])
+def test_a_video_cut_off_before_its_first_frame_is_refused(tmp_path):
+    path = write_video(tmp_path / "v.mp4", draw_noise())
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"mdat") + 100])
+    with pytest.raises(VideoError, match=r"no frame of .*v\.mp4 can be read"):
+        VideoFile(path)
 
 
 @pytest.mark.parametrize("kind", ["grey", "alpha", "16 bits"])
@@ -112,18 +198,64 @@ def test_missing_broken_and_differing_frames_are_named(tmp_path):
 
 
 def test_frames_are_found_and_sorted_naturally(tmp_path):
-    with FrameFolderWriter(tmp_path / "out") as writer:
-        writer.write(draw_frames(1)[0])
-    for name in ("frame10.jpg", "frame9.jpg", "frame1.jpg", "notes.txt"):
-        (tmp_path / "out" / "00000.jpg").rename(tmp_path / name) if name == "frame10.jpg" else (
-            tmp_path / name
-        ).write_bytes((tmp_path / "frame10.jpg").read_bytes())
-    expected = [str(tmp_path / f"frame{i}.jpg") for i in (1, 9, 10)]
+    expected = [str(tmp_path / f"frame{i}.png") for i in (1, 9, 10)]
+    for path in expected:
+        cv2.imwrite(path, draw_frames(1)[0])
+    (tmp_path / "notes.txt").write_text("no image")
     assert find_frames([str(tmp_path)]) == expected
-    assert find_frames([str(tmp_path / "frame*.jpg")]) == expected
-    assert find_frames([expected[2], expected[0]]) == [expected[0], expected[2]]
-    with pytest.raises(VideoError, match="there is no image at"):
-        find_frames([str(tmp_path / "*.gif")])
+    assert find_frames([str(tmp_path / "frame*.png")]) == expected
+    assert find_frames([expected[2], expected[0], expected[2]]) == [expected[0], expected[2]]
+    with pytest.raises(VideoError, match=r"there is no image at .*\*\.gif"):
+        find_frames([str(tmp_path), str(tmp_path / "*.gif")])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(VideoError, match="there is no image at .*empty"):
+        find_frames([str(tmp_path / "empty")])
+
+
+def test_natural_sort_of_odd_names():
+    names = ["b", "a10", "10", "a2b", "a02b", "a2", "9", "a²"]
+    for given in (names, names[::-1]):
+        assert natural_sort(given) == ["9", "10", "a2", "a02b", "a2b", "a10", "a²", "b"]
+
+
+def test_a_folder_is_written_and_read_back(tmp_path):
+    frames = draw_frames(11)
+    with FrameFolderWriter(tmp_path / "out", ".png") as writer:
+        for frame in frames:
+            writer.write(frame)
+    assert np.array_equal(list(FrameFiles(find_frames([str(tmp_path / "out")]))), frames)
+    with FrameFolderWriter(tmp_path / "jpg") as writer:
+        writer.write(frames[0])
+    assert [p.name for p in (tmp_path / "jpg").iterdir()] == ["00000.jpg"]
+
+
+def test_a_camera_gives_rgb_until_it_ends(monkeypatch):
+    class Capture:
+        def __init__(self, index):
+            self.left = 3 if index == 0 else 0
+            self.released = False
+
+        def isOpened(self):
+            return self.left > 0
+
+        def get(self, _):
+            return 0.0
+
+        def read(self):
+            self.left -= 1
+            blue = np.full((4, 6, 3), (255, 0, 0), np.uint8)
+            return (True, blue) if self.left >= 0 else (False, None)
+
+        def release(self):
+            self.released = True
+
+    monkeypatch.setattr(video.cv2, "VideoCapture", Capture)
+    camera = Camera(0)
+    frames = list(camera)
+    assert len(frames) == 3 and frames[0][0, 0].tolist() == [0, 0, 255]
+    assert camera.fps == 25 and camera._capture.released
+    with pytest.raises(VideoError, match="camera 1 cannot be opened"):
+        Camera(1)
 
 
 def test_prefetch_keeps_order_and_reads_at_most_so_far_ahead():
@@ -138,7 +270,7 @@ def test_prefetch_keeps_order_and_reads_at_most_so_far_ahead():
         assert next(ahead) == 0
         time.sleep(0.3)
         # One given, three waiting, and one in the reader's hand.
-        assert len(read) <= 5
+        assert 4 <= len(read) <= 5
         assert list(ahead) == list(range(1, 20))
 
 
@@ -157,6 +289,7 @@ def test_prefetch_ends_its_thread_when_the_reader_stops_early():
     before = threading.active_count()
     with prefetch(iter(range(1000)), 3) as ahead:
         next(ahead)
+        assert threading.active_count() == before + 1
     assert threading.active_count() == before
 
 
@@ -166,7 +299,27 @@ def test_what_an_interrupted_writer_leaves(tmp_path, error, kept):
     with pytest.raises(error), VideoWriter(path, 10) as writer:
         for frame in draw_frames(5):
             writer.write(frame)
+        assert not path.exists()
         raise error
     assert [p.name for p in tmp_path.iterdir()] == (["v.mp4"] if kept else [])
     if kept:
         assert len(list(VideoFile(path))) == kept
+
+
+def test_what_a_writer_refuses(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot write .*v\.gif.* must end in one of \.avi, "):
+        VideoWriter(tmp_path / "v.gif", 10)
+    small, large = draw_frames(1)[0], draw_frames(1, 50, 64)[0]
+    with (
+        pytest.raises(ValueError, match="a frame of 64 x 50 pixels cannot go into"),
+        VideoWriter(tmp_path / "v.mp4", 10) as writer,
+    ):
+        writer.write(small)
+        writer.write(large)
+    for wrong in (small[:, :, 0], small / 255.0):
+        with (
+            pytest.raises(ValueError, match="a frame must be uint8 RGB"),
+            VideoWriter(tmp_path / "v.mp4", 10) as writer,
+        ):
+            writer.write(wrong)
+    assert list(tmp_path.iterdir()) == []

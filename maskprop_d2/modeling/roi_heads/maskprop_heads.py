@@ -1,5 +1,7 @@
 """Mask R-CNN's ROI heads, with the two things more that MaskProp asks of a detector."""
 
+from typing import Any
+
 import torch
 from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, StandardROIHeads
 from detectron2.structures import Boxes, Instances
@@ -10,7 +12,7 @@ from torch import Tensor
 class MaskPropROIHeads(StandardROIHeads):
     """Keeps each detection's whole softmax vector, and predicts masks for given boxes."""
 
-    def _forward_box(self, features: dict[str, Tensor], proposals: list[Instances]):
+    def _forward_box(self, features: dict[str, Tensor], proposals: list[Instances]) -> Any:
         """As in the base class; detections also get ``class_scores``, (N, K+1)."""
         if self.training:
             return super()._forward_box(features, proposals)
