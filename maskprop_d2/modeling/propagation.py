@@ -131,14 +131,14 @@ class PropagationBranch(nn.Module):
         }
         if self.impl == "literal":
             return {**maps, "features": features}
+        return {**maps, **self.encode_first_layer(features)}
+
+    def encode_first_layer(self, features: Tensor) -> dict[str, Tensor]:
+        """What the fused path samples (``source``), and adds (``target``): (B, channels, h, w)."""
         first_layer = self.classifier.weight[:, :, 0, 0]
         folded = torch.einsum("dc,gceij->dgije", first_layer, self.deform_weight)
         folded = folded.flatten(0, 3)[:, :, None, None] / len(self.dilations)
-        return {
-            **maps,
-            "source": F.conv2d(features, folded),
-            "target": self.classifier(features),
-        }
+        return {"source": F.conv2d(features, folded), "target": self.classifier(features)}
 
     def forward(
         self, masks: Tensor, source: dict[str, Tensor], targets: dict[str, Tensor]
@@ -153,7 +153,7 @@ class PropagationBranch(nn.Module):
             (S, N, h, w) soft masks in the target frames.
         """
         offsets = self.offset_predictor(source["motion"] - targets["motion"])
-        step = self._classify_literal if self.impl == "literal" else self._classify_fused
+        step = self.first_layer_literal if self.impl == "literal" else self.first_layer_fused
         x = step(masks, source, targets, offsets)
         if self.hidden_classifier is not None:
             x = self.hidden_classifier(F.relu(x).flatten(0, 1)).unflatten(0, x.shape[:2])
@@ -162,7 +162,7 @@ class PropagationBranch(nn.Module):
             logits = torch.cat([logits, torch.zeros_like(targets["attention"])], dim=1)
         return logits.softmax(1)[:, : len(masks)] * targets["attention"]
 
-    def _classify_literal(
+    def first_layer_literal(
         self,
         masks: Tensor,
         source: dict[str, Tensor],
@@ -182,14 +182,14 @@ class PropagationBranch(nn.Module):
             ]
         )
 
-    def _classify_fused(
+    def first_layer_fused(
         self,
         masks: Tensor,
         source: dict[str, Tensor],
         targets: dict[str, Tensor],
         offsets: Tensor,
     ) -> Tensor:
-        """The same as :meth:`_classify_literal`, computed from the folded maps."""
+        """The same as :meth:`first_layer_literal`, computed from the folded maps."""
         tap_maps = source["source"].unflatten(0, (self.classifier.out_channels, -1))
         sampled = sample_and_sum(masks, tap_maps, offsets, self.dilations)
         return sampled + targets["target"][:, None]

@@ -103,7 +103,7 @@ def test_a_pair_has_the_same_objects_in_both_frames(records):
 
 def test_both_frames_and_their_masks_are_transformed_alike(records):
     np.random.seed(0)
-    resize, flip = T.ResizeShortestEdge([80]), T.RandomFlip(prob=1.0)
+    resize, flip = T.ResizeShortestEdge([80], sample_style="choice"), T.RandomFlip(prob=1.0)
     pair = mapper(resize, flip)({"video": records[0], "frame": 1})
     assert pair["image"].shape == pair["partner_image"].shape == (3, 80, 120)
     assert pair["instances"].gt_boxes.tensor[0].tolist() == [90, 20, 110, 40]
