@@ -18,7 +18,7 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 def track_color(track_id: int) -> tuple[int, int, int]:
     """An RGB colour that depends on the id alone; neighbouring ids look most different."""
     # The golden ratio spreads hues evenly however many there are; three lightnesses on top.
-    hue = (0.9 + track_id * 0.618034) % 1.0
+    hue = (0.92 + track_id * 0.618034) % 1.0
     lightness = (0.56, 0.6, 0.73)[track_id % 3]
     red, green, blue = colorsys.hls_to_rgb(hue, lightness, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -85,7 +85,8 @@ def _draw_label(
     pad = max(2, round(4 * scale))
     # A text that is wider than the frame is made smaller.
     full_width = cv2.getTextSize(text, FONT, scale, 1)[0][0] + 2 * pad
-    scale *= min(1, width / full_width)
+    if full_width > width:
+        scale *= 0.9 * width / full_width
     thickness = max(1, round(scale * 1.6))
     (text_width, text_height), baseline = cv2.getTextSize(text, FONT, scale, thickness)
     plate_width, plate_height = text_width + 2 * pad, text_height + baseline + 2 * pad - 1

@@ -70,7 +70,7 @@ class VideoFile:
                 if packet.is_corrupt:
                     problem = "a frame is cut off"
                 for frame in frames:
-                    yield _upright(frame.to_ndarray(format="rgb24"), frame.rotation)
+                    yield _to_rgb(frame)
                     read += 1
         # The number is an estimate where frames last differently long.
         if not problem and self.num_frames and read < 0.98 * self.num_frames - 1:
@@ -98,10 +98,12 @@ class VideoFile:
             yield container
 
 
-def _upright(frame: np.ndarray, rotation: int) -> np.ndarray:
-    """Turn a frame as its video asks for, by degrees counter-clockwise: phones store their videos
-    lying down, and beside them how to show them."""
-    return np.ascontiguousarray(np.rot90(frame, round(rotation / 90) % 4))
+def _to_rgb(frame: av.VideoFrame) -> np.ndarray:
+    """Decode the colours, and turn the frame upright: phones store their videos lying down."""
+    # It means nothing for RGB, but without it PyAV before 17 takes HD's colour matrix for SD's.
+    image = frame.to_ndarray(format="rgb24", dst_colorspace="ITU601")
+    # Given in degrees counter-clockwise.
+    return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4))
 
 
 class FrameFiles:

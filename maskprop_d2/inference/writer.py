@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4"}
 # Not every build of FFmpeg has all of them.
 CODECS = ("libx264", "libopenh264", "mpeg4")
+# FFmpeg's numbers for the colours of HD video.
 BT709, LIMITED_RANGE = 1, 1
 
 

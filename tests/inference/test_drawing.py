@@ -44,7 +44,7 @@ def test_colours_belong_to_ids_and_differ():
     lab = to_lab(colors)
     distances = np.linalg.norm(lab[:, None] - lab, axis=-1)
     # In CIELAB a difference of 2 can just be seen.
-    assert distances[np.triu_indices(12, 1)].min() > 20
+    assert distances[np.triu_indices(12, 1)].min() > 28
     assert np.diag(distances, 1).min() > 80
     assert np.abs(np.diff(lab[:, 0])).min() > 10
     assert all(0 <= x <= 255 for i in range(0, 10_000, 97) for x in track_color(i))
@@ -58,7 +58,7 @@ def test_objects_are_tinted_and_the_rest_and_the_input_stay():
     tint = 0.55 * 100 + 0.45 * np.array(track_color(3))
     assert np.abs(drawn[64:96, 44:86] - tint).max() <= 1
     # The outline runs along the mask's edge.
-    assert (drawn[99, 45:85] == track_color(3)).all()
+    assert np.abs(drawn[99, 45:85].astype(int) - track_color(3)).max() <= 10
     assert (drawn[103:] == 100).all() and (drawn[:, 130:] == 100).all()
     # The label stands above the object, not on it.
     assert (drawn[40:58, 40:60] != 100).any()
