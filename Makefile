@@ -19,7 +19,7 @@ lint: detectron2
 # setuptools < 81: Detectron2 imports pkg_resources, which later versions no longer have.
 .venv/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=64,<81" wheel
+	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=77,<81" wheel
 	$(BIN)/python -m pip install --quiet --no-build-isolation -e ".[dev]"
 	touch $@
 

@@ -10,16 +10,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 
 from maskprop_d2.engine import as_results, build_segmenter, load_config
 from maskprop_d2.inference import Camera, FrameFiles, VideoError, VideoFile, find_frames
 from maskprop_d2.inference.drawing import draw_tracks
-from maskprop_d2.inference.writer import FrameFolderWriter, VideoWriter
-
-VIDEO_SUFFIXES = {".avi", ".mkv", ".mov", ".mp4", ".webm"}
+from maskprop_d2.inference.writer import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -51,13 +49,8 @@ def open_source(args: argparse.Namespace) -> VideoFile | FrameFiles | Camera:
 def class_names(cfg: Any) -> list[str]:
     """The category names of the data set that the model is tested (or trained) on."""
     names: list[str] = []
-    for dataset in [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]:
-        metadata = MetadataCatalog.get(dataset)
-        if metadata.get("thing_classes") is None and dataset in DatasetCatalog:
-            DatasetCatalog.get(dataset)
-        names = metadata.get("thing_classes", names)
-        if names:
-            break
+    for dataset in [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]:
+        names = MetadataCatalog.get(dataset).get("thing_classes", names)
     number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
     return list(names) if len(names) == number else [f"class {i}" for i in range(number)]
 

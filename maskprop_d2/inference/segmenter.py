@@ -13,7 +13,7 @@ from ..ops.rle import encode
 from ..structures import ClipTracks, FrameNetwork, FrameOutput, FrameResult, VideoTracks
 from ..tracking import Tracker
 from .track_book import TrackBook
-from .video import prefetch
+from .video import VideoError, prefetch
 
 
 class VideoSegmenter:
@@ -137,7 +137,7 @@ class VideoStream:
             if self._book.frame_size is None:
                 self._book.frame_size = size
             if size != self._book.frame_size or frame.dtype != np.uint8 or frame.ndim != 3:
-                raise ValueError(
+                raise VideoError(
                     f"frame {index + i} is a {frame.dtype} array of shape {frame.shape}: expected "
                     f"uint8 RGB of {self._book.frame_size} pixels like the first frame"
                 )

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from ..structures import RLE, FrameResult, VideoTracks
+from .video import VideoError
 
 
 class TrackBook:
@@ -50,9 +51,13 @@ class TrackBook:
 
     def tracks(self, class_floor: float) -> VideoTracks:
         """The tracks that are seen at least once, for their best category and for each further
-        one scored at least ``class_floor``."""
+        one scored at least ``class_floor``.
+
+        Raises:
+            VideoError: before the first frame.
+        """
         if self.frame_size is None:
-            raise ValueError("the video has no frame")
+            raise VideoError("the video has no frame")
         video = VideoTracks(self.frame_size, [], [], [], [])
         for track_id in sorted({y for masks in self._masks for y in masks}):
             scores = self.class_scores(track_id)

@@ -51,7 +51,8 @@ class MaskProp(GeneralizedRCNN):
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
             duplicate_threshold: soft IoU above which a detection repeats a better one.
-            test_resize: short side of the frames in inference, and the most of the long side.
+            test_resize: short side of the frames in inference (0: as they are), and the most of the
+                long side.
             segmenter_options: arguments of ``VideoSegmenter`` besides the network.
             **kwargs: those of ``GeneralizedRCNN``.
         """
@@ -175,7 +176,9 @@ class MaskProp(GeneralizedRCNN):
     def detect(self, frames: Tensor) -> list[FrameOutput]:
         """See ``FrameNetwork.detect``."""
         height, width = frames.shape[-2:]
-        new_size = ResizeShortestEdge.get_output_shape(height, width, *self.test_resize)
+        new_size = (height, width)
+        if self.test_resize[0] > 0:
+            new_size = ResizeShortestEdge.get_output_shape(height, width, *self.test_resize)
         images = frames.to(self.device).float()
         if self.input_format == "BGR":
             images = images.flip(1)
