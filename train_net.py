@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 
 from maskprop_d2.engine import Trainer, load_config
 from maskprop_d2.evaluation import AnnotationError
@@ -17,9 +19,13 @@ from maskprop_d2.inference import VideoError
 
 def main(args: argparse.Namespace) -> Any:
     """Run one process of a training or an evaluation."""
+    rank = comm.get_rank()
+    setup_logger(distributed_rank=rank, name="maskprop_d2")
     cfg = load_config(args.config_file, args.opts)
     cfg.freeze()
     default_setup(cfg, args)
+    # The folder of its log file is known only now.
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank, name="maskprop_d2", configure_stdout=False)
     if args.eval_only:
         model = Trainer.build_model(cfg)
         checkpointer = DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR)

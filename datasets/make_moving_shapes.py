@@ -9,6 +9,7 @@ arguments give the same bytes.
 
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
 import sys
@@ -74,8 +75,10 @@ def make_data_set(args: argparse.Namespace) -> bool:
     output.parent.mkdir(parents=True, exist_ok=True)
     partial_output = output.with_name(f"{output.name}.partial-{os.getpid()}")
     try:
-        for split, number in ((0, args.train), (1, args.val)):
-            make_split(partial_output, split, number, info)
+        # Forked from a process that has threads, these could wait for ever for a lock.
+        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+            for split, number in ((0, args.train), (1, args.val)):
+                make_split(partial_output, split, number, info, pool)
         partial_output.rename(output)
     finally:
         shutil.rmtree(partial_output, ignore_errors=True)
@@ -90,19 +93,20 @@ def _info_of(output: Path) -> Any:
         return None
 
 
-def make_split(folder: Path, split: int, number: int, info: dict[str, Any]) -> None:
-    """Draw and write the videos of a split: 0 is train, 1 is valid."""
+def make_split(
+    folder: Path, split: int, number: int, info: dict[str, Any], pool: ProcessPoolExecutor
+) -> None:
+    """Draw and write the videos of a split, 0 is train, 1 is valid, in a pool's processes."""
     name = ("train", "valid")[split]
     frames_folder = folder / name / "JPEGImages"
     frames_folder.mkdir(parents=True)
     videos, annotations = [], []
     make = partial(make_video, frames_folder, split, info)
-    with ProcessPoolExecutor() as pool:
-        made = tqdm(pool.map(make, range(number)), total=number, desc=name, unit="video")
-        for video, tracks in made:
-            videos.append(video)
-            for track in tracks:
-                annotations.append({"id": len(annotations) + 1, **track})
+    made = tqdm(pool.map(make, range(number)), total=number, desc=name, unit="video")
+    for video, tracks in made:
+        videos.append(video)
+        for track in tracks:
+            annotations.append({"id": len(annotations) + 1, **track})
     categories = [
         {"id": i, "name": category, "supercategory": "shape"}
         for i, category in enumerate(CATEGORIES, start=1)
