@@ -16,6 +16,9 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.MODEL.MASKPROP.CLIP_RADIUS = 6
     # The method that gives detections their video-level ids: see maskprop_d2/tracking.
     cfg.MODEL.MASKPROP.TRACKER = "maskprop"
+    # Take the detector's losses on the partner frame too, not on frame t alone (paper): its
+    # features are there anyway, and small models from scratch learn in fewer iterations.
+    cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
     # Of detections in one frame whose masks overlap by more than this soft IoU, whatever their
     # category, only the best is kept: duplicates would share one object in the softmax.
     cfg.MODEL.MASKPROP.DUPLICATE_THRESH = 0.7

@@ -1,5 +1,6 @@
 """From records to the model's input."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,28 +48,27 @@ class ClipPairMapper:
             a dict with ``image`` and ``partner_image``, (3, H, W) uint8; ``instances``, the
             objects seen in frame t, with ``gt_boxes``, ``gt_classes``, ``gt_masks``, and
             ``partner_masks``, the same objects' masks in the partner, empty where they cannot be
-            seen; ``height``, ``width``, ``file_name``, ``video_id`` of frame t.
+            seen; ``partner_instances``, the objects seen in the partner; ``height``, ``width``,
+            ``file_name``, ``video_id`` of frame t.
         """
         video, t = sample["video"], sample["frame"]
         partner = self.sample_partner(t, video["length"])
         paths = [video["file_names"][t], video["file_names"][partner]]
         frames, transforms = augment_clip(list(FrameFiles(paths)), self.augmentations)
-        seen = [x for x in video["annotations"][t] if not x["iscrowd"]]
-        in_partner = {x["id"]: x for x in video["annotations"][partner]}
-        masks = [self._masks(seen, video, t, transforms)]
-        masks.append(
-            self._masks([in_partner.get(x["id"]) for x in seen], video, partner, transforms)
+        size = frames[0].shape[:2]
+        seen, seen_in_partner = (
+            [x for x in video["annotations"][s] if not x["iscrowd"]] for s in (t, partner)
         )
-        instances = Instances(frames[0].shape[:2])
-        instances.gt_masks, instances.partner_masks = (
-            BitMasks(torch.from_numpy(m).view(-1, *frames[0].shape[:2])) for m in masks
-        )
-        instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
-        instances.gt_classes = torch.tensor([x["category_id"] for x in seen], dtype=torch.int64)
+        instances = self._instances(seen, video, t, transforms, size)
+        by_id = {x["id"]: x for x in seen_in_partner}
+        same_objects = [by_id.get(x["id"]) for x in seen]
+        partner_instances = self._instances(seen_in_partner, video, partner, transforms, size)
+        instances.partner_masks = self._masks(same_objects, video, partner, transforms, size)
         return {
             "image": self._to_tensor(frames[0]),
             "partner_image": self._to_tensor(frames[1]),
             "instances": instances[instances.gt_boxes.nonempty()],
+            "partner_instances": partner_instances[partner_instances.gt_boxes.nonempty()],
             "height": video["height"],
             "width": video["width"],
             "file_name": paths[0],
@@ -81,28 +81,44 @@ class ClipPairMapper:
         others = [s for s in range(first, last + 1) if s != t]
         return int(np.random.choice(others)) if others else t
 
-    def _masks(
+    def _instances(
         self,
-        annotations: list[dict[str, Any] | None],
+        annotations: list[dict[str, Any]],
         video: dict[str, Any],
         t: int,
         transforms: T.TransformList,
-    ) -> np.ndarray:
-        """(N, H', W') bool, transformed; an object without annotation has an empty mask."""
+        size: tuple[int, int],
+    ) -> Instances:
+        """The objects of one transformed frame, as a detector is trained on them."""
+        instances = Instances(size)
+        instances.gt_masks = self._masks(annotations, video, t, transforms, size)
+        instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
+        classes = [x["category_id"] for x in annotations]
+        instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
+        return instances
+
+    def _masks(
+        self,
+        annotations: Sequence[dict[str, Any] | None],
+        video: dict[str, Any],
+        t: int,
+        transforms: T.TransformList,
+        size: tuple[int, int],
+    ) -> BitMasks:
+        """Transformed masks, of ``size``; an object without annotation has an empty one."""
         height, width = video["height"], video["width"]
-        masks = []
-        for annotation in annotations:
-            mask = np.zeros((height, width), dtype=bool)
-            if annotation is not None:
-                try:
-                    mask = decode(to_rle(annotation["segmentation"], height, width))
-                except ValueError as error:
-                    raise ValueError(
-                        f"video {video['video_id']}, frame {t}, annotation {annotation['id']}: "
-                        f"{error}"
-                    ) from error
-            masks.append(transforms.apply_segmentation(mask.astype(np.uint8)))
-        return np.array(masks, dtype=bool)
+        masks = np.zeros((len(annotations), *size), dtype=bool)
+        for i, annotation in enumerate(annotations):
+            if annotation is None:
+                continue
+            try:
+                mask = decode(to_rle(annotation["segmentation"], height, width))
+            except ValueError as error:
+                raise ValueError(
+                    f"video {video['video_id']}, frame {t}, annotation {annotation['id']}: {error}"
+                ) from error
+            masks[i] = transforms.apply_segmentation(mask.astype(np.uint8))
+        return BitMasks(torch.from_numpy(masks))
 
     def _to_tensor(self, frame: np.ndarray) -> Tensor:
         if self.image_format == "BGR":

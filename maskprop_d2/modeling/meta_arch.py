@@ -37,6 +37,7 @@ class MaskProp(GeneralizedRCNN):
         propagation_feature: str,
         propagation_stride: int,
         gt_mask_iters: int,
+        train_on_partner: bool,
         duplicate_threshold: float,
         test_resize: tuple[int, int],
         segmenter_options: dict[str, Any],
@@ -50,6 +51,7 @@ class MaskProp(GeneralizedRCNN):
             propagation_stride: stride of that level in pixels.
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
+            train_on_partner: whether the detector's losses are taken on the partner frame too.
             duplicate_threshold: soft IoU above which a detection repeats a better one.
             test_resize: short side of the frames in inference (0: as they are), and the most of the
                 long side.
@@ -62,6 +64,7 @@ class MaskProp(GeneralizedRCNN):
         self.propagation_feature = propagation_feature
         self.propagation_stride = propagation_stride
         self.gt_mask_iters = gt_mask_iters
+        self.train_on_partner = train_on_partner
         self.duplicate_threshold = duplicate_threshold
         self.test_resize = test_resize
         self.segmenter = VideoSegmenter(self, **segmenter_options)
@@ -85,6 +88,7 @@ class MaskProp(GeneralizedRCNN):
             "propagation_feature": level,
             "propagation_stride": shapes[level].stride,
             "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
+            "train_on_partner": options.TRAIN_ON_PARTNER,
             "duplicate_threshold": options.DUPLICATE_THRESH,
             "test_resize": (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST),
             "segmenter_options": {
@@ -116,18 +120,28 @@ class MaskProp(GeneralizedRCNN):
         frames = [{"image": pair["image"]} for pair in batched_inputs]
         partners = [{"image": pair["partner_image"]} for pair in batched_inputs]
         images = self.preprocess_image(frames + partners)
-        targets = [pair["instances"].to(self.device) for pair in batched_inputs]
         features = self.backbone(images.tensor)
+        targets = [pair["instances"].to(self.device) for pair in batched_inputs]
         of_frames = {name: level[: len(frames)] for name, level in features.items()}
-        frame_images = ImageList(images.tensor[: len(frames)], images.image_sizes[: len(frames)])
-
-        proposals, losses = self.proposal_generator(frame_images, of_frames, targets)
-        _, roi_losses = self.roi_heads(frame_images, of_frames, proposals, targets)
-        losses.update(roi_losses)
+        if self.train_on_partner:
+            partner_targets = [x["partner_instances"].to(self.device) for x in batched_inputs]
+            losses = self._detector_losses(images, features, targets + partner_targets)
+        else:
+            sizes = images.image_sizes[: len(frames)]
+            frame_images = ImageList(images.tensor[: len(frames)], sizes)
+            losses = self._detector_losses(frame_images, of_frames, targets)
         masks = self._masks_to_propagate(of_frames, targets)
         maps = self.propagation.encode(features[self.propagation_feature])
         losses["loss_propagation"] = self._propagation_losses(per_frame(maps), masks, targets)
         return losses
+
+    def _detector_losses(
+        self, images: ImageList, features: dict[str, Tensor], targets: list[Instances]
+    ) -> dict[str, Tensor]:
+        """The losses of Mask R-CNN."""
+        proposals, losses = self.proposal_generator(images, features, targets)
+        _, roi_losses = self.roi_heads(images, features, proposals, targets)
+        return {**losses, **roi_losses}
 
     def _masks_to_propagate(
         self, features: dict[str, Tensor], targets: list[Instances]

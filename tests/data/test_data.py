@@ -99,6 +99,10 @@ def test_a_pair_has_the_same_objects_in_both_frames(records):
     assert (instances.partner_masks.tensor[0] == red).all()
     # The other object cannot be seen in any other frame.
     assert not instances.partner_masks.tensor[1].any()
+    # The partner's own objects, for a detector that is trained on it too.
+    of_partner = pair["partner_instances"]
+    assert of_partner.gt_classes.tolist() == [1]
+    assert (of_partner.gt_masks.tensor[0] == red).all()
 
 
 def test_both_frames_and_their_masks_are_transformed_alike(records):

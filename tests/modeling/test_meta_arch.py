@@ -44,7 +44,16 @@ def pair(*boxes, gone=(), size=(64, 96), classes=None):
     for i in gone:
         instances.partner_masks.tensor[i] = False
     images = torch.randint(0, 255, (2, 3, *size), generator=generator, dtype=torch.uint8)
-    return {"image": images[0], "partner_image": images[1], "instances": instances}
+    of_partner = Instances(size)
+    of_partner.gt_masks = instances.partner_masks
+    of_partner.gt_boxes = of_partner.gt_masks.get_bounding_boxes()
+    of_partner.gt_classes = instances.gt_classes
+    return {
+        "image": images[0],
+        "partner_image": images[1],
+        "instances": instances,
+        "partner_instances": of_partner[of_partner.gt_boxes.nonempty()],
+    }
 
 
 def losses_of(model, pairs, iteration=0):
@@ -131,6 +140,19 @@ def test_switching_the_implementation_changes_no_result():
     torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=1e-5)
     for name, loss in losses[0].items():
         torch.testing.assert_close(loss, losses[1][name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("train_on_partner", [False, True])
+def test_the_detector_learns_from_the_partner_if_wanted(train_on_partner):
+    model = build(TINY, "MODEL.MASKPROP.TRAIN_ON_PARTNER", train_on_partner)
+    numbers = []
+    losses = model.roi_heads.forward
+    model.roi_heads.forward = lambda images, features, proposals, targets: (
+        numbers.append([len(x) for x in targets]),
+        losses(images, features, proposals, targets),
+    )[1]
+    losses_of(model, [pair((8, 8, 48, 40), (30, 20, 90, 60), gone=[1]), pair((8, 8, 48, 40))])
+    assert numbers == [[2, 1, 1, 1] if train_on_partner else [2, 1]]
 
 
 def test_ground_truth_masks_give_way_to_predicted_ones():
