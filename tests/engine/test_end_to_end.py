@@ -173,5 +173,5 @@ def test_bad_input_gives_one_clear_line(data_sets, tmp_path):
     options = small(tmp_path, 4, "DATASETS.TRAIN", "('moving_shapes_hard_train',)")
     result = run(data_sets, "train_net.py", *options, status=2)
     assert result.stderr.strip().splitlines()[-1].startswith("error: ")
-    assert "moving_shapes_hard/train.json: there is no such file" in result.stderr
+    assert "moving_shapes_hard does not hold the 'train' annotations" in result.stderr
     assert "Traceback" not in result.stderr
