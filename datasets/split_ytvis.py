@@ -46,7 +46,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def hold_out(categories_of: dict[int, set[int]], fraction: float, seed: int) -> set[int]:
-    """Choose videos such that each category has its share of them, and one at least.
+    """Choose videos such that each category has its share of them, one at least, and so has the
+    total.
 
     Categories take what they lack one after the other, from the rarest on. Videos that leave a
     category none to train on, and those with categories that have enough already, are taken last.
@@ -60,13 +61,13 @@ def hold_out(categories_of: dict[int, set[int]], fraction: float, seed: int) -> 
     Returns:
         the ids of the chosen videos.
     """
-    # Videos without an object are a category of their own.
-    labels_of = {video: labels or {None} for video, labels in categories_of.items()}
+    # None is the category of all videos: it takes what the total lacks.
+    labels_of = {video: {*labels, None} for video, labels in categories_of.items()}
     videos_of = defaultdict(set)
     for video, labels in labels_of.items():
         for label in labels:
             videos_of[label].add(video)
-    # At least one is left to train on, and one to score by, where there are two.
+    # At least one to score by, and one left to train on, where there are two.
     wanted = {
         label: min(max(round(fraction * len(videos)), 1), len(videos) - 1)
         for label, videos in videos_of.items()
@@ -80,7 +81,7 @@ def hold_out(categories_of: dict[int, set[int]], fraction: float, seed: int) -> 
     rank = {x: hashlib.sha256(f"{seed}:{x}".encode()).digest() for x in labels_of}
     chosen: set[int] = set()
     taken: Counter = Counter()
-    for label in sorted(videos_of, key=lambda x: (len(videos_of[x]), x is None, x or 0)):
+    for label in sorted(videos_of, key=lambda x: (x is None, len(videos_of[x]), x)):
         while taken[label] < wanted[label]:
             video = min(videos_of[label] - chosen, key=cost)
             chosen.add(video)
@@ -101,8 +102,8 @@ def split(args: argparse.Namespace) -> None:
     data = load_json(source)
     check_ground_truth(data, source)
     annotations = data.get("annotations") or []
-    if not annotations:
-        raise AnnotationError(f"{source} has no annotations to split")
+    if not annotations or len(data["videos"]) < 2:
+        raise AnnotationError(f"{source} has no annotations, or no two videos, to split")
     categories_of: dict[int, set[int]] = {video["id"]: set() for video in data["videos"]}
     for annotation in annotations:
         categories_of[annotation["video_id"]].add(annotation["category_id"])

@@ -43,8 +43,8 @@ def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
     """The records of a registered data set that fits the model.
 
     Raises:
-        AnnotationError: if it is not registered, cannot be read, or has another number of
-            categories than the model.
+        AnnotationError: if it is not registered, cannot be read, has no videos, or another number
+            of categories than the model.
     """
     if dataset_name not in DatasetCatalog:
         raise AnnotationError(
@@ -52,6 +52,8 @@ def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
             f"(docs/own_data.md), or name one of {', '.join(sorted(DatasetCatalog))}"
         )
     records = DatasetCatalog.get(dataset_name)
+    if not records:
+        raise AnnotationError(f"'{dataset_name}' has no videos")
     classes = MetadataCatalog.get(dataset_name).thing_classes
     if len(classes) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
         raise AnnotationError(

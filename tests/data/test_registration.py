@@ -101,12 +101,16 @@ def test_a_wrong_entry_is_refused(entry):
         config("DATASETS.REGISTER", [entry])
 
 
-def test_what_does_not_fit_is_told_with_its_remedy(registered):
+def test_what_does_not_fit_is_told_with_its_remedy(registered, tmp_path):
     name, cfg = registered
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = 10
     with pytest.raises(AnnotationError, match=r"2 categories.*set MODEL\.ROI_HEADS\.NUM_CLASSES 2"):
         build_train_loader(cfg)
     with pytest.raises(AnnotationError, match=r"2 categories.*set MODEL\.ROI_HEADS\.NUM_CLASSES 2"):
+        build_test_loader(cfg, name)
+    data = json.loads((tmp_path / "train.json").read_text())
+    (tmp_path / "train.json").write_text(json.dumps({**data, "videos": [], "annotations": []}))
+    with pytest.raises(AnnotationError, match="has no videos"):
         build_test_loader(cfg, name)
     with pytest.raises(AnnotationError, match=r"no data set 'dogs': .*DATASETS\.REGISTER"):
         build_test_loader(cfg, "dogs")

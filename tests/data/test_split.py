@@ -40,6 +40,11 @@ def test_a_rare_category_is_held_out_once_and_a_single_video_never():
     assert 22 not in val
 
 
+def test_few_videos_are_divided_even_if_categories_are_lost():
+    assert len(hold_out({1: {1, 2}, 2: {3}, 3: {4}}, 0.1, 0)) == 1
+    assert len(hold_out({1: {1}, 2: {1}, 3: {2}, 4: {2}}, 0.9, 0)) == 3
+
+
 def test_videos_without_objects_are_divided_as_well():
     videos = {i: set() if i < 50 else {1} for i in range(100)}
     assert sum(i < 50 for i in hold_out(videos, 0.2, 0)) == 10
@@ -112,7 +117,7 @@ def test_bad_input_gives_one_line_and_leaves_nothing(file, capsys, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(file.parents[1]))
     data = json.loads(file.read_text())
     cases = [(["--dataset", "ovis"], "ovis does not hold the 'train' annotations")]
-    cases += [(["--json", str(file)], "has no annotations to split")]
+    cases += [(["--json", str(file)], "has no annotations, or no two videos, to split")]
     file.write_text(json.dumps({**data, "annotations": []}))
     for arguments, message in cases:
         with pytest.raises(SystemExit) as info:
