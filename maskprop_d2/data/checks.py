@@ -45,9 +45,10 @@ def check_annotations(data: dict[str, Any], report: Report) -> dict[int, dict[st
         return usable
     for track in tracks.values():
         _check_track(track, usable, categories, report)
-    for id_ in videos.keys() - {_key(track, "video_id") for track in tracks.values()}:
+    for id_ in sorted(videos.keys() - {_key(track, "video_id") for track in tracks.values()}):
         report.add(Problem.NO_TRACK, f"video {id_}")
-    for id_ in categories.keys() - {_key(track, "category_id") for track in tracks.values()}:
+    used = {_key(track, "category_id") for track in tracks.values()}
+    for id_ in sorted(categories.keys() - used):
         report.add(Problem.UNUSED_CATEGORY, f"category {id_}: {categories[id_].get('name')!r}")
     return usable
 
@@ -85,7 +86,7 @@ def check_frames(
         if size == (video["height"], video["width"]):
             return None
         says = f"{video['width']} x {video['height']}"
-        return Problem.FRAME_SIZE, f"{where} has {size[1]} x {size[0]} pixels, not {says}"
+        return Problem.FRAME_SIZE, f"{where} has {size[1]} x {size[0]}, not {says}"
 
     with ThreadPoolExecutor(THREADS) as pool:
         for found in pool.map(check, frames):

@@ -65,11 +65,14 @@ def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
 
 def build_train_loader(cfg: Any) -> Any:
     """Endless batches of ``SOLVER.IMS_PER_BATCH`` training pairs from ``DATASETS.TRAIN``."""
-    records = [record for name in cfg.DATASETS.TRAIN for record in load_records(cfg, name)]
+    names = cfg.DATASETS.TRAIN
+    records = [record for name in names for record in load_records(cfg, name)]
+    if len({tuple(MetadataCatalog.get(name).thing_classes) for name in names}) > 1:
+        raise AnnotationError(f"the data sets {list(names)} differ in their categories")
     dataset = FrameDataset(records)
     if not len(dataset):
         raise AnnotationError(
-            f"none of the data sets {list(cfg.DATASETS.TRAIN)} has an annotated frame to train on"
+            f"none of the data sets {list(names)} has an annotated frame to train on"
         )
     logging.getLogger(__name__).info(
         "Training on %d annotated frames of %d videos", len(dataset), len(records)

@@ -116,6 +116,17 @@ def test_what_does_not_fit_is_told_with_its_remedy(registered, tmp_path):
         build_test_loader(cfg, "dogs")
 
 
+def test_sets_to_train_on_together_must_have_the_same_categories(registered, tmp_path):
+    name, cfg = registered
+    data = json.loads((tmp_path / "train.json").read_text())
+    data["categories"][0]["name"] = "circle"
+    (tmp_path / "other.json").write_text(json.dumps(data))
+    register_ytvis(f"{name}_other", str(tmp_path / "other.json"), str(tmp_path))
+    cfg.DATASETS.TRAIN = (name, f"{name}_other")
+    with pytest.raises(AnnotationError, match="differ in their categories"):
+        build_train_loader(cfg)
+
+
 def test_without_any_data_set_the_demo_numbers_the_categories(registered, caplog):
     _, cfg = registered
     cfg.DATASETS.REGISTER, cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = [], ("gone",), ()

@@ -160,12 +160,12 @@ def test_frames_are_checked(data, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "v/2.png"), np.zeros((WIDTH, HEIGHT, 3), np.uint8))
     assert validate(tmp_path, data, "--images", str(tmp_path)) == 1
     printed = capsys.readouterr().out
-    for text in (
-        f"video 7, frame 0: {tmp_path}/v/0.png",
-        f"video 7, frame 1: {tmp_path}/v/1.png",
-        f"video 7, frame 2: {tmp_path}/v/2.png has 40 x 60 pixels, not 60 x 40",
+    for problem, where in (
+        (Problem.MISSING_FRAME, f"video 7, frame 0: {tmp_path}/v/0.png"),
+        (Problem.BAD_FRAME, f"video 7, frame 1: {tmp_path}/v/1.png"),
+        (Problem.FRAME_SIZE, f"video 7, frame 2: {tmp_path}/v/2.png has 40 x 60, not 60 x 40"),
     ):
-        assert text in printed
+        assert f"{problem.text}\n{'':<18}{where}\n" in printed
     assert printed.count("FATAL") == 3
     assert validate(tmp_path, data) == 0
 
