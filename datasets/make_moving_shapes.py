@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent))
 from moving_shapes import CATEGORIES, VERSION, draw_video
+from ytvis_writer import track_fields
 
 
 class _Parser(argparse.ArgumentParser):
@@ -154,11 +155,7 @@ def make_video(
 def _encode(masks: list[np.ndarray | None]) -> dict[str, list[Any]]:
     """``segmentations``, ``bboxes`` and ``areas`` of a track, None where it is not seen."""
     rles = [None if m is None else coco_mask.encode(np.asfortranarray(m, np.uint8)) for m in masks]
-    return {
-        "segmentations": [r and {**r, "counts": r["counts"].decode()} for r in rles],
-        "bboxes": [r and coco_mask.toBbox(r).tolist() for r in rles],
-        "areas": [r and int(coco_mask.area(r)) for r in rles],
-    }
+    return track_fields([r and {**r, "counts": r["counts"].decode()} for r in rles])
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -14,7 +14,9 @@ from detectron2.data import MetadataCatalog
 from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 
+from maskprop_d2.data.loaders import load_records
 from maskprop_d2.engine import as_results, build_segmenter, load_config
+from maskprop_d2.evaluation import AnnotationError
 from maskprop_d2.inference import Camera, FrameFiles, VideoError, VideoFile, find_frames
 from maskprop_d2.inference.drawing import draw_tracks
 from maskprop_d2.inference.writer import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter
@@ -48,11 +50,19 @@ def open_source(args: argparse.Namespace) -> VideoFile | FrameFiles | Camera:
 
 def class_names(cfg: Any) -> list[str]:
     """The category names of the data set that the model is tested (or trained) on."""
-    names: list[str] = []
-    for dataset in [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]:
-        names = MetadataCatalog.get(dataset).get("thing_classes", names)
     number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-    return list(names) if len(names) == number else [f"class {i}" for i in range(number)]
+    for dataset in [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]:
+        metadata = MetadataCatalog.get(dataset)
+        try:
+            if "thing_classes" not in metadata.as_dict():
+                # Known when the data set's json has been read.
+                load_records(cfg, dataset)
+        except AnnotationError as error:
+            logging.getLogger(__name__).warning("No category names: %s", error)
+            continue
+        if len(metadata.thing_classes) == number:
+            return list(metadata.thing_classes)
+    return [f"class {i}" for i in range(number)]
 
 
 def run(args: argparse.Namespace) -> None:
@@ -106,7 +116,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.captureWarnings(True)
     try:
         run(args)
-    except (VideoError, FileNotFoundError) as error:
+    except (AnnotationError, VideoError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -10,8 +10,9 @@ def __getattr__(name: str) -> Any:
     # installed.
     if name == "add_maskprop_config":
         # For what they register with Detectron2.
-        from . import data, modeling  # noqa: F401
+        from . import modeling  # noqa: F401
         from .config import add_maskprop_config
+        from .data import registration  # noqa: F401
 
         return add_maskprop_config
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,10 @@ from detectron2.config import CfgNode as CN
 
 def add_maskprop_config(cfg: CN) -> None:
     """Add MaskProp's keys and their defaults (the paper's, where it names one) to ``cfg``."""
+    # One's own data sets in YouTube-VIS's format, each [name, json, folder of frames], to be named
+    # in DATASETS.TRAIN and DATASETS.TEST. See docs/own_data.md.
+    cfg.DATASETS.REGISTER = []
+
     # Training pairs: the partner of frame t is drawn from t - RANGE .. t + RANGE (Sec. 4.4),
     # counted in frames of the source video, of which a data set lists every STRIDE-th one
     # (5 in YouTube-VIS).

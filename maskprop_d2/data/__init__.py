@@ -1,9 +1,14 @@
-"""Data sets, training pairs and test videos; importing it registers the built-in data sets."""
+"""Data sets, training pairs and test videos."""
 
-from .loaders import build_test_loader, build_train_loader
-from .registration import register_builtin_datasets, register_ytvis
+from typing import Any
 
 __all__ = ["build_test_loader", "build_train_loader", "register_ytvis"]
 
-# As Detectron2 does for its own.
-register_builtin_datasets()
+
+def __getattr__(name: str) -> Any:
+    # Resolved on first use, so that finding, checking and converting data sets needs no Detectron2.
+    if name in __all__:
+        from . import loaders, registration
+
+        return getattr(registration if name == "register_ytvis" else loaders, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

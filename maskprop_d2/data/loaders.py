@@ -5,11 +5,13 @@ from typing import Any
 
 from detectron2.data import (
     DatasetCatalog,
+    MetadataCatalog,
     build_detection_test_loader,
     build_detection_train_loader,
 )
 from torch.utils.data import DataLoader, Dataset
 
+from ..evaluation import AnnotationError
 from .mapper import ClipPairMapper, map_test_video
 
 
@@ -37,13 +39,40 @@ class FrameDataset(Dataset):
         return {"video": self.records[video], "frame": t}
 
 
+def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
+    """The records of a registered data set that fits the model.
+
+    Raises:
+        AnnotationError: if it is not registered, cannot be read, has no videos, or another number
+            of categories than the model.
+    """
+    if dataset_name not in DatasetCatalog:
+        raise AnnotationError(
+            f"there is no data set '{dataset_name}': register it with DATASETS.REGISTER "
+            f"(docs/own_data.md), or name one of {', '.join(sorted(DatasetCatalog))}"
+        )
+    records = DatasetCatalog.get(dataset_name)
+    if not records:
+        raise AnnotationError(f"'{dataset_name}' has no videos")
+    classes = MetadataCatalog.get(dataset_name).thing_classes
+    if len(classes) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
+        raise AnnotationError(
+            f"'{dataset_name}' has {len(classes)} categories, but the model "
+            f"{cfg.MODEL.ROI_HEADS.NUM_CLASSES}: set MODEL.ROI_HEADS.NUM_CLASSES {len(classes)}"
+        )
+    return records
+
+
 def build_train_loader(cfg: Any) -> Any:
     """Endless batches of ``SOLVER.IMS_PER_BATCH`` training pairs from ``DATASETS.TRAIN``."""
-    records = [record for name in cfg.DATASETS.TRAIN for record in DatasetCatalog.get(name)]
+    names = cfg.DATASETS.TRAIN
+    records = [record for name in names for record in load_records(cfg, name)]
+    if len({tuple(MetadataCatalog.get(name).thing_classes) for name in names}) > 1:
+        raise AnnotationError(f"the data sets {list(names)} differ in their categories")
     dataset = FrameDataset(records)
     if not len(dataset):
-        raise ValueError(
-            f"none of the data sets {list(cfg.DATASETS.TRAIN)} has an annotated frame to train on"
+        raise AnnotationError(
+            f"none of the data sets {list(names)} has an annotated frame to train on"
         )
     logging.getLogger(__name__).info(
         "Training on %d annotated frames of %d videos", len(dataset), len(records)
@@ -57,7 +86,7 @@ def build_train_loader(cfg: Any) -> Any:
     )
 
 
-def build_test_loader(dataset_name: str) -> DataLoader:
+def build_test_loader(cfg: Any, dataset_name: str) -> DataLoader:
     """One video at a time, whose frames are read while they are worked on."""
-    records = DatasetCatalog.get(dataset_name)
+    records = load_records(cfg, dataset_name)
     return build_detection_test_loader(records, mapper=map_test_video, num_workers=0)

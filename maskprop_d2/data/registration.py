@@ -1,11 +1,23 @@
 """Names of data sets: Detectron2's catalog entries for YouTube-VIS-like data."""
 
-import os
+from collections.abc import Callable
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from .categories import MOVING_SHAPES, YTVIS_2019
+from ..evaluation import AnnotationError
+from .categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
+from .layout import SPLITS, data_set_folder, find_split
 from .ytvis import load_ytvis_json
+
+# Folder under $DETECTRON2_DATASETS, categories, splits.
+BUILTIN_DATA_SETS = (
+    ("ytvis_2019", YTVIS_2019, tuple(SPLITS)),
+    ("ytvis_2021", YTVIS_2021, tuple(SPLITS)),
+    ("ovis", OVIS, tuple(SPLITS)),
+    ("moving_shapes", MOVING_SHAPES, ("train", "val")),
+    ("moving_shapes_hard", MOVING_SHAPES, ("train", "val")),
+)
 
 
 def register_ytvis(
@@ -17,26 +29,48 @@ def register_ytvis(
         name: the name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
         json_file: its annotation file; read when the data set is first used.
         image_root: the folder that the file names in the json are relative to.
-        thing_classes: category names, in the order of their ids, if they are known beforehand.
+        thing_classes: category names, in the order of their ids; those of the json if None.
+
+    Raises:
+        AnnotationError: if another data set has that name.
     """
-    DatasetCatalog.register(name, lambda: load_ytvis_json(json_file, image_root, name))
-    metadata = MetadataCatalog.get(name)
-    metadata.set(json_file=json_file, image_root=image_root, evaluator_type="ytvis")
-    if thing_classes is not None:
-        metadata.set(thing_classes=thing_classes)
+    if name in DatasetCatalog:
+        metadata = MetadataCatalog.get(name)
+        if (metadata.get("json_file"), metadata.get("image_root")) == (json_file, image_root):
+            return
+        raise AnnotationError(f"there is already another data set '{name}': choose another name")
+    _register(name, lambda: (json_file, image_root), thing_classes)
+    MetadataCatalog.get(name).set(json_file=json_file, image_root=image_root)
 
 
 def register_builtin_datasets() -> None:
-    """Register the data sets under ``$DETECTRON2_DATASETS`` (default ``datasets``)."""
-    root = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
-    for dataset, classes, splits in (
-        ("ytvis_2019", YTVIS_2019, ("train", "val", "test")),
-        ("moving_shapes", MOVING_SHAPES, ("train", "val")),
-        ("moving_shapes_hard", MOVING_SHAPES, ("train", "val")),
-    ):
+    """Register the data sets under ``$DETECTRON2_DATASETS``; their files are looked for when they
+    are first used."""
+    for data_set, classes, splits in BUILTIN_DATA_SETS:
         for split in splits:
-            name = f"{dataset}_{split}"
-            if name in DatasetCatalog:
-                continue
-            stem = os.path.join(root, dataset, "valid" if split == "val" else split)
-            register_ytvis(name, f"{stem}.json", os.path.join(stem, "JPEGImages"), classes)
+            if f"{data_set}_{split}" not in DatasetCatalog:
+                _register_builtin(data_set, split, classes)
+
+
+def _register_builtin(data_set: str, split: str, classes: list[str]) -> None:
+    _register(f"{data_set}_{split}", lambda: find_split(data_set_folder(data_set), split), classes)
+
+
+def _register(
+    name: str, find: Callable[[], tuple[str, str]], thing_classes: list[str] | None
+) -> None:
+    metadata = MetadataCatalog.get(name)
+    metadata.set(evaluator_type="ytvis")
+    if thing_classes is not None:
+        metadata.set(thing_classes=thing_classes)
+
+    def load() -> list[dict[str, Any]]:
+        json_file, image_root = find()
+        metadata.set(json_file=json_file, image_root=image_root)
+        return load_ytvis_json(json_file, image_root, name)
+
+    DatasetCatalog.register(name, load)
+
+
+# As Detectron2 does for its own.
+register_builtin_datasets()

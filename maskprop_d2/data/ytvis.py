@@ -25,11 +25,6 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[
     Raises:
         AnnotationError: if the file is missing or not in that format.
     """
-    if not os.path.exists(json_file):
-        raise AnnotationError(
-            f"{json_file}: there is no such file. See datasets/README.md for where data sets are "
-            f"expected; set DETECTRON2_DATASETS if they are elsewhere"
-        )
     data = load_json(json_file)
     check_ground_truth(data, json_file)
     categories = sorted(data["categories"], key=lambda x: x["id"])

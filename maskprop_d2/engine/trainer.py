@@ -66,7 +66,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
         """See ``maskprop_d2.data``; with a progress bar on a terminal."""
-        loader = build_test_loader(dataset_name)
+        loader = build_test_loader(cfg, dataset_name)
         quiet = not (comm.is_main_process() and sys.stderr.isatty())
         return tqdm(loader, desc=dataset_name, unit="video", disable=quiet)
 

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -152,4 +151,5 @@ def _check_track(
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Comparing, unlike isfinite, copes with whole numbers of any length.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15

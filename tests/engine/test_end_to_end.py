@@ -9,11 +9,17 @@ import time
 import zipfile
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from convert_davis import main as convert_davis
 from make_moving_shapes import main as make_moving_shapes
+from split_ytvis import main as split_ytvis
 
+from maskprop_d2.data.validate import main as validate
 from maskprop_d2.inference import VideoFile
 from maskprop_d2.inference.writer import VideoWriter
+from maskprop_d2.ops.rle import decode
 
 ROOT = Path(__file__).parents[2]
 TINY = "configs/moving_shapes/maskprop_tiny.yaml"
@@ -29,17 +35,20 @@ def data_sets(tmp_path_factory):
     return root
 
 
-def command(script, *options):
-    return [sys.executable, str(ROOT / script), "--config-file", str(ROOT / TINY), *options]
+def command(script, *options, config_file=ROOT / TINY):
+    return [sys.executable, str(ROOT / script), "--config-file", str(config_file), *options]
 
 
 def environment(data_sets):
     return {**os.environ, "DETECTRON2_DATASETS": str(data_sets), "OMP_NUM_THREADS": "1"}
 
 
-def run(data_sets, script, *options, status=0):
+def run(data_sets, script, *options, status=0, **more):
     result = subprocess.run(
-        command(script, *options), env=environment(data_sets), capture_output=True, text=True
+        command(script, *options, **more),
+        env=environment(data_sets),
+        capture_output=True,
+        text=True,
     )
     assert result.returncode == status, result.stdout[-3000:] + result.stderr[-3000:]
     return result
@@ -165,6 +174,74 @@ def test_the_demo_on_a_video_and_on_frames(trained, data_sets, tmp_path):
     assert json.loads((tmp_path / "folder/results.json").read_text()) == []
 
 
+def write_id_masks(data_set, folder):
+    """A MovingShapes split as folders of frames and of id masks; returns its categories."""
+    data = json.loads((data_set / "train.json").read_text())
+    (folder / "frames").symlink_to(data_set / "train/JPEGImages")
+    names = {x["id"]: x["name"] for x in data["categories"]}
+    categories = {}
+    for video in data["videos"]:
+        tracks = [x for x in data["annotations"] if x["video_id"] == video["id"]]
+        video_name = Path(video["file_names"][0]).parent.name
+        ids = {str(i): names[x["category_id"]] for i, x in enumerate(tracks, start=1)}
+        categories[video_name] = ids
+        for t, name in enumerate(video["file_names"]):
+            masks = np.zeros((video["height"], video["width"]), np.uint8)
+            for i, track in enumerate(tracks, start=1):
+                if track["segmentations"][t]:
+                    masks[decode(track["segmentations"][t])] = i
+            path = (folder / "masks" / name).with_suffix(".png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), masks)
+    (folder / "categories.json").write_text(json.dumps(categories))
+    return {name for video in categories.values() for name in video.values()}
+
+
+def test_ones_own_data_as_the_page_says(data_sets, tmp_path):
+    """docs/own_data.md: convert, validate, split, a config, train, evaluate, look."""
+    names = write_id_masks(data_sets / "moving_shapes", tmp_path)
+    options = {x: str(tmp_path / x) for x in ("frames", "masks")}
+    options["categories"] = str(tmp_path / "categories.json")
+    options["output"] = json_file = str(tmp_path / "train.json")
+    convert_davis([x for k, v in options.items() for x in (f"--{k}", v)])
+    with pytest.raises(SystemExit) as info:
+        validate([json_file, "--images", options["frames"]])
+    assert info.value.code == 0
+    split_ytvis(["--json", json_file, "--fraction", "0.4"])
+    (tmp_path / "tiny.yaml").write_text(
+        OWN_CONFIG.format(tiny=ROOT / TINY, folder=tmp_path, number=len(names))
+    )
+    result = run(
+        data_sets,
+        "train_net.py",
+        *small(tmp_path / "out", 2, "DATASETS.TRAIN", "('my_train',)"),
+        config_file=tmp_path / "tiny.yaml",
+    )
+    assert "AP by category" in result.stdout and min(names) in result.stdout
+    # The config that a training leaves knows the data sets and their categories.
+    video = ["--input", str(tmp_path / "frames/train_00000"), "--output", str(tmp_path / "drawn")]
+    weights = ["--opts", "MODEL.WEIGHTS", str(tmp_path / "out/model_final.pth")]
+    threshold = ["--confidence-threshold", "0.01"]
+    config_file = tmp_path / "out/config.yaml"
+    run(data_sets, "demo/demo.py", *video, *threshold, *weights, config_file=config_file)
+    tracks = json.loads((tmp_path / "drawn/results.json").read_text())
+    assert tracks and {x["category_name"] for x in tracks} <= names
+
+
+OWN_CONFIG = """
+_BASE_: {tiny}
+DATASETS:
+  REGISTER:
+    - [my_train, {folder}/train_split.json, {folder}/frames]
+    - [my_val, {folder}/val_split.json, {folder}/frames]
+  TRAIN: ("my_train",)
+  TEST: ("my_val",)
+MODEL:
+  ROI_HEADS:
+    NUM_CLASSES: {number}
+"""
+
+
 def test_bad_input_gives_one_clear_line(data_sets, tmp_path):
     demo = ["--video-input", str(tmp_path / "gone.mp4"), "--output", str(tmp_path / "o.mp4")]
     result = run(data_sets, "demo/demo.py", *demo, status=2)
@@ -173,5 +250,9 @@ def test_bad_input_gives_one_clear_line(data_sets, tmp_path):
     options = small(tmp_path, 4, "DATASETS.TRAIN", "('moving_shapes_hard_train',)")
     result = run(data_sets, "train_net.py", *options, status=2)
     assert result.stderr.strip().splitlines()[-1].startswith("error: ")
-    assert "moving_shapes_hard/train.json: there is no such file" in result.stderr
+    assert "moving_shapes_hard does not hold the 'train' annotations" in result.stderr
     assert "Traceback" not in result.stderr
+    result = run(
+        data_sets, "train_net.py", *small(tmp_path, 4, "DATASETS.TEST", "('cats',)"), status=2
+    )
+    assert "there is no data set 'cats': register it with DATASETS.REGISTER" in result.stderr

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""From COCO's instance annotations of images to YouTube-VIS's format: each image is a video of one
+frame.
+
+    python datasets/convert_coco.py --output datasets/coco_videos/train.json \\
+        --json annotations/instances_train2017.json
+
+The folder of images stays as it is (train2017). Ids of images, annotations and categories stay as
+well; crowds are kept as crowds.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from ytvis_writer import track_fields, write_whole
+
+from maskprop_d2.evaluation import AnnotationError, check_ground_truth, load_json
+from maskprop_d2.ops.rle import to_rle
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", required=True, help="COCO's instances_*.json")
+    parser.add_argument("--output", type=Path, required=True, help="json file to write")
+    return parser.parse_args(argv)
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Read, convert and write.
+
+    Raises:
+        AnnotationError: if the file is not in COCO's format.
+    """
+    data = load_json(args.json)
+    lists = [data.get(x) if isinstance(data, dict) else None for x in ("images", "annotations")]
+    if not all(isinstance(x, list) and all(isinstance(y, dict) for y in x) for x in lists):
+        raise AnnotationError(f"{args.json}: must have lists of 'images' and 'annotations'")
+    images, annotations = lists
+    videos = [
+        {
+            "id": image.get("id"),
+            "height": image.get("height"),
+            "width": image.get("width"),
+            "length": 1,
+            "file_names": [image.get("file_name")],
+        }
+        for image in images
+    ]
+    frame = {"videos": videos, "categories": data.get("categories")}
+    check_ground_truth(frame, args.json)
+    sizes = {video["id"]: (video["height"], video["width"]) for video in videos}
+    left_out: list[str] = []
+    tracks = []
+    for annotation in tqdm(annotations, unit="annotation", disable=None):
+        try:
+            tracks.append(_as_track(annotation, sizes))
+        except ValueError as error:
+            left_out.append(f"annotation {annotation.get('id')}: {error}")
+    converted = {"info": {}, **frame, "annotations": tracks}
+    check_ground_truth(converted, args.json)
+    write_whole({args.output: converted})
+    print(f"{args.output} written: {len(videos)} images, {len(tracks)} objects")
+    if left_out:
+        print(f"{len(left_out)} objects have no usable mask and are left out: {left_out[0]} ...")
+
+
+def _as_track(annotation: dict[str, Any], sizes: dict[int, tuple[int, int]]) -> dict[str, Any]:
+    """An annotation as a track of one frame.
+
+    Raises:
+        ValueError: if its mask cannot be used.
+    """
+    image_id = annotation.get("image_id")
+    if type(image_id) is not int or image_id not in sizes:
+        raise ValueError(f"there is no image {image_id!r}")
+    fields = track_fields([to_rle(annotation.get("segmentation"), *sizes[image_id])])
+    if not fields["areas"][0]:
+        raise ValueError("its mask has no pixel")
+    return {
+        "id": annotation.get("id"),
+        "video_id": image_id,
+        "category_id": annotation.get("category_id"),
+        "iscrowd": annotation.get("iscrowd", 0),
+        **fields,
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command: one clear line and exit status 2 for input that cannot be used."""
+    try:
+        convert(parse_args(argv))
+    except (AnnotationError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""From MOTS-style PNGs (KITTI MOTS, MOTSChallenge) to YouTube-VIS's format.
+
+    python datasets/convert_mots.py --output datasets/kitti_mots/train.json \\
+        --frames training/image_02 --masks instances
+
+reads <frames>/<video>/<frame>.png and <masks>/<video>/<frame>.png. A mask is a 16-bit PNG: 0 is
+background, 10000 is to be ignored (of no object), any other value is 1000 x class + object, the
+same one in all frames of its video. Frames without a mask are left out.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from id_masks import convert_videos
+from ytvis_writer import write_ytvis
+
+from maskprop_d2.evaluation import AnnotationError
+from maskprop_d2.inference import VideoError
+
+BACKGROUND, IGNORE = 0, 10_000
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--frames", type=Path, required=True, help="folder of folders of images")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of folders of PNGs")
+    parser.add_argument("--output", type=Path, required=True, help="json file to write")
+    parser.add_argument(
+        "--categories",
+        nargs="+",
+        metavar="NAME",
+        default=["car", "pedestrian"],
+        help="names of the classes 1, 2, ... (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--videos", nargs="+", metavar="NAME", help="the videos to take; without it all"
+    )
+    return parser.parse_args(argv)
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Read, convert and write.
+
+    Raises:
+        AnnotationError: if files are missing, or do not fit each other.
+    """
+
+    def category_of(_: str, value: int) -> int | None:
+        if value in (BACKGROUND, IGNORE):
+            return None
+        if not 1 <= value // 1000 <= len(args.categories):
+            raise AnnotationError(
+                f"the pixel value {value} is of class {value // 1000}, but the classes are 1 to "
+                f"{len(args.categories)} ({', '.join(args.categories)}): see --categories"
+            )
+        return value // 1000
+
+    videos, tracks = convert_videos(args.frames, args.masks, category_of, args.videos)
+    write_ytvis(args.output, videos, args.categories, tracks)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command: one clear line and exit status 2 for input that cannot be used."""
+    try:
+        convert(parse_args(argv))
+    except (AnnotationError, VideoError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

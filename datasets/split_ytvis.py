@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Hold out some training videos, so that a model can be scored at home: the annotations of the
+public validation sets are hidden.
+
+    python datasets/split_ytvis.py --dataset ytvis_2019 --fraction 0.1 --seed 1
+
+writes train_split.json and val_split.json into the data set's folder; their names are
+ytvis_2019_train_split and ytvis_2019_val_split. With --json they are written beside that file.
+The same videos, fraction and seed give the same split everywhere.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from ytvis_writer import write_whole
+
+from maskprop_d2.data.layout import data_set_folder, find_split
+from maskprop_d2.evaluation import AnnotationError, check_ground_truth, load_json
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--dataset",
+        choices=["ytvis_2019", "ytvis_2021", "ovis"],
+        help="a data set under $DETECTRON2_DATASETS",
+    )
+    source.add_argument("--json", type=Path, help="or any file in YouTube-VIS's format")
+    parser.add_argument(
+        "--fraction", type=float, default=0.1, help="of videos to hold out (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    args = parser.parse_args(argv)
+    if not 0 < args.fraction < 1:
+        parser.error(f"--fraction must lie between 0 and 1, not {args.fraction}")
+    return args
+
+
+def hold_out(categories_of: dict[int, set[int]], fraction: float, seed: int) -> set[int]:
+    """Choose videos such that each category has its share of them, one at least, and so has the
+    total.
+
+    Categories take what they lack one after the other, from the rarest on. Videos that leave a
+    category none to train on, and those with categories that have enough already, are taken last.
+    Among equals a hash decides, not an order or a random generator that others may not have.
+
+    Args:
+        categories_of: the categories that are seen in each video, by its id.
+        fraction: of the videos of each category.
+        seed: another one gives another split.
+
+    Returns:
+        the ids of the chosen videos.
+    """
+    # None is the category of all videos: it takes what the total lacks.
+    labels_of = {video: {*labels, None} for video, labels in categories_of.items()}
+    videos_of = defaultdict(set)
+    for video, labels in labels_of.items():
+        for label in labels:
+            videos_of[label].add(video)
+    # At least one to score by, and one left to train on, where there are two.
+    wanted = {
+        label: min(max(round(fraction * len(videos)), 1), len(videos) - 1)
+        for label, videos in videos_of.items()
+    }
+
+    def cost(video: int) -> tuple[bool, int, bytes]:
+        labels = labels_of[video]
+        used_up = any(taken[x] + 1 == len(videos_of[x]) for x in labels)
+        return used_up, sum(taken[x] >= wanted[x] for x in labels), rank[video]
+
+    rank = {x: hashlib.sha256(f"{seed}:{x}".encode()).digest() for x in labels_of}
+    chosen: set[int] = set()
+    taken: Counter = Counter()
+    for label in sorted(videos_of, key=lambda x: (x is None, len(videos_of[x]), x)):
+        while taken[label] < wanted[label]:
+            video = min(videos_of[label] - chosen, key=cost)
+            chosen.add(video)
+            taken.update(labels_of[video])
+    return chosen
+
+
+def split(args: argparse.Namespace) -> None:
+    """Read, split, write and print the counts.
+
+    Raises:
+        AnnotationError: if the file cannot be used, or there is another split already.
+    """
+    source, folder = args.json, args.json and args.json.parent
+    if args.dataset:
+        folder = data_set_folder(args.dataset)
+        source = Path(find_split(folder, "train")[0])
+    data = load_json(source)
+    check_ground_truth(data, source)
+    annotations = data.get("annotations") or []
+    if not annotations or len(data["videos"]) < 2:
+        raise AnnotationError(f"{source} has no annotations, or no two videos, to split")
+    categories_of: dict[int, set[int]] = {video["id"]: set() for video in data["videos"]}
+    for annotation in annotations:
+        categories_of[annotation["video_id"]].add(annotation["category_id"])
+    val = hold_out(categories_of, args.fraction, args.seed)
+    how = {"of": source.name, "fraction": args.fraction, "seed": args.seed}
+    files = {
+        folder / "train_split.json": {**_part(data, categories_of.keys() - val), "split": how},
+        folder / "val_split.json": {**_part(data, val), "split": how},
+    }
+    for path, part in files.items():
+        if path.exists() and load_json(path) != json.loads(json.dumps(part)):
+            raise AnnotationError(
+                f"{path} is another split: a model trained on that one must not be scored on this "
+                f"one. Remove it first if you want to go on"
+            )
+    write_whole(files)
+    _print_counts(data, categories_of, val)
+    print(f"wrote {' and '.join(map(str, files))}")
+
+
+def _part(data: dict[str, Any], videos: set[int]) -> dict[str, Any]:
+    """The file with these videos alone, in their order."""
+    return {
+        **data,
+        "videos": [x for x in data["videos"] if x["id"] in videos],
+        "annotations": [x for x in data["annotations"] if x["video_id"] in videos],
+    }
+
+
+def _print_counts(data: dict[str, Any], categories_of: dict[int, set[int]], val: set[int]) -> None:
+    print(f"{'videos with':<24}{'train':>8}{'val':>8}")
+    for category in sorted(data["categories"], key=lambda x: x["id"]):
+        videos = {x for x, seen in categories_of.items() if category["id"] in seen}
+        print(f"{category['name']:<24}{len(videos - val):>8}{len(videos & val):>8}")
+    print(f"{'all':<24}{len(categories_of) - len(val):>8}{len(val):>8}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command: one clear line and exit status 2 for input that cannot be used."""
+    try:
+        split(parse_args(argv))
+    except (AnnotationError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Names of data sets, and their categories, for training, evaluation and the demo."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from make_moving_shapes import main as make_moving_shapes
+from moving_shapes import CATEGORIES
+from small_videos import write_data_set
+
+from demo import class_names
+from maskprop_d2.data import build_test_loader, build_train_loader, register_ytvis
+from maskprop_d2.data.categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
+from maskprop_d2.engine import YTVISEvaluator, load_config
+from maskprop_d2.evaluation import AnnotationError
+
+TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
+
+
+def config(*options):
+    return load_config(str(TINY), [str(x) for x in options])
+
+
+@pytest.fixture
+def registered(tmp_path):
+    """A config with the data set "own_..." and its two categories."""
+    write_data_set(tmp_path)
+    name = f"own_{tmp_path.name}"
+    entry = [name, str(tmp_path / "train.json"), str(tmp_path)]
+    options = {
+        "DATASETS.REGISTER": [entry],
+        "DATASETS.TRAIN": (name,),
+        "DATASETS.TEST": (name,),
+        "MODEL.ROI_HEADS.NUM_CLASSES": 2,
+        "DATALOADER.NUM_WORKERS": 0,
+    }
+    return name, config(*(x for pair in options.items() for x in pair))
+
+
+def test_categories_that_are_not_the_registered_ones_are_refused(tmp_path):
+    write_data_set(tmp_path)
+    register_ytvis("test_cats", str(tmp_path / "train.json"), str(tmp_path), ["cat", "dog"])
+    with pytest.raises(AnnotationError, match=r"registered with \['cat', 'dog'\]"):
+        DatasetCatalog.get("test_cats")
+
+
+def test_builtin_names_and_categories():
+    assert (len(YTVIS_2019), len(YTVIS_2021), len(OVIS)) == (40, 40, 25)
+    assert list(CATEGORIES) == MOVING_SHAPES
+    for data_set in ("ytvis_2019", "ytvis_2021", "ovis"):
+        for split in ("train", "val", "test", "train_split", "val_split"):
+            assert f"{data_set}_{split}" in DatasetCatalog
+    assert MetadataCatalog.get("ovis_val_split").thing_classes == OVIS
+    assert "moving_shapes_hard_val" in DatasetCatalog
+
+
+def test_builtin_files_are_looked_for_when_first_used(tmp_path, monkeypatch):
+    name = "moving_shapes_hard_train"
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    with pytest.raises(AnnotationError, match="moving_shapes_hard does not hold the 'train'"):
+        DatasetCatalog.get(name)
+    arguments = {"train": 1, "val": 0, "seed": 1, "height": 32, "width": 32, "length": 2}
+    options = [f"--{k}={v}" for k, v in arguments.items()]
+    make_moving_shapes(["--output", str(tmp_path / "moving_shapes_hard"), *options])
+    (record,) = DatasetCatalog.get(name)
+    assert len(record["annotations"]) == 2
+    assert MetadataCatalog.get(name).json_file == str(tmp_path / "moving_shapes_hard/train.json")
+
+
+def test_a_config_registers_data_sets_that_serve_in_every_place(registered, tmp_path):
+    name, cfg = registered
+    assert class_names(cfg) == ["ghost", "square"]
+    pair = next(iter(build_train_loader(cfg)))[0]
+    assert set(pair["instances"].gt_classes.tolist()) <= {0, 1}
+    (inputs,) = build_test_loader(cfg, name)
+    track = {"pred_labels": [1], "pred_scores": [0.9]}
+    data = json.loads((tmp_path / "train.json").read_text())
+    evaluator = YTVISEvaluator(name, str(tmp_path / "out"))
+    evaluator.process(inputs, [{**track, "pred_masks": [data["annotations"][0]["segmentations"]]}])
+    figures = evaluator.evaluate()["segm"]
+    assert figures["AP-square"] == pytest.approx(100)
+    (result,) = json.loads((tmp_path / "out/results.json").read_text())
+    assert (result["video_id"], result["category_id"]) == (7, 30)
+
+
+def test_a_config_may_be_loaded_again_but_a_name_serves_one_data_set(registered):
+    name, cfg = registered
+    entry = cfg.DATASETS.REGISTER[0]
+    config("DATASETS.REGISTER", [entry])
+    with pytest.raises(AnnotationError, match="already another data set 'own_"):
+        config("DATASETS.REGISTER", [[name, "other.json", entry[2]]])
+    with pytest.raises(AnnotationError, match="already another data set 'ytvis_2019_train'"):
+        config("DATASETS.REGISTER", [["ytvis_2019_train", *entry[1:]]])
+
+
+@pytest.mark.parametrize("entry", ["cats", ["cats"], ["cats", "cats.json", 3], 5])
+def test_a_wrong_entry_is_refused(entry):
+    with pytest.raises(AnnotationError, match=r"\[name, json, folder of frames\], but holds"):
+        config("DATASETS.REGISTER", [entry])
+
+
+def test_what_does_not_fit_is_told_with_its_remedy(registered, tmp_path):
+    name, cfg = registered
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 10
+    with pytest.raises(AnnotationError, match=r"2 categories.*set MODEL\.ROI_HEADS\.NUM_CLASSES 2"):
+        build_train_loader(cfg)
+    with pytest.raises(AnnotationError, match=r"2 categories.*set MODEL\.ROI_HEADS\.NUM_CLASSES 2"):
+        build_test_loader(cfg, name)
+    data = json.loads((tmp_path / "train.json").read_text())
+    (tmp_path / "train.json").write_text(json.dumps({**data, "videos": [], "annotations": []}))
+    with pytest.raises(AnnotationError, match="has no videos"):
+        build_test_loader(cfg, name)
+    with pytest.raises(AnnotationError, match=r"no data set 'dogs': .*DATASETS\.REGISTER"):
+        build_test_loader(cfg, "dogs")
+
+
+def test_sets_to_train_on_together_must_have_the_same_categories(registered, tmp_path):
+    name, cfg = registered
+    data = json.loads((tmp_path / "train.json").read_text())
+    data["categories"][0]["name"] = "circle"
+    (tmp_path / "other.json").write_text(json.dumps(data))
+    register_ytvis(f"{name}_other", str(tmp_path / "other.json"), str(tmp_path))
+    cfg.DATASETS.TRAIN = (name, f"{name}_other")
+    with pytest.raises(AnnotationError, match="differ in their categories"):
+        build_train_loader(cfg)
+
+
+def test_without_any_data_set_the_demo_numbers_the_categories(registered, caplog):
+    _, cfg = registered
+    cfg.DATASETS.REGISTER, cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = [], ("gone",), ()
+    assert class_names(cfg) == ["class 0", "class 1"]
+
+
+def test_the_trained_sets_names_need_no_file():
+    roi_heads = SimpleNamespace(NUM_CLASSES=40)
+    datasets = SimpleNamespace(TRAIN=("ytvis_2021_train",), TEST=("ytvis_2021_val",))
+    cfg = SimpleNamespace(MODEL=SimpleNamespace(ROI_HEADS=roi_heads), DATASETS=datasets)
+    assert class_names(cfg) == YTVIS_2021
