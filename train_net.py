@@ -2,7 +2,7 @@
 """Train MaskProp, or evaluate it with ``--eval-only``."""
 
 import argparse
-import logging
+import os
 import sys
 from typing import Any
 
@@ -26,6 +26,9 @@ def main(args: argparse.Namespace) -> Any:
     default_setup(cfg, args)
     # The folder of its log file is known only now.
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank, name="maskprop_d2", configure_stdout=False)
+    if cfg.MODEL.DEVICE == "cpu" and args.num_gpus > 1:
+        # Else each process would start a thread for every core.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // args.num_gpus))
     if args.eval_only:
         model = Trainer.build_model(cfg)
         checkpointer = DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR)
@@ -38,9 +41,6 @@ def main(args: argparse.Namespace) -> Any:
 
 if __name__ == "__main__":
     args = default_argument_parser().parse_args()
-    if args.num_gpus > 1 and not torch.cuda.is_available():
-        logging.warning("No GPU can be used: running one process instead of %d.", args.num_gpus)
-        args.num_gpus = 1
     try:
         launch(
             main,

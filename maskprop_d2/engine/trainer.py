@@ -2,11 +2,13 @@
 
 import os
 import sys
+from functools import partial
 from typing import Any
+from unittest import mock
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine import DefaultTrainer, HookBase, defaults
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
 from tqdm import tqdm
@@ -39,6 +41,17 @@ class ProgressBar(HookBase):
 
 class Trainer(DefaultTrainer):
     """Trains and evaluates what the config says, with checkpoints, TensorBoard and metrics.json."""
+
+    def __init__(self, cfg: CfgNode):
+        """
+        Args:
+            cfg: the whole config.
+        """
+        # Detectron2 names a GPU to torch's wrapper for many processes, also where there is none.
+        on_cpu = partial(defaults.create_ddp_model, device_ids=None)
+        wrap = on_cpu if cfg.MODEL.DEVICE == "cpu" else defaults.create_ddp_model
+        with mock.patch.object(defaults, "create_ddp_model", wrap):
+            super().__init__(cfg)
 
     def build_hooks(self) -> list[HookBase]:
         """Those of Detectron2, and a progress bar."""

@@ -177,7 +177,8 @@ class MaskProp(GeneralizedRCNN):
             truth = [self._to_grid(x.gt_masks, grid), self._to_grid(x.partner_masks, grid)]
             losses.append(self.propagation_loss(propagated, torch.stack(truth)))
         if not losses:
-            return torch.stack([m.sum() for m in maps[0].values()]).sum() * 0.0
+            # Where many processes train, each of them must give every parameter a gradient.
+            return torch.stack([x.sum() for x in self.propagation.parameters()]).sum() * 0.0
         return torch.stack(losses).mean()
 
     def _to_grid(self, masks: BitMasks, grid: tuple[int, int]) -> Tensor:
