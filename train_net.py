@@ -11,6 +11,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
+from torch.multiprocessing import ProcessExitedException
 
 from maskprop_d2.engine import Trainer, load_config
 from maskprop_d2.evaluation import AnnotationError
@@ -39,18 +40,32 @@ def main(args: argparse.Namespace) -> Any:
     return trainer.train()
 
 
+def run(args: argparse.Namespace) -> Any:
+    """``main``, with one clear line and exit status 2 for input that cannot be used."""
+    try:
+        return main(args)
+    except (AnnotationError, VideoError) as error:
+        # What comes from a data loader's process has that process's traceback before it.
+        print(f"error: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
+        sys.exit(2)
+
+
 if __name__ == "__main__":
-    args = default_argument_parser().parse_args()
+    parser = default_argument_parser()
+    # A free port: with Detectron2's fixed one, two trainings on a machine would collide.
+    parser.set_defaults(dist_url="auto")
+    args = parser.parse_args()
     try:
         launch(
-            main,
+            run,
             args.num_gpus,
             num_machines=args.num_machines,
             machine_rank=args.machine_rank,
             dist_url=args.dist_url,
             args=(args,),
         )
-    except (AnnotationError, VideoError) as error:
-        # What comes from a data loader's process has that process's traceback before it.
-        print(f"error: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
+    except ProcessExitedException as error:
+        if error.exit_code != 2:
+            raise
+        # One of many processes has said what is wrong, and torch has ended the others.
         sys.exit(2)

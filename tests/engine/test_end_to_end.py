@@ -109,6 +109,20 @@ def test_evaluation_alone_gives_the_same_results(trained, data_sets, tmp_path):
     assert again == json.loads((output / "inference/results.json").read_text())
 
 
+def test_two_processes_train_and_give_the_same_results_as_one(trained, data_sets, tmp_path):
+    output, _ = trained
+    two = ["--num-gpus", "2"]
+    run(data_sets, "train_net.py", *two, *small(tmp_path / "train", 2, "DATASETS.TEST", "()"))
+    assert (tmp_path / "train/model_final.pth").exists()
+    weights = ["MODEL.WEIGHTS", str(output / "model_final.pth")]
+    run(data_sets, "train_net.py", *two, "--eval-only", *small(tmp_path, 4, *weights))
+    results = json.loads((tmp_path / "inference/results.json").read_text())
+    assert results == json.loads((output / "inference/results.json").read_text())
+    gone = small(tmp_path, 4, "DATASETS.TRAIN", "('moving_shapes_hard_train',)")
+    result = run(data_sets, "train_net.py", *two, *gone, status=2)
+    assert "error: " in result.stderr and "Traceback" not in result.stderr
+
+
 def test_evaluation_of_a_set_without_annotations_writes_the_submission(
     trained, data_sets, tmp_path
 ):
