@@ -122,7 +122,7 @@ def _switches(pair: FramePairs, threshold: float) -> int:
             table[prediction, which] += len(table) * (table[prediction, which] > 0)
         for prediction, which in zip(*_one_to_one(table), strict=True):
             if table[prediction, which] > 0:
-                switches += last.get(which, prediction) != prediction
+                switches += int(last.get(which, prediction) != prediction)
                 last[which] = prediction
     return switches
 

@@ -8,21 +8,18 @@ from .tracks import Track, Video
 
 def frame_intersections(video: Video, predictions: list[Track], truth: list[Track]) -> np.ndarray:
     """(L, P, G) pixels that each prediction shares with each ground truth, frame by frame."""
-    intersections = np.zeros((video.length, len(predictions), len(truth)))
-    if not predictions or not truth:
-        return intersections
+    shares = np.zeros((video.length, len(predictions), len(truth)))
     areas, truth_areas = track_areas(video, predictions), track_areas(video, truth)
     size = [video.height, video.width]
     for t in np.flatnonzero(areas.any(0) & truth_areas.any(0)):
         p, g = np.flatnonzero(areas[:, t]), np.flatnonzero(truth_areas[:, t])
-        share = coco_mask.iou(
+        shares[t, p[:, None], g] = coco_mask.iou(
             [{"size": size, "counts": predictions[i].counts[t]} for i in p],
             [{"size": size, "counts": truth[j].counts[t]} for j in g],
             # Against "crowd" pycocotools divides the intersection by the prediction's area.
             [1] * len(g),
         )
-        intersections[t][np.ix_(p, g)] = np.round(share * areas[p, t][:, None])
-    return intersections
+    return np.round(shares * areas.T[:, :, None])
 
 
 def track_areas(video: Video, tracks: list[Track]) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Comparing the tracks of one video: all that needs its masks. Runs for many videos at once."""
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -61,6 +59,10 @@ def score_videos(
     pairs = sum(len(x.predictions) * len(x.truth) * x.length for x in videos)
     if processes == 1 or pairs < PARALLEL_FROM:
         return [score(video) for video in videos]
+    # Loaded only where they are needed, as it takes time.
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     # Not forked: a fork of a process with threads can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(videos)), context) as pool:

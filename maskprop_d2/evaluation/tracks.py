@@ -2,6 +2,7 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,16 @@ def read_videos(ground_truth: Any, source: str | Path) -> dict[int, Video]:
     return videos
 
 
-def average_area(areas: Any) -> float:
-    """Mean over the frames in which an object is seen, 0 if it is never."""
-    seen = [area for area in areas if area]
-    return float(np.mean(seen)) if seen else 0.0
+def average_area(areas: Sequence[float | None] | np.ndarray) -> float:
+    """Mean over the frames in which an object is seen, 0 if it is never.
+
+    Args:
+        areas: (L,) in pixels, None or 0 where it is not seen.
+    """
+    # None becomes NaN.
+    known = np.asarray(areas, dtype=float)
+    seen = known[known > 0]
+    return float(seen.mean()) if len(seen) else 0.0
 
 
 def best_by_category(predictions: list[Track]) -> dict[int, list[Track]]:

@@ -38,11 +38,15 @@ def test_entries_that_do_not_fit_are_left_out_and_reported(ground_truth, caplog,
     wrong = found_cat(**MISMATCHES[message])
     figures = evaluate(ground_truth, [found_cat(), wrong, wrong], ("gt", "mine.json")).as_dict()
     assert figures == expected
-    assert [x.getMessage() for x in caplog.records] == [
-        x.getMessage()
-        for x in caplog.records
-        if x.getMessage().startswith(f"mine.json: left out: 2 entries with {message}")
-    ] != []
+    assert (
+        [x.getMessage() for x in caplog.records]
+        == [
+            x.getMessage()
+            for x in caplog.records
+            if x.getMessage().startswith(f"mine.json: left out: 2 entries with {message}")
+        ]
+        != []
+    )
 
 
 def test_strict_refuses_entries_that_do_not_fit_all_at_once(ground_truth):
@@ -58,9 +62,7 @@ MALFORMED = {
     "results: must be a list": {"a": 1},
     "results: entry 0 must be an object": [5],
     "entry 1: 'video_id' must be a whole number": [found_cat(), found_cat(video_id=-1)],
-    "entry 0: 'category_id' must be a whole number from 0, not None": [
-        found_cat(category_id=None)
-    ],
+    "entry 0: 'category_id' must be a whole number from 0, not None": [found_cat(category_id=None)],
     "entry 0: 'score' must be a number, not nan": [found_cat(score=float("nan"))],
     "entry 0: 'score' must be a number, not 1000": [found_cat(score=10**400)],
     "entry 0: 'score' must be a number, not 'high'": [found_cat(score="high")],
@@ -100,7 +102,7 @@ def test_a_list_is_read_in_parts_as_json_reads_it(entries, indent, chunk):
         patch.setattr("maskprop_d2.evaluation.ytvis_json.CHUNK", chunk)
         assert list(iterate_list(io.StringIO(text))) == entries
         for broken in (text[:-1], text + "1", text[:-1] + ",]", "{" + text):
-            with pytest.raises(ValueError):  # noqa: PT011
+            with pytest.raises(ValueError):
                 list(iterate_list(io.StringIO(broken)))
 
 
@@ -201,7 +203,7 @@ def test_damaged_archives_are_refused_clearly(tmp_path):
     path = tmp_path / "results.json.gz"
     for content in (whole[:-30], whole[:40] + b"\x00" * 9 + whole[49:], b"", b"\x1f\x8b"):
         path.write_bytes(content)
-        with pytest.raises(AnnotationError, match="cannot be read|is not a whole json file"):
+        with pytest.raises(AnnotationError, match=r"cannot be read|is not a whole json file"):
             list(iterate_json(path))
 
 

@@ -224,7 +224,10 @@ def _with_first(ground_truth, **change):
 WRONG_TRUTH = {
     "must be an object with": lambda g: [g],
     "'videos' must be a list": lambda g: {**g, "videos": None},
-    "entry 0 of 'categories' needs an 'id', a whole number": lambda g: {**g, "categories": [{"id": "4"}]},
+    "entry 0 of 'categories' needs an 'id', a whole number": lambda g: {
+        **g,
+        "categories": [{"id": "4"}],
+    },
     "two entries of 'videos' have the id 1": lambda g: {**g, "videos": g["videos"] + g["videos"]},
     "video 1 needs 'height'": lambda g: {**g, "videos": [{**g["videos"][0], "height": 10**9}]},
     "video 2 needs a list of 'file_names'": lambda g: {**g, "videos": [{"id": 2}]},
