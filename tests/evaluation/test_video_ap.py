@@ -117,6 +117,24 @@ def test_crowds_are_not_counted_and_take_any_number_of_predictions(ground_truth)
     assert ap(ground_truth, [right, right, found])["AP-dog"] == pytest.approx(100)
 
 
+def test_an_object_that_counts_is_taken_before_one_that_fits_better_and_does_not(ground_truth):
+    found = track(2, 7, [(0, 0, 10, 10)], score=0.9)
+    ground_truth["annotations"] = [
+        track(2, 7, [(0, 0, 10, 10)], id=1, iscrowd=1),
+        track(2, 7, [(0, 0, 10, 6)], id=2),
+    ]
+    assert ap(ground_truth, [found])["AP50"] == pytest.approx(100)
+
+
+def test_of_equal_overlaps_the_last_in_the_file_is_taken(ground_truth):
+    """Both are found only if the first prediction, between the two, leaves the left one."""
+    left, right, between = ((x, 0, x + 10, 10) for x in (0, 4, 2))
+    results = [track(2, 7, [between], score=0.9), track(2, 7, [left], score=0.8)]
+    cats = [track(2, 7, [box], id=i) for i, box in enumerate((left, right))]
+    assert ap({**ground_truth, "annotations": cats}, results)["AP50"] == pytest.approx(100)
+    assert ap({**ground_truth, "annotations": cats[::-1]}, results)["AP50"] < 60
+
+
 def test_area_ranges_use_the_files_own_areas_and_include_their_ends(ground_truth):
     results = predictions(ground_truth, 0.9, 0.8, 0.7)
     for area, filled in ((128**2, ["APs", "APm"]), (256**2, ["APm", "APl"])):
