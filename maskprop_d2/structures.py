@@ -19,10 +19,13 @@ masks are bool. Boxes are XYXY in pixels of the network's input unless a name sa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from torch import Tensor
+
+if TYPE_CHECKING:
+    # Rooms that know no tensors, like evaluation, start without loading torch.
+    from torch import Tensor
 
 RLE = dict[str, Any]
 """COCO's compressed run-length encoding: ``{"size": [H, W], "counts": str}``."""

@@ -1,121 +1,40 @@
 #!/usr/bin/env python3
-"""Measures the alternatives side by side: ``tools/benchmark.py propagation --json OUT``."""
+"""Measures the alternatives side by side: ``tools/benchmark.py propagation --json OUT``.
+
+Each file in ``tools/benchmarks`` is a subcommand: its docstring says what it measures,
+``add_arguments(parser)`` adds its options, and ``run(args)`` returns the rows of its table.
+"""
 
 import argparse
+import importlib
+import importlib.metadata
 import json
+import os
 import platform
-import statistics
-import time
-from collections.abc import Callable
+import sys
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from maskprop_d2.modeling.propagation import PropagationBranch
-
-CHANNELS = 256
-
-
-def propagation(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Literal against fused: from masks and offsets to the output of the classifier's first
-    layer, in one target frame. The offset predictor is the same in both and stands apart."""
-    rows = []
-    for height, width in args.sizes:
-        for instances in args.instances:
-            for hidden in args.hidden:
-                row = measure_propagation(height, width, instances, hidden, args)
-                print("  ".join(f"{k} {v:.3g}" for k, v in row.items()), flush=True)
-                rows.append(row)
-    return rows
-
-
-@torch.inference_mode()
-def measure_propagation(
-    height: int, width: int, instances: int, hidden: int, args: argparse.Namespace
-) -> dict[str, Any]:
-    """One row: seconds (medians) and the largest difference of the two results."""
-    torch.manual_seed(0)
-    branch = PropagationBranch(
-        in_channels=CHANNELS,
-        offset_channels=128,
-        num_groups=32,
-        dilations=[3, 6, 12],
-        hidden_dim=hidden,
-        background=True,
-        impl="fused",
-    )
-    # The same weights serve both, away from their initial values, at which the warp only copies.
-    for parameter in branch.parameters():
-        parameter += 0.01 * torch.randn_like(parameter)
-    source, target = torch.randn(2, 1, CHANNELS, height, width)
-    masks = torch.rand(instances, height, width)
-    offsets = 3 * torch.randn(1, 27, 2, height, width)
-
-    def literal() -> Tensor:
-        return branch.first_layer_literal(
-            masks, {"features": source[0]}, {"features": target}, offsets
-        )
-
-    def fused() -> Tensor:
-        # Computing the folded maps is part of the price, though a frame pays it once for all of
-        # its targets.
-        maps = {name: m[0] for name, m in branch.encode_first_layer(source).items()}
-        targets = {"target": branch.classifier(target)}
-        return branch.first_layer_fused(masks, maps, targets, offsets)
-
-    predictor = branch.offset_predictor
-    motion = predictor.encode(source) - predictor.encode(target)
-    difference = (literal() - fused()).abs().max().item()
-    literal_s = median_seconds(literal, args.literal_repeats)
-    fused_s = median_seconds(fused, args.repeats)
-    return {
-        "height": height,
-        "width": width,
-        "instances": instances,
-        "hidden": hidden,
-        "literal_s": literal_s,
-        "fused_s": fused_s,
-        "speedup": literal_s / fused_s,
-        "max_abs_diff": difference,
-        "offsets_s": median_seconds(lambda: predictor(motion), args.repeats),
-    }
-
-
-def median_seconds(run: Callable[[], object], repeats: int) -> float:
-    """Median wall time of ``repeats`` runs; the caller has warmed up."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def size(text: str) -> tuple[int, int]:
-    """``100x168`` as height and width."""
-    height, width = text.split("x")
-    return int(height), int(width)
+NAMES = sorted(x.stem for x in (Path(__file__).parent / "benchmarks").glob("*.py"))
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("propagation", help="literal against fused")
-    command.set_defaults(run=propagation)
-    command.add_argument("--sizes", type=size, nargs="+", default=[(45, 80), (100, 168)])
-    command.add_argument("--instances", type=int, nargs="+", default=[1, 10, 50])
-    command.add_argument("--hidden", type=int, nargs="+", default=[0, 16])
-    command.add_argument("--repeats", type=int, default=5)
-    command.add_argument("--literal-repeats", type=int, default=3)
-    command.add_argument("--json", type=Path, help="where to write the rows")
+    for name in NAMES:
+        command = commands.add_parser(name)
+        # Only what is asked for is loaded.
+        if name in sys.argv[1:2]:
+            module = importlib.import_module(f"benchmarks.{name}")
+            command.description = module.__doc__
+            module.add_arguments(command)
+            command.add_argument("--json", type=Path, help="where to write the rows")
+            command.set_defaults(run=module.run)
     args = parser.parse_args()
     machine = {
         "machine": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        "cores": os.cpu_count(),
+        "torch": importlib.metadata.version("torch"),
     }
     print(machine)
     report = {**machine, "rows": args.run(args)}

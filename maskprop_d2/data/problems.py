@@ -15,15 +15,23 @@ class Problem(Enum):
 
     NO_LIST = "parts of the file are missing or not lists", True
     BAD_CATEGORY = "categories without a whole number as 'id' or a 'name'", True
-    BAD_VIDEO = "videos without a whole number as 'id', 'height', 'width', or without frames", True
-    BAD_TRACK = "annotations without a whole number as 'id', or without a list of masks", True
+    NAME_TWICE = "categories with the name of another one", True
+    BAD_VIDEO = (
+        "videos without a whole number as 'id', 'height', 'width', or without frames",
+        True,
+    )
+    BAD_TRACK = (
+        "annotations without a whole number as 'id', or without a list of masks",
+        True,
+    )
     ID_TWICE = "ids that are used twice", True
     UNKNOWN_VIDEO = "annotations of a video that is not listed", True
     UNKNOWN_CATEGORY = "annotations of a category that is not listed", True
     TRACK_LENGTH = "annotations with more or fewer masks than their video has frames", True
     MASK_SIZE = "masks of another size than their frame", True
     BAD_MASK = "masks that cannot be decoded", True
-    BAD_AREAS = "'areas' that are not numbers", True
+    BAD_AREAS = "'areas' that are not numbers of pixels", True
+    BAD_CROWD = "'iscrowd' that is neither 0 nor 1", True
     OUTSIDE_ROOT = "file names that lead out of the folder of frames", True
     MISSING_FRAME = "frames that are missing", True
     BAD_FRAME = "frames that are not images", True
@@ -31,7 +39,6 @@ class Problem(Enum):
     NO_TRACK = "videos without an annotation", False
     NO_ANNOTATION = "no annotations: there is nothing to train on or score against", False
     UNUSED_CATEGORY = "categories that are never used", False
-    NAME_TWICE = "categories with the name of another one", False
     VIDEO_LENGTH = "videos whose 'length' is not their number of frames", False
     FRAME_TWICE = "frames that are listed twice", False
     FRAME_ORDER = "videos whose frames are not listed in the order of their names", False

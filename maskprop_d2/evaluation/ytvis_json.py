@@ -1,11 +1,23 @@
-"""Reading and checking files in YouTube-VIS's format: ground truth and results."""
+"""Reading and checking files in YouTube-VIS's format."""
 
 import gzip
 import json
+import re
+import reprlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from ..ops.rle import to_rle
+from ..ops.rle import MAX_SIDE
+
+CHUNK = 2**20
+"""Characters that are read at a time."""
+MAX_ENTRY = 2**28
+"""Characters of one entry of a list: far more than any track of any video has."""
+_WHITE_SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class AnnotationError(ValueError):
@@ -18,16 +30,115 @@ def load_json(path: str | Path) -> Any:
     Raises:
         AnnotationError: if it cannot be read or is not json.
     """
+    with read_errors(path), _open(path) as file:
+        return json.load(file)
+
+
+def iterate_json(path: str | Path) -> Iterator[Any]:
+    """The entries of a json file that is one long list, also a gzipped one; only one entry at a
+    time is held in memory.
+
+    Raises:
+        AnnotationError: if it cannot be read, or is not a json list.
+    """
+    with read_errors(path), _open(path) as file:
+        yield from iterate_list(file)
+
+
+def _open(path: str | Path) -> TextIO:
+    if str(path).endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8")
+    return open(path, encoding="utf-8")
+
+
+@contextmanager
+def read_errors(path: str | Path) -> Iterator[None]:
+    """All that can go wrong while a json file is read, as an ``AnnotationError``."""
     try:
-        opener = gzip.open if str(path).endswith(".gz") else open
-        with opener(path, "rt", encoding="utf-8") as file:
-            return json.load(file)
+        yield
     except FileNotFoundError as error:
         raise AnnotationError(f"{path}: there is no such file") from error
-    except (OSError, EOFError) as error:
+    except RecursionError as error:
+        raise AnnotationError(f"{path} is not a whole json file: it is nested too deep") from error
+    # Damaged archives, and, as RuntimeError, encrypted ones.
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         raise AnnotationError(f"{path} cannot be read: {error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise AnnotationError(f"{path} is not a whole json file: {error}") from error
+
+
+def iterate_list(file: TextIO) -> Iterator[Any]:
+    """The entries of the list that a file's json consists of.
+
+    Raises:
+        ValueError, RecursionError: if it is something else.
+    """
+    reader = _Reader(file)
+    if reader.peek() != "[":
+        raise ValueError("it must be a list")
+    reader.at += 1
+    i = 0
+    while i or reader.peek() != "]":
+        try:
+            yield reader.value()
+        except json.JSONDecodeError as error:
+            raise ValueError(f"entry {i}: {error.msg}") from error
+        i += 1
+        if reader.peek() != ",":
+            break
+        reader.at += 1
+    if reader.peek() != "]":
+        raise ValueError(f"after {i} entries there must be a ',' or a ']'")
+    reader.at += 1
+    if reader.peek():
+        raise ValueError("something follows the list")
+
+
+class _Reader:
+    """Json values one after the other out of a file of any length.
+
+    Attributes:
+        at: index, in the part of the text that is held, of what comes next.
+    """
+
+    def __init__(self, file: TextIO):
+        self.at = 0
+        self._file = file
+        self._text = ""
+        self._ended = False
+
+    def peek(self) -> str:
+        """The next character that is no white space, "" at the end."""
+        while True:
+            self.at = _WHITE_SPACE.match(self._text, self.at).end()  # type: ignore[union-attr]
+            if self.at < len(self._text) or self._ended:
+                return self._text[self.at : self.at + 1]
+            self._read()
+
+    def value(self) -> Any:
+        """The next value."""
+        self.peek()
+        while True:
+            try:
+                value, end = json.JSONDecoder().raw_decode(self._text, self.at)
+                # A number at the end of what is held may go on, "1" as "1e+9".
+                if end + 2 < len(self._text) or self._ended:
+                    self.at = end
+                    return value
+            except json.JSONDecodeError as error:
+                # Only what breaks at the end of what is held, or in a string, may yet be whole.
+                cut = error.pos > len(self._text) - 16 or error.msg.startswith("Unterminated")
+                if self._ended or not cut:
+                    raise
+            if len(self._text) - self.at > MAX_ENTRY:
+                raise ValueError(f"an entry has more than {MAX_ENTRY} characters")
+            self._read()
+
+    def _read(self) -> None:
+        """Hold more text: twice as much, so that a long value is not tried too often."""
+        rest = self._text[self.at :]
+        more = self._file.read(max(CHUNK, len(rest)))
+        self._text, self.at, self._ended = rest + more, 0, not more
 
 
 def check_ground_truth(data: Any, source: str | Path = "ground truth") -> None:
@@ -48,108 +159,78 @@ def check_ground_truth(data: Any, source: str | Path = "ground truth") -> None:
         if not isinstance(names, list) or not all(isinstance(x, str) for x in names) or not names:
             raise AnnotationError(f"{source}: video {video_id} needs a list of 'file_names'")
         for key in ("height", "width"):
-            if type(video.get(key)) is not int or not 0 < video[key] < 2**15:
+            if type(video.get(key)) is not int or not 0 < video[key] < MAX_SIDE:
                 raise AnnotationError(
                     f"{source}: video {video_id} needs '{key}', a number of pixels, "
-                    f"not {video.get(key)!r}"
+                    f"not {reprlib.repr(video.get(key))}"
                 )
     categories = _by_id(data.get("categories"), "categories", source)
+    id_of_name: dict[str, int] = {}
     for category_id, category in categories.items():
-        if not isinstance(category.get("name"), str):
+        name = category.get("name")
+        if not isinstance(name, str):
             raise AnnotationError(f"{source}: category {category_id} needs a 'name'")
-    annotations = data.get("annotations")
-    for annotation_id, annotation in _by_id(annotations or [], "annotations", source).items():
-        where = f"{source}: annotation {annotation_id}"
-        _check_track(annotation, videos, categories, where)
-        areas = annotation.get("areas")
-        if areas is not None and (
-            not isinstance(areas, list) or not all(x is None or _is_number(x) for x in areas)
-        ):
-            raise AnnotationError(f"{where}: 'areas' must hold a number or null for each frame")
-
-
-def check_results(
-    results: Any, ground_truth: dict[str, Any], source: str | Path = "results"
-) -> None:
-    """Check all entries of a results file against a checked ground truth.
-
-    Raises:
-        AnnotationError: naming the first entry that is wrong, and how many are.
-    """
-    if not isinstance(results, list):
-        raise AnnotationError(f"{source}: must be a list of predicted tracks")
-    videos = {video["id"]: video for video in ground_truth["videos"]}
-    categories = {category["id"]: category for category in ground_truth["categories"]}
-    errors = []
-    for i, result in enumerate(results):
-        try:
-            where = f"{source}: entry {i}"
-            if not isinstance(result, dict):
-                raise AnnotationError(f"{where} must be an object")
-            _check_track(result, videos, categories, where)
-            if not _is_number(result.get("score")):
-                raise AnnotationError(f"{where}: 'score' must be a number")
-        except AnnotationError as error:
-            errors.append(error)
-    if len(errors) > 1:
-        raise AnnotationError(f"{errors[0]} (and {len(errors) - 1} more entries are wrong)")
-    if errors:
-        raise errors[0]
-
-
-def frame_rles(track: dict[str, Any], video: dict[str, Any], where: str) -> list[Any]:
-    """The masks of a checked track as RLEs, None where there is none.
-
-    Raises:
-        AnnotationError: naming the first mask that is wrong.
-    """
-    rles = []
-    for t, segmentation in enumerate(track["segmentations"]):
-        try:
-            rles.append(
-                None
-                if segmentation is None
-                else to_rle(segmentation, video["height"], video["width"])
+        if id_of_name.setdefault(name, category_id) != category_id:
+            raise AnnotationError(
+                f"{source}: categories {id_of_name[name]} and {category_id} have the same name, "
+                f"{reprlib.repr(name)}"
             )
-        except ValueError as error:
-            raise AnnotationError(f"{where}, frame {t}: {error}") from error
-    return rles
+    annotations = data.get("annotations")
+    if annotations is None:
+        annotations = []
+    for annotation_id, annotation in _by_id(annotations, "annotations", source).items():
+        _check_annotation(annotation, videos, categories, f"{source}: annotation {annotation_id}")
 
 
 def _by_id(entries: Any, key: str, source: str | Path) -> dict[int, dict[str, Any]]:
-    """Entries by their ids, which must be whole numbers and unique."""
+    """Entries by their ids, which must be whole numbers from 0 and unique."""
     if not isinstance(entries, list):
         raise AnnotationError(f"{source}: '{key}' must be a list")
     by_id: dict[int, dict[str, Any]] = {}
     for i, entry in enumerate(entries):
-        if not isinstance(entry, dict) or type(entry.get("id")) is not int:
-            raise AnnotationError(f"{source}: entry {i} of '{key}' needs a whole number as 'id'")
+        if not isinstance(entry, dict) or not is_id(entry.get("id")):
+            raise AnnotationError(
+                f"{source}: entry {i} of '{key}' needs an 'id', a whole number from 0"
+            )
         if entry["id"] in by_id:
             raise AnnotationError(f"{source}: two entries of '{key}' have the id {entry['id']}")
         by_id[entry["id"]] = entry
     return by_id
 
 
-def _check_track(
-    track: dict[str, Any],
+def _check_annotation(
+    annotation: dict[str, Any],
     videos: dict[int, dict[str, Any]],
     categories: dict[int, dict[str, Any]],
     where: str,
 ) -> None:
-    """What annotations and predictions have in common."""
     for key, known in (("video_id", videos), ("category_id", categories)):
-        if type(track.get(key)) is not int or track[key] not in known:
-            raise AnnotationError(f"{where}: unknown '{key}' {track.get(key)!r}")
-    length = len(videos[track["video_id"]]["file_names"])
-    segmentations = track.get("segmentations")
+        value = annotation.get(key)
+        if not is_id(value) or value not in known:
+            raise AnnotationError(f"{where}: unknown '{key}' {reprlib.repr(value)}")
+    length = len(videos[annotation["video_id"]]["file_names"])
+    segmentations = annotation.get("segmentations")
     if not isinstance(segmentations, list) or len(segmentations) != length:
         has = len(segmentations) if isinstance(segmentations, list) else "none"
         raise AnnotationError(
             f"{where}: 'segmentations' must have one entry (a mask or null) for each of the "
-            f"{length} frames of video {track['video_id']}, but has {has}"
+            f"{length} frames of video {annotation['video_id']}, but has {has}"
         )
+    areas = annotation.get("areas")
+    if areas is not None and (
+        not isinstance(areas, list)
+        or not all(x is None or (is_number(x) and x >= 0) for x in areas)
+    ):
+        raise AnnotationError(f"{where}: 'areas' must hold a number or null for each frame")
+    if annotation.get("iscrowd", 0) not in (0, 1):
+        raise AnnotationError(f"{where}: 'iscrowd' must be 0 or 1")
 
 
-def _is_number(value: Any) -> bool:
-    # Comparing, unlike isfinite, copes with whole numbers of any length.
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
+def is_id(value: Any) -> bool:
+    """Whether it is a whole number from 0."""
+    return type(value) is int and value >= 0
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number that a float can hold: not NaN, not infinite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e308 < value < 1e308

@@ -13,8 +13,8 @@ from small_videos import HEIGHT, WIDTH, square, write_data_set
 from maskprop_d2.data.checks import check_annotations
 from maskprop_d2.data.problems import Problem, Report
 from maskprop_d2.data.validate import main
-from maskprop_d2.evaluation import AnnotationError, check_ground_truth
-from maskprop_d2.evaluation.ytvis_json import frame_rles
+from maskprop_d2.evaluation import AnnotationError
+from maskprop_d2.evaluation.tracks import read_videos
 from maskprop_d2.ops.rle import encode
 
 
@@ -113,6 +113,8 @@ OUTSIDE = [[-20, 5, 10, 5, 10, 15, -20, 15]]
         (change([*TRACK, "areas"], [100] * 5), Problem.WRONG_AREA),
         (change([*TRACK, "bboxes", 1], [5, 10, 15, 20]), Problem.WRONG_BOX),
         (change([*TRACK, "bboxes", 1], [10**400] * 4), Problem.WRONG_BOX),
+        (change([*TRACK, "areas", 1], -1), Problem.BAD_AREAS),
+        (change([*TRACK, "iscrowd"], 2), Problem.BAD_CROWD),
         (change([*TRACK, "bboxes"], [[0, 10, 10, 10]]), Problem.WRONG_BOX),
     ],
 )
@@ -130,10 +132,7 @@ def test_every_problem_is_found(data, tmp_path, capsys, edit, expected):
 def usable(data):
     """Whether the package reads all of it."""
     try:
-        check_ground_truth(data)
-        for track in data.get("annotations") or []:
-            video = next(x for x in data["videos"] if x["id"] == track["video_id"])
-            frame_rles(track, video, "")
+        read_videos(data, "")
         return True
     except AnnotationError:
         return False

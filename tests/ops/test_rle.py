@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from maskprop_d2.ops.rle import _decompress, decode, encode, to_rle
+from maskprop_d2.ops.rle import MaskSizeError, _decompress, decode, encode, to_rle, track_to_counts
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
 
@@ -15,7 +15,8 @@ def test_encoding_keeps_the_mask_and_its_runs_are_read_back(mask):
     rle = encode(mask)
     assert np.array_equal(decode(rle), mask)
     assert to_rle(rle, *mask.shape) == rle
-    runs = _decompress(rle["counts"])
+    runs, firsts = _decompress([rle["counts"].encode()])
+    assert firsts.tolist() == [0]
     assert np.array_equal(np.repeat(np.arange(len(runs)) % 2 == 1, runs), mask.ravel("F"))
     uncompressed = {"size": list(mask.shape), "counts": runs.tolist()}
     assert np.array_equal(decode(to_rle(uncompressed, *mask.shape)), mask)
@@ -42,21 +43,44 @@ def test_polygon():
         ("text", "must be an RLE"),
         ({"counts": "1"}, "size is None"),
         ({"size": [9, 9], "counts": "1"}, "size is"),
-        ({"size": [4, 5], "counts": [19]}, "add up to the 4 x 5"),
+        ({"size": [4, 5], "counts": [19]}, "add up to the pixels"),
         ({"size": [4, 5], "counts": [25, -5]}, "add up to"),
         ({"size": [4, 5], "counts": [10**30]}, "add up to"),
         ({"size": [4, 5], "counts": ["20"]}, "string or a list"),
         ({"size": [4, 5], "counts": ""}, "add up to"),
         ({"size": [4, 5], "counts": "\x7f\x7f"}, "do not belong"),
         ({"size": [4, 5], "counts": "oooooooooo0"}, "far too large"),
+        ({"size": [4, 5], "counts": "é20"}, "do not belong"),
+        ({"size": [4, 5], "counts": "\ud800"}, "do not belong"),
+        ({"size": [10**9, 10**9], "counts": "d"}, r"size is \[1000000000, 1000000000\]"),
         ({"size": [4, 5], "counts": "d"}, "middle of a number"),
         ([], "must not be empty"),
         ([[1, 2, 3, 4]], "three points"),
         ([[1, 2, 3, 4, 5, "6"]], "numbers of pixels"),
         ([[1, 2, 3, 4, 5, float("nan")]], "numbers of pixels"),
         ([[1, 2, 3, 4, 5, 1e300]], "numbers of pixels"),
+        ([[0, 0, 9e4, 0, 0, 9e4] * 10], "that is no object"),
     ],
 )
 def test_what_is_no_mask_of_that_size_is_refused(segmentation, message):
     with pytest.raises(ValueError, match=message):
         to_rle(segmentation, 4, 5)
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 12), st.integers(1, 12))
+def test_a_track_gives_the_counts_and_areas_of_its_masks(data, height, width):
+    mask = arrays(bool, (height, width))
+    drawn = data.draw(st.lists(st.none() | mask, max_size=5))
+    rles = [None if x is None else encode(x) for x in drawn]
+    counts, areas = track_to_counts(rles, height, width)
+    assert [x and x.decode() for x in counts] == [x and x["counts"] for x in rles]
+    assert areas.tolist() == [0 if x is None else x.sum() for x in drawn]
+
+
+def test_a_track_says_in_which_frame_it_is_wrong():
+    right = {"size": [4, 5], "counts": [20]}
+    with pytest.raises(ValueError, match=r"frame 2: .* add up"):
+        track_to_counts([right, None, {"size": [4, 5], "counts": "1"}], 4, 5)
+    with pytest.raises(MaskSizeError, match="frame 1: the mask's size"):
+        track_to_counts([right, {"size": [5, 4], "counts": [20]}], 4, 5)

@@ -1,0 +1,115 @@
+"""The tracks to compare, in a form that is checked, small, and quick to send to a process."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..ops.rle import track_to_counts
+from .ytvis_json import AnnotationError, check_ground_truth
+
+MAX_TRACKS = 100
+"""Predictions of one category in one video that count: those with the best scores."""
+
+
+@dataclass
+class Track:
+    """An object of the ground truth, or a predicted one.
+
+    Attributes:
+        category_id: the file's own id.
+        counts: of the compressed RLE in each of L frames, None where the object is not seen.
+        areas: (L,) area of the mask in each frame, in pixels.
+        average_area: in pixels, over the frames in which the object is seen.
+        score: of a prediction.
+        is_crowd: whether the ground truth is a crowd of objects, which is not counted.
+    """
+
+    category_id: int
+    counts: list[bytes | None]
+    areas: np.ndarray
+    average_area: float
+    score: float = 1.0
+    is_crowd: bool = False
+
+
+@dataclass
+class Video:
+    """A video with its tracks.
+
+    Attributes:
+        id: the file's own id.
+        height, width: of its frames, in pixels.
+        length: L, its number of frames.
+        truth: the annotated objects in file order.
+        predictions: the predicted tracks; of equal scores, the file's first comes first.
+    """
+
+    id: int
+    height: int
+    width: int
+    length: int
+    truth: list[Track] = field(default_factory=list)
+    predictions: list[Track] = field(default_factory=list)
+
+
+def read_videos(ground_truth: Any, source: str | Path) -> dict[int, Video]:
+    """The videos of an annotation file with their annotated objects, by rising id.
+
+    Raises:
+        AnnotationError: naming the first entry or mask that is wrong.
+    """
+    check_ground_truth(ground_truth, source)
+    videos = {
+        video["id"]: Video(video["id"], video["height"], video["width"], len(video["file_names"]))
+        for video in sorted(ground_truth["videos"], key=lambda x: x["id"])
+    }
+    for annotation in ground_truth.get("annotations") or []:
+        if annotation["id"] == 0:
+            logging.getLogger(__name__).warning(
+                "%s: there is an annotation with the id 0. The official code takes all that is "
+                "matched to it for a false positive; here it is an object like others.",
+                source,
+            )
+        video = videos[annotation["video_id"]]
+        try:
+            counts, areas = track_to_counts(annotation["segmentations"], video.height, video.width)
+        except ValueError as error:
+            raise AnnotationError(f"{source}: annotation {annotation['id']}, {error}") from error
+        own_areas = annotation.get("areas")
+        video.truth.append(
+            Track(
+                annotation["category_id"],
+                counts,
+                areas,
+                # The official code takes the file's word for them.
+                average_area(areas if own_areas is None else own_areas),
+                is_crowd=bool(annotation.get("iscrowd", 0)),
+            )
+        )
+    return videos
+
+
+def average_area(areas: Sequence[float | None] | np.ndarray) -> float:
+    """Mean over the frames in which an object is seen, 0 if it is never.
+
+    Args:
+        areas: (L,) in pixels, None or 0 where it is not seen.
+    """
+    # None becomes NaN.
+    known = np.asarray(areas, dtype=float)
+    seen = known[known > 0]
+    return float(seen.mean()) if len(seen) else 0.0
+
+
+def best_by_category(predictions: list[Track]) -> dict[int, list[Track]]:
+    """The predictions that count, by falling score, of equal ones in the order given."""
+    by_category: dict[int, list[Track]] = defaultdict(list)
+    for track in sorted(predictions, key=lambda x: -x.score):
+        if len(by_category[track.category_id]) < MAX_TRACKS:
+            by_category[track.category_id].append(track)
+    return dict(by_category)

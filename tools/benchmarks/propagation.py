@@ -1,0 +1,106 @@
+"""The propagation branch, literal against fused: from masks and offsets to the output of the
+classifier's first layer, in one target frame. The offset predictor is the same in both and stands
+apart."""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskprop_d2.modeling.propagation import PropagationBranch
+
+CHANNELS = 256
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What may be measured."""
+    parser.add_argument("--sizes", type=size, nargs="+", default=[(45, 80), (100, 168)])
+    parser.add_argument("--instances", type=int, nargs="+", default=[1, 10, 50])
+    parser.add_argument("--hidden", type=int, nargs="+", default=[0, 16])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--literal-repeats", type=int, default=3)
+
+
+def run(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row for each size, number of instances and width of the hidden layer."""
+    rows = []
+    for height, width in args.sizes:
+        for instances in args.instances:
+            for hidden in args.hidden:
+                row = measure_propagation(height, width, instances, hidden, args)
+                print("  ".join(f"{k} {v:.3g}" for k, v in row.items()), flush=True)
+                rows.append(row)
+    return rows
+
+
+@torch.inference_mode()
+def measure_propagation(
+    height: int, width: int, instances: int, hidden: int, args: argparse.Namespace
+) -> dict[str, Any]:
+    """One row: seconds (medians) and the largest difference of the two results."""
+    torch.manual_seed(0)
+    branch = PropagationBranch(
+        in_channels=CHANNELS,
+        offset_channels=128,
+        num_groups=32,
+        dilations=[3, 6, 12],
+        hidden_dim=hidden,
+        background=True,
+        impl="fused",
+    )
+    # The same weights serve both, away from their initial values, at which the warp only copies.
+    for parameter in branch.parameters():
+        parameter += 0.01 * torch.randn_like(parameter)
+    source, target = torch.randn(2, 1, CHANNELS, height, width)
+    masks = torch.rand(instances, height, width)
+    offsets = 3 * torch.randn(1, 27, 2, height, width)
+
+    def literal() -> Tensor:
+        return branch.first_layer_literal(
+            masks, {"features": source[0]}, {"features": target}, offsets
+        )
+
+    def fused() -> Tensor:
+        # Computing the folded maps is part of the price, though a frame pays it once for all of
+        # its targets.
+        maps = {name: m[0] for name, m in branch.encode_first_layer(source).items()}
+        targets = {"target": branch.classifier(target)}
+        return branch.first_layer_fused(masks, maps, targets, offsets)
+
+    predictor = branch.offset_predictor
+    motion = predictor.encode(source) - predictor.encode(target)
+    difference = (literal() - fused()).abs().max().item()
+    literal_s = median_seconds(literal, args.literal_repeats)
+    fused_s = median_seconds(fused, args.repeats)
+    return {
+        "threads": torch.get_num_threads(),
+        "height": height,
+        "width": width,
+        "instances": instances,
+        "hidden": hidden,
+        "literal_s": literal_s,
+        "fused_s": fused_s,
+        "speedup": literal_s / fused_s,
+        "max_abs_diff": difference,
+        "offsets_s": median_seconds(lambda: predictor(motion), args.repeats),
+    }
+
+
+def median_seconds(run: Callable[[], object], repeats: int) -> float:
+    """Median wall time of ``repeats`` runs; the caller has warmed up."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def size(text: str) -> tuple[int, int]:
+    """``100x168`` as height and width."""
+    height, width = text.split("x")
+    return int(height), int(width)
