@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from ..evaluation.ytvis_json import is_id, is_number
 from ..inference.video import VideoError, natural_sort
-from ..ops.rle import MAX_SIDE, to_rle
+from ..ops.rle import MAX_SIDE, is_absent, to_rle
 from .images import image_size
 from .problems import FEW_PIXELS, Problem, Report
 
@@ -194,7 +194,7 @@ def _check_track(
 
 
 def _check_masks(track: dict[str, Any], video: dict[str, Any], where: str, report: Report) -> None:
-    seen = [t for t, x in enumerate(track["segmentations"]) if x is not None]
+    seen = [t for t, x in enumerate(track["segmentations"]) if not is_absent(x)]
     rles = {
         t: _usable_rle(track["segmentations"][t], video, f"{where}, frame {t}", report)
         for t in seen
@@ -225,7 +225,7 @@ def _check_areas(track: dict[str, Any], areas: dict[int, int], where: str, repor
         )
     else:
         for t, segmentation in enumerate(track["segmentations"]):
-            if t in areas or segmentation is None:
+            if t in areas or is_absent(segmentation):
                 area = areas.get(t, 0)
                 if abs((said[t] or 0) - area) > AREA_SLACK + AREA_TOLERANCE * area:
                     text = f"{where}, frame {t}: {said[t]} instead of {area}"

@@ -6,6 +6,7 @@ from typing import Any
 from detectron2.data import MetadataCatalog
 
 from ..evaluation import AnnotationError, check_ground_truth, load_json
+from ..ops.rle import is_absent
 
 
 def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[
     for annotation in data.get("annotations") or []:
         frames = records[annotation["video_id"]]["annotations"]
         for frame, segmentation in zip(frames, annotation["segmentations"], strict=True):
-            if segmentation is not None:
+            if not is_absent(segmentation):
                 frame.append(
                     {
                         "id": annotation["id"],

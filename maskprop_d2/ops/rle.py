@@ -25,6 +25,11 @@ def decode(rle: RLE) -> np.ndarray:
     return coco_mask.decode(rle).astype(bool)
 
 
+def is_absent(segmentation: Any) -> bool:
+    """Whether it says that the object is not seen: null, or no polygon at all."""
+    return segmentation is None or segmentation == []
+
+
 class MaskSizeError(ValueError):
     """A mask of another size than its frame's."""
 
@@ -63,8 +68,7 @@ def track_to_counts(
     counts: list[bytes | None] = []
     for t, mask in enumerate(segmentations):
         try:
-            absent = mask is None or mask == []
-            counts.append(None if absent else _to_counts(mask, height, width))
+            counts.append(None if is_absent(mask) else _to_counts(mask, height, width))
         except ValueError as error:
             raise type(error)(f"frame {t}: {error}") from error
     seen = {t: text for t, text in enumerate(counts) if text is not None}

@@ -1,5 +1,7 @@
 """From YouTube-VIS json files to training pairs and test videos."""
 
+import json
+
 import numpy as np
 import pytest
 from detectron2.data import MetadataCatalog
@@ -39,6 +41,15 @@ def test_records(records, tmp_path):
     metadata = MetadataCatalog.get(f"test_{tmp_path.name}")
     assert metadata.thing_classes == ["ghost", "square"]
     assert metadata.thing_dataset_id_to_contiguous_id == {20: 0, 30: 1}
+
+
+def test_an_object_without_polygons_is_not_seen(tmp_path):
+    write_data_set(tmp_path)
+    data = json.loads((tmp_path / "train.json").read_text())
+    data["annotations"][0]["segmentations"][2] = []
+    (tmp_path / "train.json").write_text(json.dumps(data))
+    (record,) = load_ytvis_json(str(tmp_path / "train.json"), str(tmp_path), "test_no_polygon")
+    assert [x["id"] for x in record["annotations"][2]] == [9]
 
 
 def test_an_epoch_is_the_frames_with_an_object(records):
