@@ -14,6 +14,15 @@ def add_maskprop_config(cfg: CN) -> None:
     # (5 in YouTube-VIS).
     cfg.INPUT.SAMPLING_FRAME_RANGE = 25
     cfg.INPUT.SAMPLING_FRAME_STRIDE = 5
+    # The partner of a frame that has no other within that range, above all of a still image, is a
+    # randomly warped copy of it. Each figure is the most, either way: degrees, factor, degrees,
+    # share of the frame's sides, and motion blur as a share of the translation.
+    cfg.INPUT.IMAGE_WARP = CN()
+    cfg.INPUT.IMAGE_WARP.ROTATION = 15.0
+    cfg.INPUT.IMAGE_WARP.SCALE = 1.25
+    cfg.INPUT.IMAGE_WARP.SHEAR = 8.0
+    cfg.INPUT.IMAGE_WARP.TRANSLATION = 0.15
+    cfg.INPUT.IMAGE_WARP.BLUR = 0.2
 
     cfg.MODEL.MASKPROP = CN()
     # T: masks are propagated to so many frames before and after (Fig. 6: 6 is best).
@@ -23,6 +32,9 @@ def add_maskprop_config(cfg: CN) -> None:
     # Take the detector's losses on the partner frame too, not on frame t alone (paper): its
     # features are there anyway, and small models from scratch learn in fewer iterations.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
+    # The detector (backbone, RPN, ROI heads) stays as MODEL.WEIGHTS has it and only propagation
+    # learns: no losses of the detector, no memory for its gradients. See docs/still_images.md.
+    cfg.MODEL.MASKPROP.FREEZE_DETECTOR = False
     # Of detections in one frame whose masks overlap by more than this soft IoU, whatever their
     # category, only the best is kept: duplicates would share one object in the softmax.
     cfg.MODEL.MASKPROP.DUPLICATE_THRESH = 0.7

@@ -7,7 +7,8 @@ from detectron2.data import transforms as T
 
 
 def build_clip_augmentations(cfg: Any) -> T.AugmentationList:
-    """Resize the short side (``INPUT.MIN_SIZE_TRAIN``, Sec. 4.4) and flip (``RANDOM_FLIP``)."""
+    """Crop (``INPUT.CROP``), resize the short side (``INPUT.MIN_SIZE_TRAIN``, Sec. 4.4) and flip
+    (``RANDOM_FLIP``)."""
     augmentations: list[T.Augmentation] = [
         T.ResizeShortestEdge(
             cfg.INPUT.MIN_SIZE_TRAIN,
@@ -15,6 +16,8 @@ def build_clip_augmentations(cfg: Any) -> T.AugmentationList:
             cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING,
         )
     ]
+    if cfg.INPUT.CROP.ENABLED:
+        augmentations.insert(0, T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
     if cfg.INPUT.RANDOM_FLIP != "none":
         horizontal = cfg.INPUT.RANDOM_FLIP == "horizontal"
         augmentations.append(T.RandomFlip(horizontal=horizontal, vertical=not horizontal))

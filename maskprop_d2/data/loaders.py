@@ -5,6 +5,7 @@ from typing import Any
 
 from detectron2.data import (
     DatasetCatalog,
+    DatasetFromList,
     MetadataCatalog,
     build_detection_test_loader,
     build_detection_train_loader,
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..evaluation import AnnotationError
 from .mapper import ClipPairMapper, map_test_video
+from .stills import image_as_video, is_image
 
 
 class FrameDataset(Dataset):
@@ -23,7 +25,8 @@ class FrameDataset(Dataset):
         Args:
             records: those of ``load_ytvis_json``.
         """
-        self.records = records
+        # In one block of memory, which the workers share.
+        self.records = DatasetFromList(records, copy=False)
         self.frames = [
             (i, t)
             for i, record in enumerate(records)
@@ -40,10 +43,11 @@ class FrameDataset(Dataset):
 
 
 def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
-    """The records of a registered data set that fits the model.
+    """The records of a registered data set that fits the model: of videos, or Detectron2's own of
+    images.
 
     Raises:
-        AnnotationError: if it is not registered, cannot be read, has no videos, or another number
+        AnnotationError: if it is not registered, cannot be read, is empty, or has another number
             of categories than the model.
     """
     if dataset_name not in DatasetCatalog:
@@ -51,10 +55,16 @@ def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
             f"there is no data set '{dataset_name}': register it with DATASETS.REGISTER "
             f"(docs/own_data.md), or name one of {', '.join(sorted(DatasetCatalog))}"
         )
-    records = DatasetCatalog.get(dataset_name)
+    try:
+        records = DatasetCatalog.get(dataset_name)
+    except OSError as error:
+        raise AnnotationError(
+            f"'{dataset_name}' cannot be read: {error} (see datasets/README.md; set "
+            f"DETECTRON2_DATASETS if the data sets are elsewhere)"
+        ) from error
     if not records:
         raise AnnotationError(f"'{dataset_name}' has no videos")
-    classes = MetadataCatalog.get(dataset_name).thing_classes
+    classes = MetadataCatalog.get(dataset_name).get("thing_classes", [])
     if len(classes) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
         raise AnnotationError(
             f"'{dataset_name}' has {len(classes)} categories, but the model "
@@ -66,7 +76,11 @@ def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
 def build_train_loader(cfg: Any) -> Any:
     """Endless batches of ``SOLVER.IMS_PER_BATCH`` training pairs from ``DATASETS.TRAIN``."""
     names = cfg.DATASETS.TRAIN
-    records = [record for name in names for record in load_records(cfg, name)]
+    records = [
+        image_as_video(record, name) if is_image(record) else record
+        for name in names
+        for record in load_records(cfg, name)
+    ]
     if len({tuple(MetadataCatalog.get(name).thing_classes) for name in names}) > 1:
         raise AnnotationError(f"the data sets {list(names)} differ in their categories")
     dataset = FrameDataset(records)
@@ -87,6 +101,15 @@ def build_train_loader(cfg: Any) -> Any:
 
 
 def build_test_loader(cfg: Any, dataset_name: str) -> DataLoader:
-    """One video at a time, whose frames are read while they are worked on."""
+    """One video at a time, whose frames are read while they are worked on.
+
+    Raises:
+        AnnotationError: as ``load_records``, and if it is a data set of images.
+    """
     records = load_records(cfg, dataset_name)
+    if is_image(records[0]):
+        raise AnnotationError(
+            f"'{dataset_name}' holds images, to train on: DATASETS.TEST takes videos "
+            f"(datasets/convert_coco.py makes videos of one frame)"
+        )
     return build_detection_test_loader(records, mapper=map_test_video, num_workers=0)

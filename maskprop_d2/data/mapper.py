@@ -13,22 +13,33 @@ from torch import Tensor
 from ..inference.video import FrameFiles
 from ..ops.rle import decode, to_rle
 from .augmentation import augment_clip, build_clip_augmentations
+from .warp import build_image_warp
 
 
 class ClipPairMapper:
-    """Makes a training pair: frame t of a video and a random partner near it (Sec. 4.4)."""
+    """Makes a training pair: frame t of a video and a random partner near it (Sec. 4.4), or where
+    there is none, as for a still image, a warped copy of frame t."""
 
     @configurable
-    def __init__(self, *, augmentations: T.AugmentationList, image_format: str, frame_range: int):
+    def __init__(
+        self,
+        *,
+        augmentations: T.AugmentationList,
+        image_format: str,
+        frame_range: int,
+        image_warp: T.Augmentation,
+    ):
         """
         Args:
             augmentations: drawn once for both frames.
             image_format: "RGB" or "BGR", the model's input.
             frame_range: the partner is at most so many listed frames away.
+            image_warp: makes the partner of a frame that has no other within range.
         """
         self.augmentations = augmentations
         self.image_format = image_format
         self.frame_range = frame_range
+        self.image_warp = image_warp
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
@@ -37,12 +48,14 @@ class ClipPairMapper:
             "augmentations": build_clip_augmentations(cfg),
             "image_format": cfg.INPUT.FORMAT,
             "frame_range": cfg.INPUT.SAMPLING_FRAME_RANGE // cfg.INPUT.SAMPLING_FRAME_STRIDE,
+            "image_warp": build_image_warp(cfg),
         }
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """
         Args:
-            sample: ``video``, a record of ``load_ytvis_json``, and ``frame``, the index t.
+            sample: ``video``, a record of ``load_ytvis_json`` or ``image_as_video``, and ``frame``,
+                the index t.
 
         Returns:
             a dict with ``image`` and ``partner_image``, (3, H, W) uint8; ``instances``, the
@@ -54,7 +67,13 @@ class ClipPairMapper:
         video, t = sample["video"], sample["frame"]
         partner = self.sample_partner(t, video["length"])
         paths = [video["file_names"][t], video["file_names"][partner]]
-        frames, transforms = augment_clip(list(FrameFiles(paths)), self.augmentations)
+        frames = list(FrameFiles(paths))
+        warp: T.Transform = T.NoOpTransform()
+        if partner == t:
+            warp = self.image_warp.get_transform(frames[1])
+            frames[1] = warp.apply_image(frames[1])
+        frames, transforms = augment_clip(frames, self.augmentations)
+        partner_transforms = T.TransformList([warp]) + transforms
         size = frames[0].shape[:2]
         seen, seen_in_partner = (
             [x for x in video["annotations"][s] if not x["iscrowd"]] for s in (t, partner)
@@ -62,8 +81,9 @@ class ClipPairMapper:
         instances = self._instances(seen, video, t, transforms, size)
         by_id = {x["id"]: x for x in seen_in_partner}
         same_objects = [by_id.get(x["id"]) for x in seen]
-        partner_instances = self._instances(seen_in_partner, video, partner, transforms, size)
-        instances.partner_masks = self._masks(same_objects, video, partner, transforms, size)
+        in_partner = (video, partner, partner_transforms, size)
+        partner_instances = self._instances(seen_in_partner, *in_partner)
+        instances.partner_masks = self._masks(same_objects, *in_partner)
         return {
             "image": self._to_tensor(frames[0]),
             "partner_image": self._to_tensor(frames[1]),
@@ -76,7 +96,7 @@ class ClipPairMapper:
         }
 
     def sample_partner(self, t: int, length: int) -> int:
-        """Another frame at most ``frame_range`` away; the only frame of a video is its own."""
+        """Another frame at most ``frame_range`` away, or t itself if there is none."""
         first, last = max(t - self.frame_range, 0), min(t + self.frame_range, length - 1)
         others = [s for s in range(first, last + 1) if s != t]
         return int(np.random.choice(others)) if others else t

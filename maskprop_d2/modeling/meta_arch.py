@@ -8,7 +8,7 @@ from detectron2.data.transforms import ResizeShortestEdge
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
 from detectron2.structures import BitMasks, ImageList, Instances
 from detectron2.utils.events import get_event_storage
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..inference.segmenter import VideoSegmenter
@@ -38,6 +38,7 @@ class MaskProp(GeneralizedRCNN):
         propagation_stride: int,
         gt_mask_iters: int,
         train_on_partner: bool,
+        freeze_detector: bool,
         duplicate_threshold: float,
         test_resize: tuple[int, int],
         segmenter_options: dict[str, Any],
@@ -52,6 +53,7 @@ class MaskProp(GeneralizedRCNN):
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
             train_on_partner: whether the detector's losses are taken on the partner frame too.
+            freeze_detector: whether only the propagation branch learns.
             duplicate_threshold: soft IoU above which a detection repeats a better one.
             test_resize: short side of the frames in inference (0: as they are), and the most of the
                 long side.
@@ -65,6 +67,11 @@ class MaskProp(GeneralizedRCNN):
         self.propagation_stride = propagation_stride
         self.gt_mask_iters = gt_mask_iters
         self.train_on_partner = train_on_partner
+        self.freeze_detector = freeze_detector
+        if freeze_detector:
+            # With nothing in it to learn, autograd keeps none of its activations either.
+            for part in self._detector():
+                part.requires_grad_(False)
         self.duplicate_threshold = duplicate_threshold
         self.test_resize = test_resize
         self.segmenter = VideoSegmenter(self, **segmenter_options)
@@ -89,6 +96,7 @@ class MaskProp(GeneralizedRCNN):
             "propagation_stride": shapes[level].stride,
             "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
             "train_on_partner": options.TRAIN_ON_PARTNER,
+            "freeze_detector": options.FREEZE_DETECTOR,
             "duplicate_threshold": options.DUPLICATE_THRESH,
             "test_resize": (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST),
             "segmenter_options": {
@@ -104,6 +112,19 @@ class MaskProp(GeneralizedRCNN):
             },
         }
 
+    def _detector(self) -> tuple[nn.Module, ...]:
+        """The parts of Mask R-CNN."""
+        return self.backbone, self.proposal_generator, self.roi_heads
+
+    def train(self, mode: bool = True) -> "MaskProp":
+        """As in the base class, but a frozen detector stays in eval mode: its norms keep their
+        statistics."""
+        super().train(mode)
+        if self.freeze_detector:
+            for part in self._detector():
+                part.eval()
+        return self
+
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """
         Args:
@@ -111,8 +132,8 @@ class MaskProp(GeneralizedRCNN):
                 ``frames``, an iterable of (H, W, 3) uint8 RGB arrays, one dict a video.
 
         Returns:
-            in training, losses by name; in inference, for each video the dict of
-            ``VideoTracks.as_dict``.
+            in training, losses by name (none of a frozen detector); in inference, for each video
+            the dict of ``VideoTracks.as_dict``.
         """
         if not self.training:
             return [self.segmenter.segment(video["frames"]).as_dict() for video in batched_inputs]
@@ -123,7 +144,9 @@ class MaskProp(GeneralizedRCNN):
         features = self.backbone(images.tensor)
         targets = [pair["instances"].to(self.device) for pair in batched_inputs]
         of_frames = {name: level[: len(frames)] for name, level in features.items()}
-        if self.train_on_partner:
+        if self.freeze_detector:
+            losses = {}
+        elif self.train_on_partner:
             partner_targets = [x["partner_instances"].to(self.device) for x in batched_inputs]
             losses = self._detector_losses(images, features, targets + partner_targets)
         else:

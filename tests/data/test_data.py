@@ -4,15 +4,19 @@ import json
 
 import numpy as np
 import pytest
+from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
 from detectron2.data import transforms as T
-from small_videos import write_data_set
+from small_videos import square, write_data_set
 
+from maskprop_d2.data.augmentation import build_clip_augmentations
 from maskprop_d2.data.loaders import FrameDataset
 from maskprop_d2.data.mapper import ClipPairMapper, map_test_video
+from maskprop_d2.data.warp import AffineWarp, RandomWarp
 from maskprop_d2.data.ytvis import load_ytvis_json
 from maskprop_d2.evaluation import AnnotationError
 from maskprop_d2.inference import VideoError
+from maskprop_d2.ops.rle import encode
 
 
 @pytest.fixture
@@ -22,11 +26,12 @@ def records(tmp_path):
     return load_ytvis_json(str(tmp_path / "train.json"), str(tmp_path), name)
 
 
-def mapper(*augmentations, frame_range=25, image_format="RGB"):
+def mapper(*augmentations, frame_range=25, image_format="RGB", warp=None):
     return ClipPairMapper(
         augmentations=T.AugmentationList(list(augmentations)),
         image_format=image_format,
         frame_range=frame_range,
+        image_warp=RandomWarp(0, 1, 0, 0, 0) if warp is None else warp,
     )
 
 
@@ -90,6 +95,26 @@ def test_both_frames_and_their_masks_are_transformed_alike(records):
         assert ((image[0] > 128) ^ masks.tensor[0]).float().mean() < 0.02
 
 
+def test_crops_are_the_same_for_both_frames(records):
+    cfg = get_cfg()
+    cfg.INPUT.CROP.ENABLED, cfg.INPUT.CROP.SIZE = True, [0.5, 0.5]
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.RANDOM_FLIP = (40,), "none"
+    np.random.seed(1)
+    augmentations = build_clip_augmentations(cfg).augs
+    sizes, areas = set(), set()
+    for _ in range(20):
+        pair = mapper(*augmentations)({"video": records[0], "frame": 2})
+        sizes.add(tuple(pair["image"].shape))
+        areas.add(int(pair["instances"].gt_masks.tensor.sum()))
+        for image, masks in (
+            (pair["image"], pair["instances"].gt_masks),
+            (pair["partner_image"], pair["instances"].partner_masks),
+        ):
+            seen = masks.tensor.any(dim=0)
+            assert (~seen | (image[0] > 100)).float().mean() > 0.97
+    assert len(sizes) > 5 and len(areas) > 5
+
+
 def test_colours_are_in_the_models_order(records):
     image = mapper(image_format="BGR")({"video": records[0], "frame": 0})["image"]
     assert image[:, 15, 5].tolist() == [0, 0, 255]
@@ -102,11 +127,53 @@ def test_partners_are_other_frames_within_range():
     assert mapper().sample_partner(0, 1) == 0
 
 
-def test_a_video_of_one_frame_pairs_with_itself(tmp_path):
+@pytest.fixture
+def still(tmp_path):
+    """A record of one frame, with a red square."""
     write_data_set(tmp_path, length=1)
     (record,) = load_ytvis_json(str(tmp_path / "train.json"), str(tmp_path), "test_one_frame")
-    pair = mapper()({"video": record, "frame": 0})
-    assert (pair["image"] == pair["partner_image"]).all()
+    return record
+
+
+def test_a_video_of_one_frame_pairs_with_a_warped_copy(still):
+    np.random.seed(0)
+    unmoved = mapper()({"video": still, "frame": 0})
+    assert (unmoved["image"] == unmoved["partner_image"]).all()
+    warp, resize = RandomWarp(20, 1.5, 10, 0.05, 0.0), T.ResizeShortestEdge(80)
+    shapes = set()
+    for _ in range(20):
+        pair = mapper(resize, T.RandomFlip(), warp=warp)({"video": still, "frame": 0})
+        instances, of_partner = pair["instances"], pair["partner_instances"]
+        red = pair["partner_image"][0] > 128
+        assert ((pair["image"][0] > 128) ^ instances.gt_masks.tensor[0]).float().mean() < 0.02
+        assert (red ^ instances.partner_masks.tensor[0]).float().mean() < 0.02
+        assert (of_partner.gt_masks.tensor == instances.partner_masks.tensor).all()
+        assert of_partner.gt_classes.tolist() == instances.gt_classes.tolist() == [1]
+        shapes.add(tuple(of_partner.gt_boxes.tensor[0].tolist()))
+    assert len(shapes) > 10
+
+
+def test_frames_without_a_partner_in_range_are_still_images(records):
+    warp = RandomWarp(0, 1, 0, 0.2, 0.0)
+    pair = mapper(frame_range=0, warp=warp)({"video": records[0], "frame": 2})
+    assert (pair["image"] != pair["partner_image"]).any()
+    pair = mapper(frame_range=1, warp=warp)({"video": records[0], "frame": 0})
+    assert pair["partner_instances"].gt_boxes.tensor[0].tolist() == [5, 10, 15, 20]
+
+
+class ShiftRight(T.Augmentation):
+    def get_transform(self, image):
+        return AffineWarp(np.array([[1.0, 0, 55], [0, 1, 0]]), np.zeros(2))
+
+
+def test_an_object_that_leaves_has_an_empty_mask(still):
+    pair = mapper(warp=ShiftRight())({"video": still, "frame": 0})
+    assert pair["instances"].partner_masks.tensor.sum() == 5 * 10
+    still["annotations"][0].append({**still["annotations"][0][0], "id": 6})
+    still["annotations"][0][-1]["segmentation"] = encode(square(4))
+    pair = mapper(warp=ShiftRight())({"video": still, "frame": 0})
+    assert pair["instances"].partner_masks.tensor.flatten(1).sum(1).tolist() == [50, 0]
+    assert len(pair["instances"]) == 2 and len(pair["partner_instances"]) == 1
 
 
 def test_test_videos_are_read_when_iterated(records, tmp_path):

@@ -13,7 +13,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
 from detectron2.utils.events import EventStorage
 
-from maskprop_d2.engine import load_config
+from maskprop_d2.engine import Trainer, load_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MODEL_CONFIGS = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base-"))
@@ -72,14 +72,9 @@ def test_every_config_trains_and_runs(config_file):
     model = build(config_file, "MODEL.RESNETS.NORM", "BN")
     pairs = [pair((10, 10, 50, 40), (30, 20, 90, 60), gone=[1]), pair((5, 5, 60, 60))]
     losses = losses_of(model, pairs)
-    assert set(losses) == {
-        "loss_rpn_cls",
-        "loss_rpn_loc",
-        "loss_cls",
-        "loss_box_reg",
-        "loss_mask",
-        "loss_propagation",
-    }
+    of_detector = {"loss_rpn_cls", "loss_rpn_loc", "loss_cls", "loss_box_reg", "loss_mask"}
+    frozen = config_file.stem.endswith(("frozen", "stills"))
+    assert set(losses) == {"loss_propagation"} | (set() if frozen else of_detector)
     sum(losses.values()).backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -155,6 +150,44 @@ def test_the_detector_learns_from_the_partner_if_wanted(train_on_partner):
     )[1]
     losses_of(model, [pair((8, 8, 48, 40), (30, 20, 90, 60), gone=[1]), pair((8, 8, 48, 40))])
     assert numbers == [[2, 1, 1, 1] if train_on_partner else [2, 1]]
+
+
+def test_with_a_frozen_detector_only_propagation_learns():
+    # Its detector would be trained on both frames, and its batch norms keep statistics.
+    model = build(TINY, "MODEL.MASKPROP.FREEZE_DETECTOR", True)
+    of_propagation = {f"propagation.{name}" for name, _ in model.propagation.named_parameters()}
+    trainable = {name for name, x in model.named_parameters() if x.requires_grad}
+    assert trainable == of_propagation
+    seen = []
+    model.backbone.register_forward_hook(lambda *args: seen.append(args[2]))
+    model.proposal_generator.register_forward_hook(lambda *_: pytest.fail("there is no need"))
+    optimizer = Trainer.build_optimizer(load_config(str(TINY), []), model)
+    before = copy.deepcopy(model.state_dict())
+    for pairs in ([pair((8, 8, 48, 40), (30, 20, 90, 60), gone=[1])], [pair()]):
+        losses = losses_of(model, pairs)
+        assert set(losses) == {"loss_propagation"}
+        optimizer.zero_grad()
+        losses["loss_propagation"].backward()
+        # Without a gradient for each of them, training with many processes would stop.
+        assert all(x.grad is not None for x in model.propagation.parameters())
+        optimizer.step()
+    changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed and changed <= of_propagation
+    assert {"propagation.deform_weight", "propagation.attention.weight"} <= changed
+    assert len(seen) == 2
+    for level in [x for features in seen for x in features.values()]:
+        assert level.grad_fn is None and not level.requires_grad
+
+
+def test_a_frozen_detector_stays_in_eval_mode():
+    model = build(TINY, "MODEL.MASKPROP.FREEZE_DETECTOR", True)
+    assert model.train() is model
+    assert model.training and model.propagation.training
+    detector = (model.backbone, model.proposal_generator, model.roi_heads)
+    assert not any(x.training for part in detector for x in part.modules())
+    assert not any(x.training for x in model.eval().modules())
+    learning = build(TINY).train()
+    assert all(x.training for x in learning.backbone.modules())
 
 
 def test_ground_truth_masks_give_way_to_predicted_ones():
