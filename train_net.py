@@ -13,7 +13,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
-from maskprop_d2.engine import Trainer, load_config
+from maskprop_d2.engine import ConfigError, Trainer, check_weights, load_config
 from maskprop_d2.evaluation import AnnotationError
 from maskprop_d2.inference import VideoError
 
@@ -23,6 +23,8 @@ def main(args: argparse.Namespace) -> Any:
     rank = comm.get_rank()
     setup_logger(distributed_rank=rank, name="maskprop_d2")
     cfg = load_config(args.config_file, args.opts)
+    if not args.resume:
+        check_weights(cfg)
     cfg.freeze()
     default_setup(cfg, args)
     # The folder of its log file is known only now.
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> Any:
     """``main``, with one clear line and exit status 2 for input that cannot be used."""
     try:
         return main(args)
-    except (AnnotationError, VideoError) as error:
+    except (AnnotationError, ConfigError, VideoError) as error:
         # What comes from a data loader's process has that process's traceback before it.
         print(f"error: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         sys.exit(2)

@@ -15,7 +15,7 @@ from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 
 from maskprop_d2.data.loaders import load_records
-from maskprop_d2.engine import as_results, build_segmenter, load_config
+from maskprop_d2.engine import ConfigError, as_results, build_segmenter, load_config
 from maskprop_d2.evaluation import AnnotationError
 from maskprop_d2.inference import Camera, FrameFiles, VideoError, VideoFile, find_frames
 from maskprop_d2.inference.drawing import draw_tracks
@@ -30,7 +30,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     source.add_argument("--video-input", metavar="V", help="a video file")
     source.add_argument("--input", nargs="+", help="frames: files, patterns or a folder")
     source.add_argument("--webcam", action="store_true", help="a camera, until Ctrl-C")
-    parser.add_argument("--output", required=True, metavar="O", help="a video file or a folder")
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="O",
+        help=f"a video file ({', '.join(sorted(VIDEO_SUFFIXES))}) or a folder of images",
+    )
     parser.add_argument(
         "--confidence-threshold",
         type=float,
@@ -38,7 +43,29 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="leave out detections with a lower score (default: the config's)",
     )
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.confidence_threshold is not None and not 0 <= args.confidence_threshold <= 1:
+        parser.error(f"--confidence-threshold must be in 0..1, not {args.confidence_threshold}")
+    return args
+
+
+def check_output(output: Path, source: VideoFile | FrameFiles | Camera) -> None:
+    """
+    Raises:
+        VideoError: if it is neither a video's name nor a folder's, or would overwrite the input.
+    """
+    if output.suffix and output.suffix.lower() not in VIDEO_SUFFIXES and not output.is_dir():
+        raise VideoError(
+            f"--output {output}: a video's name ends in one of "
+            f"{', '.join(sorted(VIDEO_SUFFIXES))}, and a folder's has no dot"
+        )
+    inputs: list[Path] = []
+    if isinstance(source, VideoFile):
+        inputs = [Path(source.path)]
+    elif isinstance(source, FrameFiles):
+        inputs = [Path(path).parent for path in source.paths]
+    if output.resolve() in {path.resolve() for path in inputs}:
+        raise VideoError(f"--output {output} would overwrite the input: name another place")
 
 
 def open_source(args: argparse.Namespace) -> VideoFile | FrameFiles | Camera:
@@ -73,6 +100,7 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)
     names = class_names(cfg)
     output = Path(args.output)
+    check_output(output, source)
     to_file = output.suffix.lower() in VIDEO_SUFFIXES
     stream = build_segmenter(cfg).stream(source)
     start, frames = time.perf_counter(), 0
@@ -116,7 +144,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.captureWarnings(True)
     try:
         run(args)
-    except (AnnotationError, VideoError, FileNotFoundError) as error:
+    except (AnnotationError, ConfigError, VideoError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -1,9 +1,11 @@
 """From a config file to a config, and from that to a segmenter."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
@@ -14,6 +16,10 @@ from ..evaluation import AnnotationError
 from ..inference.segmenter import VideoSegmenter
 
 
+class ConfigError(ValueError):
+    """A config, or weights that it names, that cannot be used; the message says which and why."""
+
+
 def load_config(config_file: str, options: list[str]) -> CfgNode:
     """Detectron2's and MaskProp's defaults, then the file, then ``KEY VALUE`` pairs.
 
@@ -21,12 +27,21 @@ def load_config(config_file: str, options: list[str]) -> CfgNode:
     "cpu", and a line says so.
 
     Raises:
+        ConfigError: if the file is missing, or it or the options have wrong keys or values.
         AnnotationError: if ``DATASETS.REGISTER`` is wrong.
     """
     cfg = get_cfg()
     add_maskprop_config(cfg)
-    cfg.merge_from_file(config_file)
-    cfg.merge_from_list(options)
+    if not Path(config_file).is_file():
+        raise ConfigError(f"{config_file}: there is no such config file")
+    try:
+        cfg.merge_from_file(config_file)
+    except (AssertionError, KeyError, ValueError, OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{config_file}: {_in_one_line(error)}") from error
+    try:
+        cfg.merge_from_list(options)
+    except (AssertionError, KeyError, ValueError) as error:
+        raise ConfigError(f"options {' '.join(options)}: {_in_one_line(error)}") from error
     for entry in cfg.DATASETS.REGISTER:
         if not isinstance(entry, list | tuple) or [type(x) for x in entry] != [str] * 3:
             raise AnnotationError(
@@ -40,8 +55,27 @@ def load_config(config_file: str, options: list[str]) -> CfgNode:
     return cfg
 
 
+def check_weights(cfg: Any) -> None:
+    """
+    Raises:
+        ConfigError: if ``MODEL.WEIGHTS`` is a file that is not there.
+    """
+    weights = cfg.MODEL.WEIGHTS
+    if weights and "://" not in weights and not Path(weights).is_file():
+        raise ConfigError(f"MODEL.WEIGHTS is {weights}: there is no such file")
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error.args[0] if error.args else error).split())
+
+
 def build_segmenter(cfg: Any) -> VideoSegmenter:
-    """A segmenter with the weights of ``MODEL.WEIGHTS``, ready for videos."""
+    """A segmenter with the weights of ``MODEL.WEIGHTS``, ready for videos.
+
+    Raises:
+        ConfigError: if they are missing.
+    """
+    check_weights(cfg)
     model = build_model(cfg)
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     model.eval()

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from . import (
@@ -26,6 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
+        if args.output and (Path(args.output).is_dir() or not Path(args.output).parent.is_dir()):
+            raise AnnotationError(f"--output {args.output} must be a file in a folder that exists")
         ground_truth = load_json(args.ground_truth)
         metrics = evaluate(
             ground_truth,

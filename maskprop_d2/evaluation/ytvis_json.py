@@ -46,6 +46,8 @@ def iterate_json(path: str | Path) -> Iterator[Any]:
 
 
 def _open(path: str | Path) -> TextIO:
+    if str(path).endswith(".zip"):
+        raise AnnotationError(f"{path} is an archive: give the json file in it")
     if str(path).endswith(".gz"):
         return gzip.open(path, "rt", encoding="utf-8")
     return open(path, encoding="utf-8")
@@ -56,6 +58,8 @@ def read_errors(path: str | Path) -> Iterator[None]:
     """All that can go wrong while a json file is read, as an ``AnnotationError``."""
     try:
         yield
+    except AnnotationError:
+        raise
     except FileNotFoundError as error:
         raise AnnotationError(f"{path}: there is no such file") from error
     except RecursionError as error:

@@ -261,6 +261,24 @@ def test_bad_input_gives_one_clear_line(data_sets, tmp_path):
     result = run(data_sets, "demo/demo.py", *demo, status=2)
     assert result.stderr.count("\n") == 1
     assert "gone.mp4 cannot be opened as a video" in result.stderr
+    clip = tmp_path / "clip.mp4"
+    with VideoWriter(clip, 5) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    before = clip.read_bytes()
+    for output, more, message in (
+        (clip, [], "clip.mp4 would overwrite the input"),
+        (tmp_path / "o.gif", [], "a video's name ends in one of .avi"),
+        (tmp_path / "o.mp4", ["MODEL.WEIGHTS", "gone.pth"], "gone.pth: there is no such file"),
+        (tmp_path / "o.mp4", ["MODEL.NOPE", "3"], "Non-existent key: MODEL.NOPE"),
+    ):
+        demo = ["--video-input", str(clip), "--output", str(output), "--opts", *more]
+        result = run(data_sets, "demo/demo.py", *demo, status=2)
+        errors = [x for x in result.stderr.splitlines() if x.startswith("error: ")]
+        assert len(errors) == 1 and message in errors[0]
+        assert "Traceback" not in result.stderr
+    assert clip.read_bytes() == before
+    result = run(data_sets, "train_net.py", "MODEL.WEIGHTS", "gone.pth", status=2)
+    assert "error: MODEL.WEIGHTS is gone.pth: there is no such file" in result.stderr
     options = small(tmp_path, 4, "DATASETS.TRAIN", "('moving_shapes_hard_train',)")
     result = run(data_sets, "train_net.py", *options, status=2)
     assert result.stderr.strip().splitlines()[-1].startswith("error: ")

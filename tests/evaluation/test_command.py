@@ -38,6 +38,16 @@ def test_a_file_without_annotations_is_said_to_have_none(files, ground_truth, tm
     assert "has no annotations: there is nothing to score against" in capsys.readouterr().out
 
 
+def test_an_output_that_cannot_be_written_is_refused_before_scoring(files, tmp_path, capsys):
+    for output in (tmp_path, tmp_path / "gone/metrics.json"):
+        with pytest.raises(SystemExit) as info:
+            main([*files, "--output", str(output)])
+        captured = capsys.readouterr()
+        assert info.value.code == 2 and captured.out == ""
+        assert captured.err == f"error: --output {output} must be a file in a folder that exists\n"
+    assert not list(tmp_path.glob("*.partial"))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -46,6 +56,7 @@ def test_a_file_without_annotations_is_said_to_have_none(files, ground_truth, tm
         ("cut.json.gz", "not gzip", "cannot be read"),
         ("deep.json", "[" * 100_000, "is not a whole json file"),
         ("other.json", "[1]", "entry 0 must be an object"),
+        ("results.zip", "any", "results.zip is an archive: give the json file in it"),
     ],
 )
 def test_bad_input_gives_one_line_and_status_2(files, tmp_path, capsys, name, content, message):
