@@ -30,7 +30,7 @@ def add_maskprop_config(cfg: CN) -> None:
     # The method that gives detections their video-level ids: see maskprop_d2/tracking.
     cfg.MODEL.MASKPROP.TRACKER = "maskprop"
     # Take the detector's losses on the partner frame too, not on frame t alone (paper): its
-    # features are there anyway, and small models from scratch learn in fewer iterations.
+    # features are there anyway, so that twice the examples cost little more time.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
     # The detector (backbone, RPN, ROI heads) stays as MODEL.WEIGHTS has it and only propagation
     # learns: no losses of the detector, no memory for its gradients. See docs/still_images.md.
