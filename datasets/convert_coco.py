@@ -10,10 +10,10 @@ well; crowds are kept as crowds.
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
+from command import run_command
 from tqdm import tqdm
 from ytvis_writer import track_fields, write_whole
 
@@ -92,12 +92,8 @@ def _as_track(annotation: dict[str, Any], sizes: dict[int, tuple[int, int]]) -> 
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command: one clear line and exit status 2 for input that cannot be used."""
-    try:
-        convert(parse_args(argv))
-    except (AnnotationError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    """The command."""
+    run_command(lambda: convert(parse_args(argv)))
 
 
 if __name__ == "__main__":

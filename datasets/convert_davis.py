@@ -10,15 +10,14 @@ frames of its video. Frames without a mask are left out.
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
+from command import run_command
 from id_masks import convert_videos, read_binary_mask, read_id_masks
 from ytvis_writer import write_ytvis
 
 from maskprop_d2.evaluation import AnnotationError, load_json
-from maskprop_d2.inference import VideoError
 
 BACKGROUND, VOID = 0, 255
 
@@ -95,12 +94,8 @@ def _read_categories(path: str) -> dict[str, dict[str, str]]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command: one clear line and exit status 2 for input that cannot be used."""
-    try:
-        convert(parse_args(argv))
-    except (AnnotationError, VideoError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    """The command."""
+    run_command(lambda: convert(parse_args(argv)))
 
 
 if __name__ == "__main__":

@@ -10,14 +10,13 @@ same one in all frames of its video. Frames without a mask are left out.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from command import run_command
 from id_masks import convert_videos
 from ytvis_writer import write_ytvis
 
 from maskprop_d2.evaluation import AnnotationError
-from maskprop_d2.inference import VideoError
 
 BACKGROUND, IGNORE = 0, 10_000
 
@@ -65,12 +64,8 @@ def convert(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command: one clear line and exit status 2 for input that cannot be used."""
-    try:
-        convert(parse_args(argv))
-    except (AnnotationError, VideoError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    """The command."""
+    run_command(lambda: convert(parse_args(argv)))
 
 
 if __name__ == "__main__":

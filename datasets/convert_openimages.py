@@ -15,7 +15,6 @@ With --like, objects of that file's categories alone are taken, by name whatever
 
 import argparse
 import csv
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +22,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+from command import run_command
 from id_masks import read_binary_mask
 from tqdm import tqdm
 from ytvis_writer import track_fields, write_ytvis
 
 from maskprop_d2.data.images import image_size
 from maskprop_d2.evaluation import AnnotationError, check_ground_truth, load_json
-from maskprop_d2.inference import VideoError
 from maskprop_d2.ops.rle import encode
 
 COLUMNS = ("MaskPath", "ImageID", "LabelName")
@@ -170,12 +169,8 @@ def _rows(path: Path) -> Iterator[list[str]]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command: one clear line and exit status 2 for input that cannot be used."""
-    try:
-        convert(parse_args(argv))
-    except (AnnotationError, VideoError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    """The command."""
+    run_command(lambda: convert(parse_args(argv)))
 
 
 if __name__ == "__main__":

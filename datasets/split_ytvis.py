@@ -12,11 +12,11 @@ The same videos, fraction and seed give the same split everywhere.
 import argparse
 import hashlib
 import json
-import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from command import run_command
 from ytvis_writer import write_whole
 
 from maskprop_d2.data.layout import data_set_folder, find_split
@@ -142,12 +142,8 @@ def _print_counts(data: dict[str, Any], categories_of: dict[int, set[int]], val:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command: one clear line and exit status 2 for input that cannot be used."""
-    try:
-        split(parse_args(argv))
-    except (AnnotationError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    """The command."""
+    run_command(lambda: split(parse_args(argv)))
 
 
 if __name__ == "__main__":
