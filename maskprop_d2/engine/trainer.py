@@ -2,13 +2,15 @@
 
 import os
 import sys
+import time
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 from unittest import mock
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, HookBase, defaults
+from detectron2.engine import DefaultTrainer, HookBase, SimpleTrainer, defaults
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
 from tqdm import tqdm
@@ -39,6 +41,27 @@ class ProgressBar(HookBase):
         self._bar.close()
 
 
+class CPUAMPTrainer(SimpleTrainer):
+    """Mixed precision on the CPU, in bfloat16: Detectron2's own ``AMPTrainer`` asks for a GPU.
+
+    About a third faster where the CPU has instructions for bfloat16. It has the range of float32,
+    so that no gradient needs to be scaled.
+    """
+
+    def run_step(self) -> None:
+        """As in the base class, with the forward pass under autocast."""
+        start = time.perf_counter()
+        data = next(self._data_loader_iter)
+        data_time = time.perf_counter() - start
+        with torch.autocast("cpu", torch.bfloat16):
+            losses = self.model(data)
+        self.optimizer.zero_grad()
+        sum(losses.values()).backward()
+        self.after_backward()
+        self._write_metrics(losses, data_time)
+        self.optimizer.step()
+
+
 class Trainer(DefaultTrainer):
     """Trains and evaluates what the config says, with checkpoints, TensorBoard and metrics.json."""
 
@@ -47,10 +70,15 @@ class Trainer(DefaultTrainer):
         Args:
             cfg: the whole config.
         """
-        # Detectron2 names a GPU to torch's wrapper for many processes, also where there is none.
-        on_cpu = partial(defaults.create_ddp_model, device_ids=None)
-        wrap = on_cpu if cfg.MODEL.DEVICE == "cpu" else defaults.create_ddp_model
-        with mock.patch.object(defaults, "create_ddp_model", wrap):
+        replaced = {}
+        if cfg.MODEL.DEVICE == "cpu":
+            # Detectron2 names a GPU to torch's wrapper for many processes, also where there is
+            # none, and has mixed precision for GPUs alone.
+            replaced["create_ddp_model"] = partial(defaults.create_ddp_model, device_ids=None)
+            replaced["AMPTrainer"] = CPUAMPTrainer
+        with ExitStack() as stack:
+            for name, replacement in replaced.items():
+                stack.enter_context(mock.patch.object(defaults, name, replacement))
             super().__init__(cfg)
 
     def build_hooks(self) -> list[HookBase]:
@@ -69,7 +97,9 @@ class Trainer(DefaultTrainer):
             model, base_lr=cfg.SOLVER.BASE_LR, weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM
         )
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
-        return optimizer(params, cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+        return optimizer(
+            params, cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True
+        )
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:

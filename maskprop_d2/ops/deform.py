@@ -65,8 +65,12 @@ def sample_and_sum(
         dilations: the G dilation rates.
 
     Returns:
-        (S, N, D, h, w)
+        (S, N, D, h, w), in float32 at least.
     """
+    # The 16 bits of mixed precision cannot tell places in a large grid apart.
+    masks, maps, offsets = (
+        x.to(torch.promote_types(x.dtype, torch.float32)) for x in (masks, maps, offsets)
+    )
     num_maps, num_taps, height, width = maps.shape
     num_targets, num_masks = len(offsets), len(masks)
     if num_masks == 0:

@@ -65,3 +65,13 @@ def test_identity_tap_without_offsets_copies_the_mask():
     maps[:, 4::9] = 1 / 3
     copied = sample_and_sum(masks, maps, torch.zeros(1, 27, 2, 6, 7), DILATIONS)
     torch.testing.assert_close(copied[0, :, 0], masks)
+
+
+def test_sampling_is_as_exact_under_mixed_precision():
+    case = {name: x.detach().float() for name, x in random_case().items()}
+    low = {name: x.bfloat16() for name, x in case.items()}
+    maps = torch.ones(1, 27, *case["masks"].shape[-2:])
+    sampled = sample_and_sum(low["masks"], maps.bfloat16(), low["offsets"], DILATIONS)
+    again = sample_and_sum(low["masks"].float(), maps, low["offsets"].float(), DILATIONS)
+    assert sampled.dtype == torch.float32
+    assert torch.equal(sampled, again)

@@ -1,0 +1,36 @@
+"""The trainer's own parts."""
+
+import torch
+from detectron2.utils.events import EventStorage
+from torch import nn
+
+from maskprop_d2.engine.trainer import CPUAMPTrainer
+
+
+class Model(nn.Module):
+    """Remembers the type that its matrix product was computed in."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 1)
+
+    def forward(self, data):
+        x = self.linear(data)
+        self.computed_in = x.dtype
+        return {"loss": x.float().square().mean()}
+
+
+def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_learns():
+    torch.manual_seed(0)
+    model = Model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    trainer = CPUAMPTrainer(model, [torch.ones(8, 4)] * 20, optimizer)
+    before = model(torch.ones(8, 4))["loss"].item()
+    with EventStorage() as storage:
+        for trainer.iter in range(20):
+            trainer.run_step()
+            storage.step()
+        assert "total_loss" in storage.histories()
+    assert model.computed_in == torch.bfloat16
+    assert model.linear.weight.dtype == torch.float32
+    assert model(torch.ones(8, 4))["loss"].item() < 0.01 * before
