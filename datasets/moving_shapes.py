@@ -19,7 +19,7 @@ CATEGORIES = (
     "hourglass",
 )
 # To be raised with every change of what is drawn: a data set tells which drawing it holds.
-VERSION = 1
+VERSION = 2
 # An object with fewer visible pixels than this counts as not seen.
 MIN_VISIBLE_PIXELS = 12
 TEXTURE_SIDE = 64
@@ -190,7 +190,7 @@ def _draw_objects(
     background_colors: np.ndarray,
 ) -> tuple[list[_Shape], list[int]]:
     """Objects from back to front, and their categories."""
-    number = rng.integers(3, 8) if hard else rng.integers(1, 5)
+    number = rng.integers(3, 7) if hard else rng.integers(1, 5)
     categories = rng.integers(0, len(CATEGORIES), number)
     # Several objects of one category in a video, more often than chance has it.
     for i in range(1, number):
@@ -240,9 +240,9 @@ def _wandering_path(
 def _fast_path(
     rng: np.random.Generator, height: int, width: int, radius: float
 ) -> dict[str, np.ndarray]:
-    """About a diameter a frame; some of these paths lead out of the frame and back."""
+    """More than half a diameter a frame; some of these paths lead out of the frame and back."""
     wider = height * 0.35 if rng.random() < 0.3 else 0
-    return _wandering_path(rng, height, width, 2 * radius * rng.uniform(0.4, 1.0), wider)
+    return _wandering_path(rng, height, width, 2 * radius * rng.uniform(0.3, 0.5), wider)
 
 
 def _path_out_and_back(
