@@ -2,13 +2,18 @@
 
 import itertools
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..ops.rle import MaskSizeError, track_to_counts
+import numpy as np
+
+from ..ops.rle import MaskSizeError, track_to_counts, tracks_to_counts
 from .tracks import Track, Video, average_area, best_by_category
 from .ytvis_json import AnnotationError, is_id, is_number
+
+BATCH = 8
+"""Entries whose masks are checked together: more would not stay in the processor's cache."""
 
 
 class MismatchError(AnnotationError):
@@ -66,32 +71,86 @@ def add_predictions(
     if not isinstance(results, Iterable) or isinstance(results, dict | str):
         raise AnnotationError(f"{source}: must be a list of predicted tracks")
     left_out = Tally()
-    for i, entry in enumerate(results):
-        try:
-            video, track = read_prediction(entry, videos, category_ids, f"entry {i}")
-        except MismatchError as error:
-            left_out.add(error.kind, error)
-            continue
-        except AnnotationError as error:
-            raise AnnotationError(f"{source}: {error}") from error
-        video.predictions.append(track)
-        # So that no video holds many more than can count.
-        if len(video.predictions) % 1000 == 0:
-            best = best_by_category(video.predictions)
-            video.predictions = list(itertools.chain(*best.values()))
+    entries = enumerate(results)
+    while batch := list(itertools.islice(entries, BATCH)):
+        for video, track in _read_batch(batch, videos, category_ids, source, left_out):
+            video.predictions.append(track)
+            # So that no video holds many more than can count.
+            if len(video.predictions) % 1000 == 0:
+                best = best_by_category(video.predictions)
+                video.predictions = list(itertools.chain(*best.values()))
     return left_out
 
 
-def read_prediction(
-    entry: Any, videos: dict[int, Video], category_ids: set[int], where: str
-) -> tuple[Video, Track]:
-    """One entry of a results file, and its video.
+def _read_batch(
+    batch: list[tuple[int, Any]],
+    videos: dict[int, Video],
+    category_ids: set[int],
+    source: str | Path,
+    left_out: Tally,
+) -> Iterator[tuple[Video, Track]]:
+    """The entries that fit; the others are added to ``left_out``."""
+    try:
+        yield from read_predictions(batch, videos, category_ids)
+        return
+    except AnnotationError:
+        # Once more, one by one, to find out which it was.
+        pass
+    for numbered_entry in batch:
+        try:
+            yield from read_predictions([numbered_entry], videos, category_ids)
+        except MismatchError as error:
+            left_out.add(error.kind, error)
+        except AnnotationError as error:
+            raise AnnotationError(f"{source}: {error}") from error
+
+
+def read_predictions(
+    entries: list[tuple[int, Any]], videos: dict[int, Video], category_ids: set[int]
+) -> list[tuple[Video, Track]]:
+    """Entries of a results file with their numbers -> their tracks, each with its video.
 
     Raises:
-        MismatchError: if its video or category is unknown, or its length or its masks' size is
-            not its video's.
-        AnnotationError: if it is malformed.
+        MismatchError: if the video or category of one is unknown, or its length or its masks'
+            size is not its video's.
+        AnnotationError: if one is malformed.
     """
+    of_videos = [_check_entry(entry, videos, category_ids, f"entry {i}") for i, entry in entries]
+    tracks = [
+        (entry["segmentations"], video.height, video.width)
+        for (_, entry), video in zip(entries, of_videos, strict=True)
+    ]
+    try:
+        masks = tracks_to_counts(tracks)
+    except ValueError:
+        # Once more, one by one, to find out which it was.
+        masks = [
+            _checked_masks(*x, f"entry {i}") for (i, _), x in zip(entries, tracks, strict=True)
+        ]
+    return [
+        (
+            video,
+            Track(entry["category_id"], counts, areas, average_area(areas), float(entry["score"])),
+        )
+        for (_, entry), video, (counts, areas) in zip(entries, of_videos, masks, strict=True)
+    ]
+
+
+def _checked_masks(
+    masks: list[Any], height: int, width: int, where: str
+) -> tuple[list[bytes | None], np.ndarray]:
+    try:
+        return track_to_counts(masks, height, width)
+    except MaskSizeError as error:
+        raise MismatchError(
+            f"{where}, {error}", "masks of another size than the frame's"
+        ) from error
+    except ValueError as error:
+        raise AnnotationError(f"{where}, {error}") from error
+
+
+def _check_entry(entry: Any, videos: dict[int, Video], category_ids: set[int], where: str) -> Video:
+    """The video of an entry that is right but for its masks, which are not looked at."""
     if not isinstance(entry, dict):
         raise AnnotationError(f"{where} must be an object")
     for key in ("video_id", "category_id"):
@@ -115,13 +174,4 @@ def read_prediction(
             f"{video.length} frames",
             "another length than the video's",
         )
-    try:
-        counts, areas = track_to_counts(masks, video.height, video.width)
-    except MaskSizeError as error:
-        raise MismatchError(
-            f"{where}, {error}", "masks of another size than the frame's"
-        ) from error
-    except ValueError as error:
-        raise AnnotationError(f"{where}, {error}") from error
-    average = average_area(areas)
-    return video, Track(entry["category_id"], counts, areas, average, float(entry["score"]))
+    return video

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .results import MismatchError, Tally, read_prediction
+from .results import MismatchError, Tally, read_predictions
 from .tracks import Video, read_videos
 from .ytvis_json import AnnotationError, iterate_json, iterate_list, load_json, read_errors
 
@@ -74,7 +74,7 @@ def _check_entries(
     seen: list[int] = []
     for i, entry in enumerate(entries):
         try:
-            video, _ = read_prediction(entry, videos, category_ids, f"entry {i}")
+            ((video, _),) = read_predictions([(i, entry)], videos, category_ids)
             _check_form(entry["segmentations"], f"entry {i}")
             seen.append(video.id)
         except MismatchError as error:
