@@ -65,7 +65,7 @@ def print_report(report: Report) -> None:
         if count > len(report.examples[problem]):
             print(f"{'':<18}...")
     fatal = sum(problem.fatal for problem in report.counts)
-    print(f"{fatal} kinds of fatal problems, {len(report.counts) - fatal} of warnings")
+    print(f"kinds of problems: {fatal} fatal, {len(report.counts) - fatal} to look at")
 
 
 if __name__ == "__main__":

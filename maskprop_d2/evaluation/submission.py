@@ -111,9 +111,11 @@ def main(argv: list[str] | None = None) -> None:
     except AnnotationError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    print(f"{args.submission}: {report.entries} right entries for {report.videos} videos")
     for problem in report.problems:
         print(f"wrong: {problem}")
+    print(f"{args.submission}: {report.entries} right entries for {report.videos} videos")
+    if not report.problems and not args.submission.endswith(".zip"):
+        print("The servers take it as results.json alone in a .zip archive.")
     sys.exit(1 if report.problems else 0)
 
 

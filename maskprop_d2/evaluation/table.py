@@ -23,10 +23,11 @@ def format_per_category(figures: dict[str, dict[str, float | None]]) -> str:
 
 
 def format_per_video(gains: list[dict[str, Any]], most: int = 20) -> str:
-    """What AP would gain by the first videos of a list."""
-    rows = [f"video {x['video_id']:<8}{x['AP_gain']:8.3f}" for x in gains[:most]]
-    rows += [f"... and {len(gains) - most} more"] if len(gains) > most else []
-    return "\n".join(rows) or "there is no AP to gain"
+    """What AP would gain by the first videos of a list, if it would."""
+    costly = [x for x in gains if x["AP_gain"] > 0]
+    rows = [f"video {x['video_id']:<8}{x['AP_gain']:8.3f}" for x in costly[:most]]
+    rows += [f"... and {len(costly) - most} more"] if len(costly) > most else []
+    return "\n".join(rows) or "no video costs any"
 
 
 def _header(figures: dict[str, float | None]) -> str:

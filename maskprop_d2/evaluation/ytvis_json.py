@@ -63,12 +63,12 @@ def read_errors(path: str | Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise AnnotationError(f"{path}: there is no such file") from error
     except RecursionError as error:
-        raise AnnotationError(f"{path} is not a whole json file: it is nested too deep") from error
+        raise AnnotationError(f"{path} is no json that can be used: nested too deep") from error
     # Damaged archives, and, as RuntimeError, encrypted ones.
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         raise AnnotationError(f"{path} cannot be read: {error}") from error
     except ValueError as error:
-        raise AnnotationError(f"{path} is not a whole json file: {error}") from error
+        raise AnnotationError(f"{path} is no json that can be used: {error}") from error
 
 
 def iterate_list(file: TextIO) -> Iterator[Any]:

@@ -48,7 +48,7 @@ def test_a_sound_data_set_has_no_problem(data, tmp_path, capsys):
     assert validate(tmp_path, data, "--images", str(tmp_path)) == 0
     printed = capsys.readouterr().out
     assert "1 videos, 4 frames, 2 categories, 3 annotations" in printed
-    assert "0 kinds of fatal problems, 0 of warnings" in printed
+    assert "kinds of problems: 0 fatal, 0 to look at" in printed
 
 
 def change(path, value):

@@ -52,9 +52,9 @@ def test_an_output_that_cannot_be_written_is_refused_before_scoring(files, tmp_p
     ("name", "content", "message"),
     [
         ("gone.json", None, "there is no such file"),
-        ("cut.json", '[{"video_id": 1', "is not a whole json file"),
+        ("cut.json", '[{"video_id": 1', "is no json that can be used"),
         ("cut.json.gz", "not gzip", "cannot be read"),
-        ("deep.json", "[" * 100_000, "is not a whole json file"),
+        ("deep.json", "[" * 100_000, "is no json that can be used"),
         ("other.json", "[1]", "entry 0 must be an object"),
         ("results.zip", "any", "results.zip is an archive: give the json file in it"),
     ],

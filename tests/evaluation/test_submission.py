@@ -40,7 +40,9 @@ def test_a_right_submission(check, tmp_path):
     assert (status, error) == (0, "")
     assert "3 right entries for 2 videos" in output
     (tmp_path / "results.json").write_text(results)
-    assert check(name="results.json")[0] == 0
+    status, output, _ = check(name="results.json")
+    assert status == 0
+    assert "results.json alone in a .zip" in output
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_what_cannot_be_read_gives_one_line_and_status_2(check, tmp_path):
         assert error.startswith("error: ") and error.count("\n") == 1
     for text in ('{"a": 1}', '[{"video_id"', "[1] 2", "[" * 10**5, ""):
         status, _, error = check([("results.json", text)])
-        assert status == 2 and "results.zip is not a whole json file" in error
+        assert status == 2 and "results.zip is no json that can be used" in error
     assert "there is no such file" in check(name="gone.zip")[2]
     (tmp_path / "set.json").write_text("{}")
     assert check(whole)[0] == 2
