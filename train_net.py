@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from typing import Any
 
@@ -21,6 +22,10 @@ from maskprop_d2.inference import VideoError
 def main(args: argparse.Namespace) -> Any:
     """Run one process of a training or an evaluation."""
     rank = comm.get_rank()
+    if args.num_gpus > 1:
+        # By this signal torch ends the others with the first process. One that a script starts in
+        # the background is born deaf to it, and would train on with nobody to stop it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     setup_logger(distributed_rank=rank, name="maskprop_d2")
     cfg = load_config(args.config_file, args.opts)
     if not args.resume:

@@ -140,14 +140,19 @@ def test_evaluation_of_a_set_without_annotations_writes_the_submission(
     assert (tmp_path / "out/inference/results.zip").exists()
 
 
-def test_a_killed_training_goes_on_from_its_last_checkpoint(data_sets, tmp_path):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_killed_training_goes_on_from_its_last_checkpoint(data_sets, tmp_path, processes):
+    many = ["--num-gpus", str(processes)]
     options = small(tmp_path, 1000, "DATASETS.TEST", "()")
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
-            command("train_net.py", *options),
+            command("train_net.py", *many, *options),
             env=environment(data_sets),
             stdout=log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # As in the background of a shell script.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
         )
         deadline = time.monotonic() + 120
         while not (tmp_path / "model_0000003.pth").exists():
@@ -157,11 +162,25 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(data_sets, tmp_path)
         time.sleep(0.5)
         process.send_signal(signal.SIGKILL)
         process.wait()
+    assert ended(process.pid, seconds=60), "a process trains on without the one that began it"
     last = int((tmp_path / "last_checkpoint").read_text()[len("model_") : -len(".pth")])
     options = small(tmp_path, last + 3, "DATASETS.TEST", "()")
-    result = run(data_sets, "train_net.py", "--resume", *options)
+    result = run(data_sets, "train_net.py", *many, "--resume", *options)
     assert f"Starting training from iteration {last + 1}" in result.stdout
     assert (tmp_path / "model_final.pth").exists()
+
+
+def ended(group, seconds):
+    """Whether all processes of a group end within some time; then or now they have."""
+    deadline = time.monotonic() + seconds
+    try:
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.2)
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def test_the_demo_on_a_video_and_on_frames(trained, data_sets, tmp_path):
