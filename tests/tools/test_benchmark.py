@@ -3,7 +3,10 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 BENCHMARK = Path(__file__).parents[2] / "tools" / "benchmark.py"
 
@@ -15,3 +18,25 @@ def test_evaluation(tmp_path):
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert [(x["videos"], x["predictions"]) for x in rows] == [(1, 3), (2, 5)]
     assert all(x["seconds"] > 0 and x["peak_mb"] > 10 for x in rows)
+
+
+def test_linker(tmp_path):
+    command = [sys.executable, BENCHMARK, "linker", "--json", tmp_path / "out.json"]
+    small = "--lengths 8 --instances 3 --clip-radius 2"
+    subprocess.run([*command, *small.split()], check=True, capture_output=True)
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert [(x["tracker"], x["tracks"]) for x in rows] == [("maskprop", 3), ("iou", 3)]
+    assert all(x["ms_a_frame"] > 0 for x in rows)
+
+
+@pytest.mark.skipif(not find_spec("detectron2"), reason="it needs Detectron2")
+def test_video(tmp_path):
+    command = [sys.executable, BENCHMARK, "video", "--json", tmp_path / "out.json"]
+    small = "--height 48 --width 64 --frames 4 --instances 3 --repeats 1 --config-file"
+    config = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
+    subprocess.run([*command, *small.split(), config], check=True, capture_output=True)
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert [x["what"] for x in rows] == ["predictor", "detector_pass", "whole"]
+    stages = ("detect_ms", "propagate_ms", "link_ms", "finish_ms")
+    assert all(rows[2][stage] > 0 for stage in stages)
+    assert sum(rows[2][stage] for stage in stages) <= rows[2]["ms_a_frame"]
