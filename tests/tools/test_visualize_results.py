@@ -181,7 +181,7 @@ def _foreign(folder):
     ("damage", "changed", "message"),
     [
         (_no_frame, {}, "lacks 1 of 24 frames, for example perfect/00003.png of video 9"),
-        (_cut, {}, "results.json is not a whole json file"),
+        (_cut, {}, "results.json is no json that can be used"),
         (_foreign, {}, "exists and is no results page"),
         (None, {"json": "gone.json"}, "gone.json: there is no such file"),
         (None, {"images": "gone"}, "--images gone must be the folder of the frames"),
