@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +13,8 @@ from torch import Tensor
 from ..ops.masks import paste_binary_mask
 from ..ops.rle import encode
 from ..structures import ClipTracks, FrameNetwork, FrameOutput, FrameResult, VideoTracks
-from ..tracking import Tracker
+from ..tracking import Tracker, build_tracker
+from .exported import ExportedNetwork
 from .track_book import TrackBook
 from .video import VideoError, prefetch
 
@@ -53,6 +56,40 @@ class VideoSegmenter:
         self.final_mask = final_mask
         self.class_floor = class_floor
         self.frames_per_batch = frames_per_batch
+
+    @classmethod
+    def from_options(
+        cls, network: FrameNetwork, *, tracker: dict[str, Any], **options: Any
+    ) -> "VideoSegmenter":
+        """From plain values, as configs and exported models hold them.
+
+        Args:
+            network: see ``VideoSegmenter``.
+            tracker: arguments of ``build_tracker``.
+            **options: further ones of ``VideoSegmenter``.
+        """
+        return cls(network, make_tracker=build_tracker(**tracker), **options)
+
+    @classmethod
+    def from_exported(
+        cls,
+        path: str | Path,
+        *,
+        score_threshold: float | None = None,
+        device: str | torch.device | None = None,
+    ) -> "VideoSegmenter":
+        """From a file that ``tools/export_model.py`` made; Detectron2 is not needed.
+
+        Args:
+            path: the file. What it holds runs in torch's interpreter of TorchScript alone.
+            score_threshold: detections with a lower score are left out (default: as exported).
+            device: where to run (default: on a GPU if there is one).
+
+        Raises:
+            ModelFileError: if it is no exported model, damaged, or of another version.
+        """
+        network = ExportedNetwork(path, score_threshold=score_threshold, device=device)
+        return cls.from_options(network, **network.segmenter_options)
 
     def stream(self, frames: Iterable[np.ndarray]) -> "VideoStream":
         """Start on a video.

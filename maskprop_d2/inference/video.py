@@ -15,11 +15,13 @@ import av
 import cv2
 import numpy as np
 
+from ..errors import InputError
+
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 Item = TypeVar("Item")
 
 
-class VideoError(ValueError):
+class VideoError(InputError):
     """A video that cannot be read; the message says which and why."""
 
 
