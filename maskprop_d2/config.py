@@ -67,6 +67,9 @@ def add_maskprop_config(cfg: CN) -> None:
     linking = cfg.MODEL.MASKPROP.LINKING = CN()
     # A clip track takes a video id only if it matches better than this (Sec. 4.3).
     linking.THRESHOLD = 0.1
+    # Clips are compared over "all" frames that they share (the paper's Eq. 4 and 5), or over those
+    # "near" both centres, near clips counting more: propagated far, masks of fast objects mislead.
+    linking.MATCH = "near"
     # Two detections of one frame never share an id (the paper's Eq. 5 would allow it).
     linking.EXCLUSIVE = True
     # A track's mask in a frame: "center", the detection there (paper); "average", the mean of all

@@ -239,6 +239,7 @@ def segmenter_options(cfg: Any) -> dict[str, Any]:
             "clip_radius": options.CLIP_RADIUS,
             "threshold": options.LINKING.THRESHOLD,
             "exclusive": options.LINKING.EXCLUSIVE,
+            "match": options.LINKING.MATCH,
         },
         "final_mask": options.LINKING.FINAL_MASK,
         "class_floor": options.LINKING.CLASS_FLOOR,
