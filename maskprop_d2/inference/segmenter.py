@@ -33,6 +33,7 @@ class VideoSegmenter:
         make_tracker: Callable[[], Tracker],
         final_mask: str = "center",
         class_floor: float = 1.0,
+        track_score: str = "detections",
         frames_per_batch: int = 4,
     ):
         """
@@ -45,16 +46,23 @@ class VideoSegmenter:
                 last two delay the output by 2T frames instead of T.
             class_floor: a track is reported for its best category, and for each further one
                 whose score is at least this.
+            track_score: a track's score is the mean over its "detections" (the paper's choice), or
+                over the frames of the "video", with 0 where it is not detected.
             frames_per_batch: frames that go through the detector at once.
         """
         if final_mask not in ("center", "average", "fill"):
             raise ValueError(
                 f"LINKING.FINAL_MASK must be 'center', 'average' or 'fill', not '{final_mask}'"
             )
+        if track_score not in ("detections", "video"):
+            raise ValueError(
+                f"LINKING.TRACK_SCORE must be 'detections' or 'video', not '{track_score}'"
+            )
         self.network = network
         self.make_tracker = make_tracker
         self.final_mask = final_mask
         self.class_floor = class_floor
+        self.track_score = track_score
         self.frames_per_batch = frames_per_batch
 
     @classmethod
@@ -155,7 +163,7 @@ class VideoStream:
 
     def tracks(self) -> VideoTracks:
         """The video-level tracks of all frames finished so far."""
-        return self._book.tracks(self.segmenter.class_floor)
+        return self._book.tracks(self.segmenter.class_floor, self.segmenter.track_score)
 
     def _run(self, frames: Iterable[np.ndarray]) -> Iterator[FrameResult]:
         index = 0

@@ -243,5 +243,6 @@ def segmenter_options(cfg: Any) -> dict[str, Any]:
         },
         "final_mask": options.LINKING.FINAL_MASK,
         "class_floor": options.LINKING.CLASS_FLOOR,
+        "track_score": options.LINKING.TRACK_SCORE,
         "frames_per_batch": options.FRAMES_PER_BATCH,
     }
