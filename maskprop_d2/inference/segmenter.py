@@ -116,9 +116,9 @@ class VideoStream:
     def __next__(self) -> FrameResult:
         return next(self._results)
 
-    def tracks(self) -> VideoTracks:
-        """The video-level tracks of all frames finished so far."""
-        return self._book.tracks(self.segmenter.class_floor)
+    def tracks(self, num_frames: int | None = None) -> VideoTracks:
+        """The video-level tracks of the first so many frames, by default of all finished so far."""
+        return self._book.tracks(self.segmenter.class_floor, num_frames)
 
     def _run(self, frames: Iterable[np.ndarray]) -> Iterator[FrameResult]:
         index = 0

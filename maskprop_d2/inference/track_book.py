@@ -49,9 +49,9 @@ class TrackBook:
         """(K,) the track's score for each category: the mean over its detections (Sec. 4.3)."""
         return self._score_sums[track_id] / self._num_scores[track_id]
 
-    def tracks(self, class_floor: float) -> VideoTracks:
+    def tracks(self, class_floor: float, num_frames: int | None = None) -> VideoTracks:
         """The tracks that are seen at least once, for their best category and for each further
-        one scored at least ``class_floor``.
+        one scored at least ``class_floor``; of the first ``num_frames`` frames, or of all.
 
         Raises:
             VideoError: before the first frame.
@@ -59,11 +59,12 @@ class TrackBook:
         if self.frame_size is None:
             raise VideoError("the video has no frame")
         video = VideoTracks(self.frame_size, [], [], [], [])
-        for track_id in sorted({y for masks in self._masks for y in masks}):
+        frames = self._masks[:num_frames]
+        for track_id in sorted({y for masks in frames for y in masks}):
             scores = self.class_scores(track_id)
             wanted = scores >= class_floor
             wanted[scores.argmax()] = True
-            track_masks = [masks.get(track_id) for masks in self._masks]
+            track_masks = [masks.get(track_id) for masks in frames]
             for label in torch.nonzero(wanted)[:, 0].tolist():
                 video.track_ids.append(track_id)
                 video.pred_labels.append(label)
