@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from maskprop_d2.errors import InputError
 from maskprop_d2.inference import (
     Camera,
+    Excerpt,
     FrameFiles,
     VideoError,
     VideoFile,
@@ -23,7 +25,11 @@ from maskprop_d2.inference import (
     find_frames,
 )
 from maskprop_d2.inference.drawing import draw_tracks
+from maskprop_d2.inference.id_masks import IdMaskWriter, draw_id_mask
+from maskprop_d2.inference.interruption import Interruption
 from maskprop_d2.inference.results import as_results
+from maskprop_d2.inference.trails import Trails
+from maskprop_d2.inference.window import open_window
 from maskprop_d2.inference.writer import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter
 
 
@@ -36,7 +42,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--video-input", metavar="V", help="a video file")
     source.add_argument("--input", nargs="+", help="frames: files, patterns or a folder")
-    source.add_argument("--webcam", action="store_true", help="a camera, until Ctrl-C")
+    source.add_argument(
+        "--webcam",
+        nargs="?",
+        const="0",
+        metavar="C",
+        help="a camera, until Ctrl-C: its number (default: 0) or its address, as rtsp://...",
+    )
     parser.add_argument(
         "--output",
         required=True,
@@ -49,20 +61,43 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="X",
         help="leave out detections with a lower score (default: the model's)",
     )
+    parser.add_argument(
+        "--start", type=float, default=0, metavar="S", help="seconds to leave out at the beginning"
+    )
+    parser.add_argument(
+        "--duration", type=float, metavar="S", help="seconds to take (default: all)"
+    )
+    parser.add_argument(
+        "--stride", type=int, default=1, metavar="N", help="take every N-th frame (default: 1)"
+    )
+    parser.add_argument(
+        "--trails", action="store_true", help="draw each object's way of the last second"
+    )
+    parser.add_argument(
+        "--id-masks",
+        type=Path,
+        metavar="DIR",
+        help="a folder for a PNG a frame too, whose pixel values are the objects' ids, from 1",
+    )
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
     args = parser.parse_args(argv)
     if args.confidence_threshold is not None and not 0 <= args.confidence_threshold <= 1:
         parser.error(f"--confidence-threshold must be in 0..1, not {args.confidence_threshold}")
     if args.model and args.opts:
         parser.error("--opts changes a config: an exported model has none")
+    try:
+        args.excerpt = Excerpt(args.start, args.duration, args.stride)
+    except ValueError as error:
+        parser.error(str(error))
     return args
 
 
-def check_output(output: Path, source: VideoFile | FrameFiles | Camera) -> None:
+def check_output(args: argparse.Namespace, source: VideoFile | FrameFiles | Camera) -> None:
     """
     Raises:
         VideoError: if it is neither a video's name nor a folder's, or would overwrite the input.
     """
+    output = Path(args.output)
     if output.suffix and output.suffix.lower() not in VIDEO_SUFFIXES and not output.is_dir():
         raise VideoError(
             f"--output {output}: a video's name ends in one of "
@@ -73,15 +108,18 @@ def check_output(output: Path, source: VideoFile | FrameFiles | Camera) -> None:
         inputs = [Path(source.path)]
     elif isinstance(source, FrameFiles):
         inputs = [Path(path).parent for path in source.paths]
-    if output.resolve() in {path.resolve() for path in inputs}:
-        raise VideoError(f"--output {output} would overwrite the input: name another place")
+    for option, place in (("--output", output), ("--id-masks", args.id_masks)):
+        if place and place.resolve() in {path.resolve() for path in inputs}:
+            raise VideoError(f"{option} {place} would overwrite the input: name another place")
 
 
 def open_source(args: argparse.Namespace) -> VideoFile | FrameFiles | Camera:
     """What the command line names."""
     if args.webcam:
-        return Camera()
-    return VideoFile(args.video_input) if args.video_input else FrameFiles(find_frames(args.input))
+        return Camera(int(args.webcam) if args.webcam.isdigit() else args.webcam, args.excerpt)
+    if args.video_input:
+        return VideoFile(args.video_input, args.excerpt)
+    return FrameFiles(find_frames(args.input), excerpt=args.excerpt)
 
 
 def load_model(args: argparse.Namespace) -> tuple[VideoSegmenter, list[str]]:
@@ -108,30 +146,48 @@ def run(args: argparse.Namespace) -> None:
     """From the source to the annotated video and the results beside it."""
     source = open_source(args)
     output = Path(args.output)
-    check_output(output, source)
+    check_output(args, source)
     to_file = output.suffix.lower() in VIDEO_SUFFIXES
     segmenter, names = load_model(args)
+    if args.webcam:
+        # So that nothing but the window of frames delays what is shown.
+        segmenter.frames_per_batch = 1
     stream = segmenter.stream(source)
     start, frames = time.perf_counter(), 0
     writer = VideoWriter(output, source.fps) if to_file else FrameFolderWriter(output)
-    with tqdm(total=source.num_frames, unit="frame") as bar:
-        try:
-            with writer:
-                for result in stream:
-                    labels = [names[label] for label in result.labels]
-                    drawn = draw_tracks(
-                        result.frame, result.masks, result.track_ids, labels, result.scores
-                    )
-                    writer.write(drawn)
-                    bar.update()
-                    frames += 1
-        except KeyboardInterrupt:
-            print("\nInterrupted: keeping what is finished.", file=sys.stderr)
+    id_masks = IdMaskWriter(args.id_masks, getattr(source, "names", ())) if args.id_masks else None
+    trails = Trails(length=max(1, round(source.fps))) if args.trails else None
+    window = open_window("MaskProp") if args.webcam else None
     results_path = (output.parent if to_file else output) / "results.json"
-    save_results(stream.tracks().as_dict(), names, results_path)
+    with Interruption() as interruption:
+        bar = tqdm(total=source.num_frames, unit="frame")
+        with bar, logging_redirect_tqdm(), writer:
+            for result in interruption.ends(stream):
+                labels = [names[label] for label in result.labels]
+                tracks = result.masks, result.track_ids, labels, result.scores
+                drawn = draw_tracks(result.frame, *tracks, trails)
+                writer.write(drawn, source.places.popleft() if args.webcam else None)
+                if id_masks:
+                    size = result.frame.shape[:2]
+                    id_masks.write(
+                        draw_id_mask(result.masks, result.track_ids, result.scores, *size)
+                    )
+                bar.update()
+                frames += 1
+                if window and not window.show(drawn):
+                    break
+        if interruption.signal and not frames:
+            print("Interrupted before the first frame was finished.", file=sys.stderr)
+            sys.exit(128 + interruption.signal)
+        if interruption.signal:
+            print("Interrupted: keeping what is finished.", file=sys.stderr)
+        save_results(stream.tracks(frames).as_dict(), names, results_path)
     seconds = time.perf_counter() - start
     print(f"{frames} frames in {seconds:.1f} s, {frames / seconds:.1f} frames/s")
-    print(f"wrote {output} and {results_path}")
+    print(f"wrote {output} and {results_path}" + (f" and {args.id_masks}" if id_masks else ""))
+    # A camera has no other end.
+    if interruption.signal and not args.webcam:
+        sys.exit(128 + interruption.signal)
 
 
 def save_results(tracks: dict[str, Any], names: list[str], path: Path) -> None:
@@ -158,6 +214,9 @@ def main(argv: list[str] | None = None) -> None:
     except (InputError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("Interrupted before the first frame.", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

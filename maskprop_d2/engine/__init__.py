@@ -1,3 +1,5 @@
+import logging
+
 from .config import ConfigError, build_segmenter, check_weights, class_names, load_config
 from .evaluator import YTVISEvaluator, write_results
 from .export import export_model
@@ -14,3 +16,9 @@ __all__ = [
     "load_config",
     "write_results",
 ]
+
+# Detectron2 asks torch whether it is being traced, and each process once gets as an answer, in the
+# middle of its progress bar, that the question could be put better.
+logging.getLogger("torch.fx._symbolic_trace").addFilter(
+    lambda record: not record.getMessage().startswith("is_fx_tracing will return true")
+)

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ..ops.rle import decode
+from ..ops.rle import decode_box, encode
 from ..structures import RLE
-
-Box = tuple[int, int, int, int]
-
-FONT = cv2.FONT_HERSHEY_SIMPLEX
+from .labels import Box, draw_label
+from .trails import Point, Trails
 
 
 def track_color(track_id: int) -> tuple[int, int, int]:
@@ -30,6 +28,7 @@ def draw_tracks(
     track_ids: list[int],
     labels: list[str],
     scores: list[float],
+    trails: Trails | None = None,
 ) -> np.ndarray:
     """Draw each object's mask, outline and label in its track's colour.
 
@@ -39,90 +38,57 @@ def draw_tracks(
         track_ids: their N ids.
         labels: their N category names.
         scores: their N scores in [0, 1].
+        trails: those of the frames before, to go on with and to draw too.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     drawn = frame.copy()
-    boxes = []
-    for given, track_id in zip(masks, track_ids, strict=True):
-        mask = decode(given) if isinstance(given, dict) else given
-        boxes.append(_draw_mask(drawn, mask, track_color(track_id)))
-    # Labels last, so that no mask lies over one.
+    objects = np.zeros(frame.shape[:2], np.uint8)
+    boxes: dict[int, Box] = {}
+    centers = {}
+    for i, (mask, track_id) in enumerate(zip(masks, track_ids, strict=True)):
+        x0, y0, inside = decode_box(mask if isinstance(mask, dict) else encode(mask))
+        if inside.size:
+            color = track_color(track_id)
+            inside = np.ascontiguousarray(inside, np.uint8)
+            boxes[i] = box = (x0, y0, x0 + inside.shape[1], y0 + inside.shape[0])
+            _draw_mask(drawn, box, inside, color)
+            objects[y0 : box[3], x0 : box[2]] |= inside
+            if trails is not None:
+                centers[track_id] = _center(box, inside), color
+    if trails is not None:
+        trails.add_frame(centers)
+        trails.draw(drawn)
+    # Labels last, so that nothing lies over one.
     occupied: list[Box] = []
-    for box, track_id, label, score in zip(boxes, track_ids, labels, scores, strict=True):
-        if box is not None:
-            text = f"{label} {track_id} {score:.0%}"
-            _draw_label(drawn, text, box, track_color(track_id), occupied)
+    for i, box in boxes.items():
+        text = f"{labels[i]} {track_ids[i]} {scores[i]:.0%}"
+        draw_label(drawn, text, box, track_color(track_ids[i]), objects, occupied)
     return drawn
 
 
-def _draw_mask(image: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) -> Box | None:
-    """Tint a mask and outline it; gives its box x0, y0, x1, y1, None if it is empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return None
-    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    region, inside = image[y0:y1, x0:x1], mask[y0:y1, x0:x1].astype(np.uint8, order="C")
-    tinted = cv2.addWeighted(region, 0.55, np.full_like(region, color), 0.45, 0)
+def _draw_mask(
+    image: np.ndarray, box: Box, inside: np.ndarray, color: tuple[int, int, int]
+) -> None:
+    """Tint a mask, (h, w) uint8 that fills its box, and outline it."""
+    x0, y0, x1, y1 = box
+    region = image[y0:y1, x0:x1]
+    tint = *(0.45 * value for value in color), 0
+    # OpenCV's types do not know that it adds colours, too.
+    tinted = cv2.add(cv2.convertScaleAbs(region, alpha=0.55), tint)  # type: ignore[call-overload]
     cv2.copyTo(tinted, inside, region)
     contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0))
+    # Fewer points look smoother, and take far less time.
+    contours = [cv2.approxPolyDP(contour, 0.8, True) for contour in contours]
     thickness = max(1, round(min(image.shape[:2]) / 300))
     cv2.drawContours(image, contours, -1, color, thickness, cv2.LINE_AA)
-    return x0, y0, x1, y1
 
 
-def _draw_label(
-    image: np.ndarray,
-    text: str,
-    box: Box,
-    color: tuple[int, int, int],
-    occupied: list[Box],
-) -> None:
-    """Write on a plate of the track's colour above the object, or where there is room."""
-    height, width = image.shape[:2]
-    scale = max(0.3, min(height, width) / 800)
-    pad = max(2, round(4 * scale))
-    # A text that is wider than the frame is made smaller.
-    full_width = cv2.getTextSize(text, FONT, scale, 1)[0][0] + 2 * pad
-    if full_width > width:
-        scale *= 0.9 * width / full_width
-    thickness = max(1, round(scale * 1.6))
-    (text_width, text_height), baseline = cv2.getTextSize(text, FONT, scale, thickness)
-    plate_width, plate_height = text_width + 2 * pad, text_height + baseline + 2 * pad - 1
-    x0, y0, _, y1 = box
-    x = max(0, min(x0, width - plate_width))
-    y = _free_row(x, plate_width, plate_height, y0, y1, height, occupied)
-    occupied.append((x, y, x + plate_width, y + plate_height))
-    cv2.rectangle(image, (x, y), (x + plate_width - 1, y + plate_height - 1), color, -1)
-    # Black or white, whichever has the higher contrast (WCAG) to the plate.
-    luminance = np.dot([0.2126, 0.7152, 0.0722], (np.array(color) / 255) ** 2.2)
-    ink = (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
-    origin = (x + pad, y + pad + text_height)
-    cv2.putText(image, text, origin, FONT, scale, ink, thickness, cv2.LINE_AA)
-
-
-def _free_row(
-    x: int,
-    width: int,
-    height: int,
-    top: int,
-    bottom: int,
-    frame_height: int,
-    occupied: list[Box],
-) -> int:
-    """The row for a plate: above the object, else below it, clear of the other plates if it can
-    be, and always inside of the frame."""
-    last = max(frame_height - height, 0)
-    candidates = [top - height, bottom, top - 2 * height, bottom + height, top, last, 0]
-    rows = [row for row in candidates if 0 <= row <= last] or [0]
-    for row in rows:
-        clear = all(
-            x + width <= a or x >= c or row + height <= b or row >= d for a, b, c, d in occupied
-        )
-        if clear:
-            return row
-    return rows[0]
+def _center(box: Box, inside: np.ndarray) -> Point:
+    """The centre of gravity x, y of a mask, (h, w) uint8 that fills its box."""
+    moments = cv2.moments(inside, binaryImage=True)
+    return box[0] + moments["m10"] / moments["m00"], box[1] + moments["m01"] / moments["m00"]
 
 
 def contact_sheet(images: list[np.ndarray], columns: int, gap: int = 4) -> np.ndarray:

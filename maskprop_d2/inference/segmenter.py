@@ -161,9 +161,10 @@ class VideoStream:
     def __next__(self) -> FrameResult:
         return next(self._results)
 
-    def tracks(self) -> VideoTracks:
-        """The video-level tracks of all frames finished so far."""
-        return self._book.tracks(self.segmenter.class_floor, self.segmenter.track_score)
+    def tracks(self, num_frames: int | None = None) -> VideoTracks:
+        """The video-level tracks of the first so many frames, by default of all finished so far."""
+        options = self.segmenter
+        return self._book.tracks(options.class_floor, options.track_score, num_frames)
 
     def _run(self, frames: Iterable[np.ndarray]) -> Iterator[FrameResult]:
         index = 0

@@ -1,13 +1,15 @@
-"""Reading videos frame by frame: from a video file, from images, from a camera."""
+"""Reading videos frame by frame: from a video file or from images."""
 
 import glob
 import logging
+import math
 import queue
 import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +18,7 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
+from .excerpt import Excerpt
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 Item = TypeVar("Item")
@@ -29,63 +32,102 @@ class VideoFile:
     """The frames of a video file, (H, W, 3) uint8 RGB, one at a time, as often as iterated.
 
     Attributes:
-        fps: frames per second, as the file says.
+        fps: frames per second, as the file says, of which the excerpt takes its share.
         frame_size: (H, W) of the upright frames.
         num_frames: how many frames there should be, going by the file's head; None if it does
             not say.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, excerpt: Excerpt | None = None):
         """
         Args:
             path: any format that FFmpeg reads.
+            excerpt: what is read of it, by default all. What lies before is not decoded where the
+                format has an index.
 
         Raises:
             VideoError: if it is not a video, or none of its frames can be read.
         """
         self.path = str(path)
+        self._excerpt = excerpt or Excerpt()
         with self._open() as container:
             stream = container.streams.video[0]
-            self.fps = stream.average_rate or stream.guessed_rate or Fraction(25)
-            self.num_frames = stream.frames or None
+            self._rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+            # Some formats count no frames, but know how long they play, be it to the sound's end.
+            self._is_counted = stream.frames > 0
+            seconds = Fraction(container.duration or 0, av.time_base)
             if stream.frames and stream.duration and stream.time_base:
                 # Unlike the count of stored frames, it leaves out those that were trimmed away.
-                self.num_frames = round(stream.duration * stream.time_base * self.fps)
+                seconds = stream.duration * stream.time_base
+            total = round(seconds * self._rate) or stream.frames
+        self.fps = self._rate / self._excerpt.stride
+        wanted = self._excerpt.frames(self._rate)
+        self.num_frames = len(range(total)[wanted]) if total else None
         height, width, _ = next(iter(self)).shape
         self.frame_size = height, width
 
     def __iter__(self) -> Iterator[np.ndarray]:
         read = 0
-        problem = ""
-        with self._open() as container:
-            packets = container.demux(video=0)
-            while True:
-                try:
-                    packet = next(packets)
-                    frames = packet.decode()
-                except StopIteration:
-                    break
-                except av.FFmpegError as error:
-                    # What cannot be decoded is left out, as players do.
-                    problem = error.strerror or str(error)
-                    continue
-                if packet.is_corrupt:
-                    problem = "a frame is cut off"
-                for frame in frames:
-                    yield _to_rgb(frame)
-                    read += 1
+        problems: list[str] = []
+        for frame in islice(self._frames(problems), 0, None, self._excerpt.stride):
+            yield _to_rgb(frame)
+            read += 1
         # The number is an estimate where frames last differently long.
-        if not problem and self.num_frames and read < 0.98 * self.num_frames - 1:
-            problem = f"{self.num_frames} were expected"
+        expected = self.num_frames if self._is_counted else None
+        if not problems and expected and read < 0.98 * expected - 1:
+            problems.append(f"{expected} were expected")
         if read == 0:
-            raise VideoError(f"no frame of {self.path} can be read ({problem or 'it has none'})")
-        if problem:
+            start = self._excerpt.start
+            reason = problems or [f"it has none from {start:g} s on" if start else "it has none"]
+            raise VideoError(f"no frame of {self.path} can be read ({reason[-1]})")
+        if problems:
             logging.getLogger(__name__).warning(
                 "%s is cut off or damaged: going on with the %d frames that could be read (%s)",
                 self.path,
                 read,
-                problem,
+                problems[-1],
             )
+
+    def _frames(self, problems: list[str]) -> Iterator[av.VideoFrame]:
+        """The frames in the excerpt's time; what goes wrong is added to ``problems``."""
+        # A frame counts from half of its time before it is shown: times are rounded.
+        half = 0.5 / float(self._rate)
+        start, end = self._excerpt.start - half, self._excerpt.end - half
+        frames = self._frames_from(self._excerpt.start, problems)
+        if self._excerpt.start:
+            first = next(frames, None)
+            if first is not None and first[0] <= self._excerpt.start + half:
+                frames = chain([first], frames)
+            else:
+                # It cannot seek, or went too far.
+                problems.clear()
+                frames = self._frames_from(0, problems)
+        for seconds, frame in frames:
+            if seconds >= end:
+                return
+            if seconds >= start:
+                yield frame
+
+    def _frames_from(
+        self, start: float, problems: list[str]
+    ) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Frames and their times in seconds, from the last one before ``start`` that can be decoded
+        on its own; none if that cannot be found."""
+        with self._open() as container:
+            stream = container.streams.video[0]
+            base, origin = stream.time_base or Fraction(1), stream.start_time or 0
+            if start:
+                try:
+                    container.seek(origin + math.floor(start / base), stream=stream)
+                except av.FFmpegError:
+                    return
+            for count, frame in enumerate(_decode(container, problems)):
+                if frame.pts is not None:
+                    yield float((frame.pts - origin) * base), frame
+                elif start:
+                    return
+                else:
+                    yield count / float(self._rate), frame
 
     @contextmanager
     def _open(self) -> Iterator[av.container.InputContainer]:
@@ -100,6 +142,23 @@ class VideoFile:
             yield container
 
 
+def _decode(container: av.container.InputContainer, problems: list[str]) -> Iterator[av.VideoFrame]:
+    """What follows in a container; what cannot be decoded is left out, as players do."""
+    packets = container.demux(video=0)
+    while True:
+        try:
+            packet = next(packets)
+            frames = packet.decode()
+        except StopIteration:
+            return
+        except av.FFmpegError as error:
+            problems.append(error.strerror or str(error))
+            continue
+        if packet.is_corrupt:
+            problems.append("a frame is cut off")
+        yield from frames
+
+
 def _to_rgb(frame: av.VideoFrame) -> np.ndarray:
     """Decode the colours, and turn the frame upright: phones store their videos lying down."""
     # It means nothing for RGB, but without it PyAV before 17 takes HD's colour matrix for SD's.
@@ -112,19 +171,40 @@ class FrameFiles:
     """Images as a video, (H, W, 3) uint8 RGB each, one at a time, as often as iterated.
 
     Attributes:
-        fps: frames per second to play them at.
+        paths: the images that the excerpt takes.
+        names: their names without suffix; numbers where two of those are the same.
+        fps: frames per second to play those at.
         num_frames: their number.
     """
 
-    def __init__(self, paths: Iterable[str | Path], fps: Fraction | float = 10):
+    def __init__(
+        self,
+        paths: Iterable[str | Path],
+        fps: Fraction | float = 10,
+        excerpt: Excerpt | None = None,
+    ):
         """
         Args:
             paths: the images, in order: grey, colour or with alpha, 8 or 16 bits.
-            fps: frames per second to play them at.
+            fps: frames per second to play all of them at.
+            excerpt: what is read of them, by default all.
+
+        Raises:
+            VideoError: if the excerpt starts after the last of them.
         """
-        self.paths = [str(path) for path in paths]
-        self.fps = Fraction(fps).limit_denominator(1001)
+        all_paths = [str(path) for path in paths]
+        excerpt = excerpt or Excerpt()
+        self.paths = all_paths[excerpt.frames(fps)]
+        if all_paths and not self.paths:
+            raise VideoError(
+                f"there is no frame from {excerpt.start:g} s on: {len(all_paths)} images last for "
+                f"{len(all_paths) / float(fps):g} s at {float(fps):g} frames/s"
+            )
+        self.fps = Fraction(fps).limit_denominator(1001) / excerpt.stride
         self.num_frames = len(self.paths)
+        self.names = [Path(path).stem for path in self.paths]
+        if len(set(self.names)) < len(self.names):
+            self.names = [f"{i:05d}" for i in range(len(self.names))]
 
     def __iter__(self) -> Iterator[np.ndarray]:
         size = None
@@ -142,40 +222,6 @@ class FrameFiles:
                     f"frame has {size[1]} x {size[0]}"
                 )
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-
-
-class Camera:
-    """The frames of a camera, (H, W, 3) uint8 RGB each, until it is closed.
-
-    Attributes:
-        fps: frames per second, as the camera says.
-        num_frames: None.
-    """
-
-    num_frames = None
-
-    def __init__(self, index: int = 0):
-        """
-        Args:
-            index: the camera's number.
-
-        Raises:
-            VideoError: if there is no such camera.
-        """
-        self._capture = cv2.VideoCapture(index)
-        if not self._capture.isOpened():
-            raise VideoError(f"camera {index} cannot be opened")
-        self.fps = Fraction(self._capture.get(cv2.CAP_PROP_FPS) or 25).limit_denominator(1001)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        try:
-            while True:
-                read, frame = self._capture.read()
-                if not read:
-                    return
-                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-        finally:
-            self._capture.release()
 
 
 def find_frames(inputs: Iterable[str]) -> list[str]:

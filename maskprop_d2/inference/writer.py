@@ -40,19 +40,21 @@ class VideoWriter:
                 f"cannot write a video to {path}: its name must end in one of "
                 f"{', '.join(sorted(VIDEO_SUFFIXES))}"
             )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._partial = self.path.with_name(f".partial-{self.path.name}")
         self._fps = Fraction(fps).limit_denominator(1001)
         self._container: OutputContainer | None = None
+        self._next_place = 0
 
     def __enter__(self) -> "VideoWriter":
         return self
 
-    def write(self, frame: np.ndarray) -> None:
+    def write(self, frame: np.ndarray, place: int | None = None) -> None:
         """Add a frame.
 
         Args:
             frame: (H, W, 3) uint8 RGB. Odd sizes are made even by repeating the last row or column.
+            place: it is shown from ``place / fps`` seconds on, after all others; by default right
+                after the frame before.
 
         Raises:
             ValueError: if it is not that, or not of the first one's size.
@@ -70,15 +72,20 @@ class VideoWriter:
             )
         video_frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
         video_frame = video_frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+        video_frame.pts = max(place or 0, self._next_place)
+        self._next_place = video_frame.pts + 1
         container.mux(self._stream.encode(video_frame))
 
     def _open(self, height: int, width: int) -> OutputContainer:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         suffix = self.path.suffix.lower()
         # The index first, so that a browser can start to play before it has the whole file.
         options = {"movflags": "+faststart"} if suffix in (".m4v", ".mov", ".mp4") else {}
         self._container = container = av.open(str(self._partial), "w", options=options)
         codec = next(x for x in CODECS if x in av.codecs_available)
-        self._stream = cast(VideoStream, container.add_stream(codec, self._fps, {"crf": "20"}))
+        # Slower presets take most of the time of drawing, for files that are hardly smaller.
+        options = {"crf": "20", "preset": "veryfast"}
+        self._stream = cast(VideoStream, container.add_stream(codec, self._fps, options))
         self._stream.height, self._stream.width = height, width
         self._stream.pix_fmt = "yuv420p"
         # Said in so many words, since players guess differently by the size of the video.
@@ -112,23 +119,23 @@ class FrameFolderWriter:
     def __init__(self, folder: str | Path, suffix: str = ".jpg"):
         """
         Args:
-            folder: made if it is not there.
+            folder: made with the first frame if it is not there.
             suffix: the images' format, ".jpg" or ".png".
         """
         self.folder = Path(folder)
         self.suffix = suffix
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._count = 0
 
     def __enter__(self) -> "FrameFolderWriter":
         return self
 
-    def write(self, frame: np.ndarray) -> None:
-        """Add a frame, (H, W, 3) uint8 RGB.
+    def write(self, frame: np.ndarray, place: int | None = None) -> None:
+        """Add a frame, (H, W, 3) uint8 RGB; its place in time is of no account here.
 
         Raises:
             OSError: if it cannot be written.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self._count:05d}{self.suffix}"
         if not cv2.imwrite(str(path), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)):
             raise OSError(f"{path} cannot be written")

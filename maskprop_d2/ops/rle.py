@@ -25,6 +25,28 @@ def decode(rle: RLE) -> np.ndarray:
     return coco_mask.decode(rle).astype(bool)
 
 
+def decode_box(rle: RLE) -> tuple[int, int, np.ndarray]:
+    """Compressed RLE -> x0, y0 and the (h, w) bool mask of the smallest box around the object.
+
+    The mask is empty where there is no object. It takes far less time than ``decode`` where
+    objects are small.
+    """
+    height = rle["size"][0]
+    runs, _ = _decompress([rle["counts"].encode()])
+    # Runs go down the columns, of zeros and ones in turn.
+    ends = np.cumsum(runs)[: len(runs) // 2 * 2]
+    if len(ends) == 0:
+        return 0, 0, np.zeros((0, 0), bool)
+    first, last = int(ends[0]), int(ends[-1])
+    x0, x1 = first // height, (last - 1) // height + 1
+    columns = np.zeros((x1 - x0, height), bool)
+    ones = np.arange(1, len(ends)) % 2 == 1
+    columns.ravel()[first - x0 * height : last - x0 * height] = np.repeat(ones, runs[1 : len(ends)])
+    rows = np.flatnonzero(columns.any(0))
+    y0, y1 = int(rows[0]), int(rows[-1]) + 1
+    return x0, y0, columns[:, y0:y1].T
+
+
 def is_absent(segmentation: Any) -> bool:
     """Whether it says that the object is not seen: null, or no polygon at all."""
     return segmentation is None or segmentation == []

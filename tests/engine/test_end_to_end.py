@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -205,6 +207,67 @@ def test_the_demo_on_a_video_and_on_frames(trained, data_sets, tmp_path):
     assert len(list((tmp_path / "folder").glob("*.jpg"))) == 4
     # Nothing has a score above 1.
     assert json.loads((tmp_path / "folder/results.json").read_text()) == []
+
+
+def test_the_demo_on_a_part_with_trails_and_id_masks(trained, data_sets, tmp_path):
+    frames = data_sets / "moving_shapes/valid/JPEGImages/valid_00000"
+    with VideoWriter(tmp_path / "clip.mp4", 10) as writer:
+        for frame in [*VideoFile(frames / "%05d.jpg")] * 5:
+            writer.write(frame)
+    options = ["--video-input", str(tmp_path / "clip.mp4"), "--output", str(tmp_path / "o.mp4")]
+    options += ["--start", "0.5", "--duration", "1", "--stride", "3"]
+    options += ["--trails", "--id-masks", str(tmp_path / "ids"), "--opts", *small(tmp_path, 4)]
+    options += ["MODEL.WEIGHTS", str(trained[0] / "model_final.pth")]
+    result = run(data_sets, "demo/demo.py", *options)
+    assert "4/4" in result.stderr and "is_fx_tracing" not in result.stderr + result.stdout
+    assert VideoFile(tmp_path / "o.mp4").fps == Fraction(10, 3)
+    check_demo_output(tmp_path, 4)
+    ids = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (tmp_path / "ids").iterdir()]
+    assert any(x.any() for x in ids)
+
+
+def check_demo_output(folder, num_frames):
+    """``o.mp4``, ``results.json`` and ``ids`` are of so many frames."""
+    assert len(list(VideoFile(folder / "o.mp4"))) == num_frames
+    tracks = json.loads((folder / "results.json").read_text())
+    assert tracks and {len(x["segmentations"]) for x in tracks} == {num_frames}
+    names = sorted(path.name for path in (folder / "ids").iterdir())
+    assert names == [f"{i:05d}.png" for i in range(num_frames)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_what_is_done(trained, data_sets, tmp_path, number):
+    shapes = list(VideoFile(data_sets / "moving_shapes/valid/JPEGImages/valid_00000/%05d.jpg"))
+    with VideoWriter(tmp_path / "clip.mp4", 10) as writer:
+        for _ in range(2000):
+            writer.write(shapes[0])
+    # An address of a camera may be any that OpenCV opens.
+    source = "--video-input" if number == signal.SIGINT else "--webcam"
+    options = [source, str(tmp_path / "clip.mp4"), "--output", str(tmp_path / "out/o.mp4")]
+    options += ["--trails", "--id-masks", str(tmp_path / "out/ids"), "--opts", *small(tmp_path, 4)]
+    options += ["MODEL.WEIGHTS", str(trained[0] / "model_final.pth")]
+    process = subprocess.Popen(
+        command("demo/demo.py", *options),
+        env={k: v for k, v in environment(data_sets).items() if k != "DISPLAY"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As in the background of a shell script.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "out/ids/00002.png").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, error = process.communicate()
+    # A camera has no other end.
+    assert process.returncode == (128 + number if source == "--video-input" else 0)
+    assert "Interrupted: keeping what is finished." in error and "Traceback" not in error
+    done = int(re.search(r"^(\d+) frames in ", out, re.MULTILINE)[1])
+    assert 3 <= done < 2000
+    check_demo_output(tmp_path / "out", done)
+    assert sorted(x.name for x in (tmp_path / "out").iterdir()) == ["ids", "o.mp4", "results.json"]
 
 
 def write_id_masks(data_set, folder):

@@ -4,6 +4,7 @@ import threading
 import time
 import wave
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import cv2
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 from maskprop_d2.inference import video
+from maskprop_d2.inference.excerpt import Excerpt
 from maskprop_d2.inference.video import (
-    Camera,
     FrameFiles,
     VideoError,
     VideoFile,
@@ -137,19 +138,127 @@ def test_a_trimmed_video_is_not_taken_for_a_truncated_one(tmp_path, caplog):
     assert not caplog.records
 
 
-def test_a_rotated_video_comes_upright(tmp_path):
+@pytest.mark.parametrize(("turns", "cosine", "sine"), [(1, 0, 1), (2, -1, 0), (3, 0, -1)])
+def test_a_rotated_video_comes_upright(tmp_path, turns, cosine, sine):
     frames = draw_frames()
     path = write_video(tmp_path / "v.mp4", frames)
-    # A phone held upright: to be turned by 90 degrees clockwise.
+    # As phones store it, to be turned clockwise by so many times 90 degrees: the display matrix.
     one, last = 1 << 16, 1 << 30
     identity = (one, 0, 0, 0, one, 0, 0, 0, last)
-    assert patch(path, b"tkhd", 40, ">9i", 0, one, 0, -one, 0, 0, 0, 0, last) == identity
-    source = VideoFile(path)
-    assert source.frame_size == (64, 48)
+    matrix = (cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, last)
+    assert patch(path, b"tkhd", 40, ">9i", *matrix) == identity
+    source = VideoFile(path, Excerpt(start=0.1, stride=2))
+    turned = np.rot90(frames, -turns, axes=(1, 2))[3::2]
+    assert source.frame_size == turned[0].shape[:2]
     read = list(source)
     assert read[0].flags.c_contiguous
-    turned = np.rot90(frames, -1, axes=(1, 2))
     assert np.abs(np.array(read).astype(int) - turned).mean() < 6
+
+
+def number_frames(count=80):
+    """Frames that show their number in seven bits, as bars."""
+    t = np.arange(count)
+    bits = np.repeat(t[:, None] >> np.arange(8) & 1, 8, axis=1).astype(np.uint8)
+    return np.broadcast_to(30 + 200 * bits[:, None, :, None], (count, 48, 64, 3)).copy()
+
+
+def read_number(frame):
+    bits = frame[:, :, 0].reshape(48, 8, 8)[:, :, 2:6].mean(axis=(0, 2)) > 130
+    return int((bits << np.arange(8)).sum())
+
+
+def write_numbers(path, codec="libx264", count=80, **options):
+    """At 20 frames/s, with a frame that can be decoded on its own every 15."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, 20, {"g": "15", **options})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for frame in number_frames(count):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+EXCERPTS = [
+    (Excerpt(), range(80)),
+    (Excerpt(start=1), range(20, 80)),
+    (Excerpt(start=2.33, duration=0.5), range(47, 57)),
+    (Excerpt(duration=1, stride=5), range(0, 20, 5)),
+    (Excerpt(start=0.75, duration=1, stride=3), range(15, 35, 3)),
+    (Excerpt(start=3.92, duration=9), range(78, 80)),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("v.mp4", "libx264"), ("v.mkv", "libx264"), ("v.ts", "libx264"), ("v.avi", "mpeg4")],
+)
+def test_a_part_of_a_video(tmp_path, name, codec, caplog):
+    path = write_numbers(tmp_path / name, codec, b="800k")
+    for excerpt, expected in EXCERPTS:
+        source = VideoFile(path, excerpt)
+        assert source.fps == Fraction(20, excerpt.stride)
+        assert source.num_frames == len(expected)
+        for _ in range(2):
+            assert [read_number(frame) for frame in source] == list(expected)
+    assert not caplog.records
+    with pytest.raises(VideoError, match=r"no frame of .* can be read \(it has none from 9 s on\)"):
+        VideoFile(path, Excerpt(start=9))
+
+
+def test_what_lies_before_and_after_a_part_is_not_decoded(tmp_path, monkeypatch):
+    decoded = []
+
+    def decode(*args):
+        for frame in video_decode(*args):
+            decoded.append(frame)
+            yield frame
+
+    video_decode = video._decode
+    source = VideoFile(write_numbers(tmp_path / "v.mp4"), Excerpt(start=3.1, duration=0.2))
+    monkeypatch.setattr(video, "_decode", decode)
+    assert [read_number(frame) for frame in source] == [62, 63, 64, 65]
+    # The key frame before is the 60th.
+    assert len(decoded) == 7
+
+
+def test_where_one_cannot_seek_a_part_is_found_by_decoding(tmp_path):
+    # No container, so no times either: FFmpeg takes 25 frames/s for granted.
+    path = write_numbers(tmp_path / "v.h264")
+    source = VideoFile(path, Excerpt(start=1, duration=0.4, stride=2))
+    assert source.num_frames is None
+    assert [read_number(frame) for frame in source] == [25, 27, 29, 31, 33]
+
+
+def test_a_part_of_images(tmp_path):
+    names = [f"{i}.png" for i in range(25)]
+    for excerpt, expected in [
+        (Excerpt(), names),
+        (Excerpt(start=1, duration=1, stride=4), ["10.png", "14.png", "18.png"]),
+        (Excerpt(start=2.4), ["24.png"]),
+    ]:
+        source = FrameFiles(names, fps=10, excerpt=excerpt)
+        assert source.paths == expected and source.num_frames == len(expected)
+        assert source.names == [Path(name).stem for name in expected]
+        assert source.fps == Fraction(10, excerpt.stride)
+    message = r"no frame from 3 s on: 25 images last for 2\.5 s at 10 frames/s"
+    with pytest.raises(VideoError, match=message):
+        FrameFiles(names, excerpt=Excerpt(start=3))
+    assert FrameFiles(["a/1.png", "b/1.png"]).names == ["00000", "00001"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ((-1, None, 1), "start must be 0 seconds or more, not -1"),
+        ((float("nan"), None, 1), "start must be"),
+        ((0, 0, 1), "duration must be more than 0 seconds, not 0"),
+        ((0, float("inf"), 1), "duration must be"),
+        ((0, None, 0), "stride must be 1 frame or more, not 0"),
+    ],
+)
+def test_parts_that_cannot_be(values, message):
+    with pytest.raises(ValueError, match=message):
+        Excerpt(*values)
 
 
 def test_what_is_not_a_video_is_refused(tmp_path):
@@ -224,6 +333,29 @@ def test_natural_sort_of_odd_names():
         assert natural_sort(given) == ["9", "10", "a2", "a02b", "a2b", "a10", "a²", "b"]
 
 
+def test_frames_may_be_shown_longer(tmp_path):
+    with VideoWriter(tmp_path / "v.mp4", 10) as writer:
+        for frame, place in zip(number_frames(4), (0, 3, 2, 9), strict=True):
+            writer.write(frame, place)
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        frames = list(container.decode(video=0))
+    # No two at once.
+    assert [round(frame.time * 10) for frame in frames] == [0, 3, 4, 9]
+
+
+def test_folders_are_made_with_the_first_frame(tmp_path):
+    with VideoWriter(tmp_path / "a/v.mp4", 10), FrameFolderWriter(tmp_path / "b"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with (
+        VideoWriter(tmp_path / "a/v.mp4", 10) as writer,
+        FrameFolderWriter(tmp_path / "b") as images,
+    ):
+        writer.write(draw_frames(1)[0])
+        images.write(draw_frames(1)[0])
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["a", "b"]
+
+
 def test_a_folder_is_written_and_read_back(tmp_path):
     frames = draw_frames(11)
     with FrameFolderWriter(tmp_path / "out", ".png") as writer:
@@ -233,35 +365,6 @@ def test_a_folder_is_written_and_read_back(tmp_path):
     with FrameFolderWriter(tmp_path / "jpg") as writer:
         writer.write(frames[0])
     assert [p.name for p in (tmp_path / "jpg").iterdir()] == ["00000.jpg"]
-
-
-def test_a_camera_gives_rgb_until_it_ends(monkeypatch):
-    class Capture:
-        def __init__(self, index):
-            self.left = 3 if index == 0 else 0
-            self.released = False
-
-        def isOpened(self):
-            return self.left > 0
-
-        def get(self, _):
-            return 0.0
-
-        def read(self):
-            self.left -= 1
-            blue = np.full((4, 6, 3), (255, 0, 0), np.uint8)
-            return (True, blue) if self.left >= 0 else (False, None)
-
-        def release(self):
-            self.released = True
-
-    monkeypatch.setattr(video.cv2, "VideoCapture", Capture)
-    camera = Camera(0)
-    frames = list(camera)
-    assert len(frames) == 3 and frames[0][0, 0].tolist() == [0, 0, 255]
-    assert camera.fps == 25 and camera._capture.released
-    with pytest.raises(VideoError, match="camera 1 cannot be opened"):
-        Camera(1)
 
 
 def test_prefetch_keeps_order_and_reads_at_most_so_far_ahead():

@@ -4,7 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from maskprop_d2.ops.rle import MaskSizeError, _decompress, decode, encode, to_rle, track_to_counts
+from maskprop_d2.ops.rle import (
+    MaskSizeError,
+    _decompress,
+    decode,
+    decode_box,
+    encode,
+    to_rle,
+    track_to_counts,
+)
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
 
@@ -20,6 +28,19 @@ def test_encoding_keeps_the_mask_and_its_runs_are_read_back(mask):
     assert np.array_equal(np.repeat(np.arange(len(runs)) % 2 == 1, runs), mask.ravel("F"))
     uncompressed = {"size": list(mask.shape), "counts": runs.tolist()}
     assert np.array_equal(decode(to_rle(uncompressed, *mask.shape)), mask)
+
+
+@settings(deadline=None)
+@given(masks)
+def test_decoding_the_box_alone(mask):
+    x0, y0, inside = decode_box(encode(mask))
+    if not mask.any():
+        assert inside.size == 0
+        return
+    whole = np.zeros_like(mask)
+    whole[y0 : y0 + inside.shape[0], x0 : x0 + inside.shape[1]] = inside
+    assert np.array_equal(whole, mask)
+    assert inside[0].any() and inside[-1].any() and inside[:, 0].any() and inside[:, -1].any()
 
 
 @settings(deadline=None, max_examples=300)

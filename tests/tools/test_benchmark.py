@@ -29,6 +29,15 @@ def test_linker(tmp_path):
     assert all(x["ms_a_frame"] > 0 for x in rows)
 
 
+def test_drawing(tmp_path):
+    command = [sys.executable, BENCHMARK, "drawing", "--json", tmp_path / "out.json"]
+    small = "--height 90 --width 160 --frames 4 --instances 3"
+    subprocess.run([*command, *small.split()], check=True, capture_output=True)
+    rows = {x["what"]: x for x in json.loads((tmp_path / "out.json").read_text())["rows"]}
+    assert rows.keys() >= {"decode", "draw", "draw_with_trails", "encode", "decode_draw_encode"}
+    assert all(x["ms_a_frame"] > 0 and x["frames_a_second"] > 0 for x in rows.values())
+
+
 @pytest.mark.skipif(not find_spec("detectron2"), reason="it needs Detectron2")
 def test_video(tmp_path):
     command = [sys.executable, BENCHMARK, "video", "--json", tmp_path / "out.json"]
