@@ -14,9 +14,8 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
-from maskprop_d2.engine import ConfigError, Trainer, check_weights, load_config
-from maskprop_d2.evaluation import AnnotationError
-from maskprop_d2.inference import VideoError
+from maskprop_d2.engine import Trainer, check_weights, load_config
+from maskprop_d2.errors import InputError
 
 
 def main(args: argparse.Namespace) -> Any:
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> Any:
     """``main``, with one clear line and exit status 2 for input that cannot be used."""
     try:
         return main(args)
-    except (AnnotationError, ConfigError, VideoError) as error:
+    except InputError as error:
         # What comes from a data loader's process has that process's traceback before it.
         print(f"error: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         sys.exit(2)

@@ -7,28 +7,27 @@ import logging
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
-from detectron2.data import MetadataCatalog
-from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from maskprop_d2.data.loaders import load_records
-from maskprop_d2.engine import ConfigError, as_results, build_segmenter, load_config
-from maskprop_d2.evaluation import AnnotationError
+from maskprop_d2.errors import InputError
 from maskprop_d2.inference import (
     Camera,
     Excerpt,
     FrameFiles,
     VideoError,
     VideoFile,
+    VideoSegmenter,
     find_frames,
 )
 from maskprop_d2.inference.drawing import draw_tracks
 from maskprop_d2.inference.id_masks import IdMaskWriter, draw_id_mask
 from maskprop_d2.inference.interruption import Interruption
+from maskprop_d2.inference.results import as_results
 from maskprop_d2.inference.trails import Trails
 from maskprop_d2.inference.window import open_window
 from maskprop_d2.inference.writer import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter
@@ -37,7 +36,9 @@ from maskprop_d2.inference.writer import VIDEO_SUFFIXES, FrameFolderWriter, Vide
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config-file", required=True, metavar="F")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--config-file", metavar="F", help="a model's config; needs Detectron2")
+    model.add_argument("--model", metavar="M", help="an exported model; needs no Detectron2")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--video-input", metavar="V", help="a video file")
     source.add_argument("--input", nargs="+", help="frames: files, patterns or a folder")
@@ -58,7 +59,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--confidence-threshold",
         type=float,
         metavar="X",
-        help="leave out detections with a lower score (default: the config's)",
+        help="leave out detections with a lower score (default: the model's)",
     )
     parser.add_argument(
         "--start", type=float, default=0, metavar="S", help="seconds to leave out at the beginning"
@@ -82,6 +83,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.confidence_threshold is not None and not 0 <= args.confidence_threshold <= 1:
         parser.error(f"--confidence-threshold must be in 0..1, not {args.confidence_threshold}")
+    if args.model and args.opts:
+        parser.error("--opts changes a config: an exported model has none")
     try:
         args.excerpt = Excerpt(args.start, args.duration, args.stride)
     except ValueError as error:
@@ -119,34 +122,33 @@ def open_source(args: argparse.Namespace) -> VideoFile | FrameFiles | Camera:
     return FrameFiles(find_frames(args.input), excerpt=args.excerpt)
 
 
-def class_names(cfg: Any) -> list[str]:
-    """The category names of the data set that the model is tested (or trained) on."""
-    number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-    for dataset in [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]:
-        metadata = MetadataCatalog.get(dataset)
-        try:
-            if "thing_classes" not in metadata.as_dict():
-                # Known when the data set's json has been read.
-                load_records(cfg, dataset)
-        except AnnotationError as error:
-            logging.getLogger(__name__).warning("No category names: %s", error)
-            continue
-        if len(metadata.thing_classes) == number:
-            return list(metadata.thing_classes)
-    return [f"class {i}" for i in range(number)]
+def load_model(args: argparse.Namespace) -> tuple[VideoSegmenter, list[str]]:
+    """The segmenter that the command line names, and its category names."""
+    if args.model:
+        segmenter = VideoSegmenter.from_exported(
+            args.model, score_threshold=args.confidence_threshold
+        )
+        return segmenter, segmenter.network.class_names
+    try:
+        from maskprop_d2.engine import build_segmenter, class_names, load_config
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"--config-file needs {error.name}, which is not installed: only an exported model "
+            "(--model) runs without it"
+        ) from error
+    if args.confidence_threshold is not None:
+        args.opts += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", str(args.confidence_threshold)]
+    cfg = load_config(args.config_file, args.opts)
+    return build_segmenter(cfg), class_names(cfg)
 
 
 def run(args: argparse.Namespace) -> None:
     """From the source to the annotated video and the results beside it."""
     source = open_source(args)
-    if args.confidence_threshold is not None:
-        args.opts += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", str(args.confidence_threshold)]
-    cfg = load_config(args.config_file, args.opts)
-    names = class_names(cfg)
     output = Path(args.output)
     check_output(args, source)
     to_file = output.suffix.lower() in VIDEO_SUFFIXES
-    segmenter = build_segmenter(cfg)
+    segmenter, names = load_model(args)
     if args.webcam:
         # So that nothing but the window of frames delays what is shown.
         segmenter.frames_per_batch = 1
@@ -203,11 +205,13 @@ def save_results(tracks: dict[str, Any], names: list[str], path: Path) -> None:
 def main(argv: list[str] | None = None) -> None:
     """The command: one clear line and exit status 2 for input that cannot be used."""
     args = parse_args(argv)
-    setup_logger(name="maskprop_d2")
+    logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.captureWarnings(True)
+    # Of Detectron2's code: nothing that one could do about.
+    warnings.filterwarnings("ignore", "torch.meshgrid")
     try:
         run(args)
-    except (AnnotationError, ConfigError, VideoError, FileNotFoundError) as error:
+    except (InputError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -67,11 +67,17 @@ def add_maskprop_config(cfg: CN) -> None:
     linking = cfg.MODEL.MASKPROP.LINKING = CN()
     # A clip track takes a video id only if it matches better than this (Sec. 4.3).
     linking.THRESHOLD = 0.1
+    # Clips are compared over "all" frames that they share (the paper's Eq. 4 and 5), or over those
+    # "near" both centres, near clips counting more: propagated far, masks of fast objects mislead.
+    linking.MATCH = "near"
     # Two detections of one frame never share an id (the paper's Eq. 5 would allow it).
     linking.EXCLUSIVE = True
     # A track's mask in a frame: "center", the detection there (paper); "average", the mean of all
     # clips that cover the frame; "fill", the detection, or the mean where the detector missed it.
     linking.FINAL_MASK = "center"
+    # A track's score: the mean over its "detections" (paper), or over the frames of the "video",
+    # with 0 where it is not detected, so that a short piece of a track ranks below a whole one.
+    linking.TRACK_SCORE = "detections"
     # A track is reported for its best category, and for each further one scored at least this.
     linking.CLASS_FLOOR = 1.0
 

@@ -1,14 +1,25 @@
-"""Where Detectron2 is not installed, the tests that need it are left out, loudly."""
+"""Where what some tests need is not installed, they are left out, loudly."""
 
 import importlib.util
 import os
+import shutil
 
 import pytest
 
-NEED_DETECTRON2 = ["modeling", "data", "engine"]
 HAS_DETECTRON2 = importlib.util.find_spec("detectron2") is not None
+HAS_BROWSER = bool(
+    shutil.which("chromium")
+    and shutil.which("chromedriver")
+    and importlib.util.find_spec("selenium")
+)
 
-collect_ignore = [] if HAS_DETECTRON2 else NEED_DETECTRON2
+LEFT_OUT: dict[str, list[str]] = {}
+if not HAS_DETECTRON2:
+    LEFT_OUT["Detectron2"] = ["modeling", "data", "engine"]
+if not HAS_BROWSER:
+    LEFT_OUT["Chromium with chromedriver and selenium"] = ["tools/test_page_in_browser.py"]
+
+collect_ignore = [name for names in LEFT_OUT.values() for name in names]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,7 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not HAS_DETECTRON2:
-        left_out = ", ".join(f"tests/{name}" for name in NEED_DETECTRON2)
+    if LEFT_OUT:
         terminalreporter.section("TESTS LEFT OUT", red=True, bold=True)
-        terminalreporter.line(f"Detectron2 is not installed, so {left_out} did not run.")
+    for what, names in LEFT_OUT.items():
+        left_out = ", ".join(f"tests/{name}" for name in names)
+        terminalreporter.line(f"{what} is not installed, so {left_out} did not run.")

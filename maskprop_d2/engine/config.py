@@ -8,15 +8,18 @@ import torch
 import yaml
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode, get_cfg
+from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 
 from .. import add_maskprop_config
 from ..data import register_ytvis
+from ..data.loaders import load_records
+from ..errors import InputError
 from ..evaluation import AnnotationError
 from ..inference.segmenter import VideoSegmenter
 
 
-class ConfigError(ValueError):
+class ConfigError(InputError):
     """A config, or weights that it names, that cannot be used; the message says which and why."""
 
 
@@ -80,3 +83,20 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     model.eval()
     return model.segmenter
+
+
+def class_names(cfg: Any) -> list[str]:
+    """The category names of the data set that the model is tested (or trained) on."""
+    number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    for dataset in [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]:
+        metadata = MetadataCatalog.get(dataset)
+        try:
+            if "thing_classes" not in metadata.as_dict():
+                # Known when the data set's json has been read.
+                load_records(cfg, dataset)
+        except AnnotationError as error:
+            logging.getLogger(__name__).warning("No category names: %s", error)
+            continue
+        if len(metadata.thing_classes) == number:
+            return list(metadata.thing_classes)
+    return [f"class {i}" for i in range(number)]

@@ -15,6 +15,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from ..evaluation import evaluate, format_table, load_json
+from ..inference.results import as_results
 
 
 class YTVISEvaluator(DatasetEvaluator):
@@ -72,28 +73,6 @@ class YTVISEvaluator(DatasetEvaluator):
         logger.info("Video instance segmentation (percent):\n%s", format_table(metrics))
         figures = metrics.as_dict().items()
         return OrderedDict(segm={k: math.nan if v is None else v for k, v in figures})
-
-
-def as_results(
-    video_id: int, output: dict[str, Any], to_dataset_id: dict[int, int]
-) -> list[dict[str, Any]]:
-    """A model's output for a video as entries of YouTube-VIS's results format.
-
-    Args:
-        video_id: the video's id in the data set.
-        output: ``VideoTracks.as_dict()``.
-        to_dataset_id: from category index to the data set's own category id.
-    """
-    tracks = zip(output["pred_labels"], output["pred_scores"], output["pred_masks"], strict=True)
-    return [
-        {
-            "video_id": video_id,
-            "category_id": to_dataset_id[label],
-            "score": score,
-            "segmentations": masks,
-        }
-        for label, score, masks in tracks
-    ]
 
 
 def write_results(results: list[dict[str, Any]], folder: Path) -> None:

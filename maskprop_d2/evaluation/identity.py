@@ -15,7 +15,7 @@ over all videos. Crowds are no objects, and a prediction is not counted in frame
 with one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,7 +93,9 @@ def identity_measures(pairs: Iterable[FramePairs]) -> dict[str, float | int | No
     best = int(np.argmax(idf1))
     return {
         "IDF1": 100 * idf1[best],
-        "ID_switches": sum(_switches(x, scores[best]) for x in pairs),
+        "ID_switches": sum(
+            switched for x in pairs for *_, switched in pair_frames(x, scores[best])
+        ),
         "score_threshold": float(scores[best]),
     }
 
@@ -105,31 +107,44 @@ def _idf1(pairs: list[FramePairs], threshold: float) -> float:
         frames += pair.object_frames + int(pair.seen[:number].sum())
         together = np.zeros(pair.shape, int)
         np.add.at(together, (pair.prediction, pair.object), 1)
-        agreeing += together[_one_to_one(together[:number])].sum()
+        agreeing += sum(together[p, g] for p, g in one_to_one(together[:number]))
     return float(2 * agreeing / frames) if frames else 0.0
 
 
-def _switches(pair: FramePairs, threshold: float) -> int:
-    number = int((pair.scores >= threshold).sum())
+def pair_frames(pairs: FramePairs, threshold: float) -> Iterator[tuple[int, int, int, bool]]:
+    """Pair objects and predictions frame by frame, as the number of ID switches counts them.
+
+    Args:
+        pairs: where they agree.
+        threshold: the least score of a prediction that takes part.
+
+    Yields:
+        frame, prediction, object, and whether the object has switched to this prediction.
+    """
+    number = int((pairs.scores >= threshold).sum())
     last: dict[int, int] = {}
-    switches = 0
-    for t in np.unique(pair.frame):
-        now = (pair.frame == t) & (pair.prediction < number)
-        table = np.zeros((number, pair.shape[1]))
-        table[pair.prediction[now], pair.object[now]] = pair.iou[now]
+    for t in np.unique(pairs.frame):
+        now = (pairs.frame == t) & (pairs.prediction < number)
+        table = np.zeros((number, pairs.shape[1]))
+        table[pairs.prediction[now], pairs.object[now]] = pairs.iou[now]
         for which, prediction in last.items():
             # More than all IoUs of a frame together.
             table[prediction, which] += len(table) * (table[prediction, which] > 0)
-        for prediction, which in zip(*_one_to_one(table), strict=True):
-            if table[prediction, which] > 0:
-                switches += int(last.get(which, prediction) != prediction)
-                last[which] = prediction
-    return switches
+        for prediction, which in one_to_one(table):
+            yield int(t), prediction, which, last.get(which, prediction) != prediction
+            last[which] = prediction
 
 
-def _one_to_one(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the one to one assignment with the greatest sum."""
+def one_to_one(table: np.ndarray) -> list[tuple[int, int]]:
+    """Rows and columns of the one to one assignment with the greatest sum, without those pairs
+    that add nothing to it.
+
+    Args:
+        table: (P, G) from 0.
+    """
     # Loaded only where it is needed: it takes longer than scoring a small file.
     from scipy.optimize import linear_sum_assignment
 
-    return linear_sum_assignment(table, maximize=True)
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    chosen = table[rows, columns] > 0
+    return list(zip(rows[chosen].tolist(), columns[chosen].tolist(), strict=True))

@@ -1,6 +1,7 @@
 """Reading predicted tracks, and telling those that do not fit the ground truth."""
 
 import itertools
+import logging
 import reprlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.rle import MaskSizeError, track_to_counts, tracks_to_counts
-from .tracks import Track, Video, average_area, best_by_category
+from .tracks import Track, Video, average_area, best_by_category, read_videos
 from .ytvis_json import AnnotationError, is_id, is_number
 
 BATCH = 8
@@ -45,6 +46,31 @@ class Tally:
             f"{count} {'entry' if count == 1 else 'entries'} with {kind}, for example {example}"
             for kind, (count, example) in self._found.items()
         ]
+
+
+def read_tracks(
+    ground_truth: Any,
+    results: Iterable[Any],
+    sources: tuple[str | Path, str | Path],
+    *,
+    strict: bool = False,
+) -> list[Video]:
+    """The videos by rising id, with their objects and predictions.
+
+    Args:
+        ground_truth, results, sources, strict: as of ``evaluate``.
+
+    Raises:
+        AnnotationError: if either is malformed, or, if strict, entries do not fit.
+    """
+    videos = read_videos(ground_truth, sources[0])
+    category_ids = {x["id"] for x in ground_truth["categories"]}
+    left_out = add_predictions(videos, category_ids, results, sources[1]).lines()
+    if strict and left_out:
+        raise AnnotationError(f"{sources[1]}: {'; '.join(left_out)}")
+    for line in left_out:
+        logging.getLogger(__name__).warning("%s: left out: %s", sources[1], line)
+    return list(videos.values())
 
 
 def add_predictions(

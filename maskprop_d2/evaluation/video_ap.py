@@ -4,7 +4,6 @@ Letters: I IoU thresholds (10), R recall points (101), K categories, A area rang
 of detections a video (3); P predictions of one category, of all videos.
 """
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from .matching import AREA_RANGES, IOU_THRESHOLDS, Matches
-from .results import add_predictions
+from .results import read_tracks
 from .scoring import VideoMatches, score_videos
-from .tracks import read_videos
-from .ytvis_json import AnnotationError
+from .tracks import Video
 
 RECALL_POINTS = np.linspace(0, 1, 101)
 MAX_DETECTIONS = (1, 10, 100)
@@ -51,6 +49,13 @@ class Metrics:
             name: _figures(self.precision[:, :, k : k + 1], self.recall[:, k : k + 1])
             for k, name in enumerate(self.categories.values())
         }
+
+    def by_threshold(self) -> tuple[list[float | None], list[list[float | None]]]:
+        """AP at each of the I thresholds, over all categories and of each of the K, in percent."""
+        precision = self.precision[..., 0, 2]
+        overall = [_mean_percent(x) for x in precision]
+        by_category = np.moveaxis(precision, 2, 0)
+        return overall, [[_mean_percent(x) for x in category] for category in by_category]
 
 
 def _figures(precision: np.ndarray, recall: np.ndarray) -> dict[str, float | None]:
@@ -104,16 +109,28 @@ def evaluate(
     Raises:
         AnnotationError: if either is malformed, or, if strict, entries do not fit.
     """
-    videos = read_videos(ground_truth, sources[0])
-    categories = {
-        x["id"]: x["name"] for x in sorted(ground_truth["categories"], key=lambda x: x["id"])
-    }
-    left_out = add_predictions(videos, set(categories), results, sources[1]).lines()
-    if strict and left_out:
-        raise AnnotationError(f"{sources[1]}: {'; '.join(left_out)}")
-    for line in left_out:
-        logging.getLogger(__name__).warning("%s: left out: %s", sources[1], line)
-    matches = score_videos(list(videos.values()), oracle, identity, processes)
+    videos = read_tracks(ground_truth, results, sources, strict=strict)
+    categories = {x["id"]: x["name"] for x in ground_truth["categories"]}
+    return score_tracks(videos, categories, oracle=oracle, identity=identity, processes=processes)
+
+
+def score_tracks(
+    videos: list[Video],
+    categories: dict[int, str],
+    *,
+    oracle: str | None = None,
+    identity: bool = False,
+    processes: int = 1,
+) -> Metrics:
+    """``evaluate`` for tracks that are read already.
+
+    Args:
+        videos: with their tracks, by rising id.
+        categories: names by the file's own ids.
+        oracle, identity, processes: as of ``evaluate``.
+    """
+    categories = dict(sorted(categories.items()))
+    matches = score_videos(videos, oracle, identity, processes)
 
     shape = (len(categories), len(AREA_RANGES), len(MAX_DETECTIONS))
     precision = -np.ones((len(IOU_THRESHOLDS), len(RECALL_POINTS), *shape))

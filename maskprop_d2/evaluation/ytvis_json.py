@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from ..errors import InputError
 from ..ops.rle import MAX_SIDE
 
 CHUNK = 2**20
@@ -20,7 +21,7 @@ MAX_ENTRY = 2**28
 _WHITE_SPACE = re.compile(r"[ \t\r\n]*")
 
 
-class AnnotationError(ValueError):
+class AnnotationError(InputError):
     """A file that cannot be used; the message says where, and what is wrong."""
 
 

@@ -2,6 +2,7 @@
 
 from .camera import Camera
 from .excerpt import Excerpt
+from .exported import ModelFileError
 from .segmenter import VideoSegmenter, VideoStream
 from .video import FrameFiles, VideoError, VideoFile, find_frames
 
@@ -9,6 +10,7 @@ __all__ = [
     "Camera",
     "Excerpt",
     "FrameFiles",
+    "ModelFileError",
     "VideoError",
     "VideoFile",
     "VideoSegmenter",

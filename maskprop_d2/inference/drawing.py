@@ -74,8 +74,10 @@ def _draw_mask(
     """Tint a mask, (h, w) uint8 that fills its box, and outline it."""
     x0, y0, x1, y1 = box
     region = image[y0:y1, x0:x1]
-    tint = 0.45 * np.array([*color, 0])
-    cv2.copyTo(cv2.add(cv2.convertScaleAbs(region, alpha=0.55), tint), inside, region)
+    tint = *(0.45 * value for value in color), 0
+    # OpenCV's types do not know that it adds colours, too.
+    tinted = cv2.add(cv2.convertScaleAbs(region, alpha=0.55), tint)  # type: ignore[call-overload]
+    cv2.copyTo(tinted, inside, region)
     contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0))
     # Fewer points look smoother, and take far less time.
     contours = [cv2.approxPolyDP(contour, 0.8, True) for contour in contours]

@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +13,8 @@ from torch import Tensor
 from ..ops.masks import paste_binary_mask
 from ..ops.rle import encode
 from ..structures import ClipTracks, FrameNetwork, FrameOutput, FrameResult, VideoTracks
-from ..tracking import Tracker
+from ..tracking import Tracker, build_tracker
+from .exported import ExportedNetwork
 from .track_book import TrackBook
 from .video import VideoError, prefetch
 
@@ -30,6 +33,7 @@ class VideoSegmenter:
         make_tracker: Callable[[], Tracker],
         final_mask: str = "center",
         class_floor: float = 1.0,
+        track_score: str = "detections",
         frames_per_batch: int = 4,
     ):
         """
@@ -42,17 +46,58 @@ class VideoSegmenter:
                 last two delay the output by 2T frames instead of T.
             class_floor: a track is reported for its best category, and for each further one
                 whose score is at least this.
+            track_score: a track's score is the mean over its "detections" (the paper's choice), or
+                over the frames of the "video", with 0 where it is not detected.
             frames_per_batch: frames that go through the detector at once.
         """
         if final_mask not in ("center", "average", "fill"):
             raise ValueError(
                 f"LINKING.FINAL_MASK must be 'center', 'average' or 'fill', not '{final_mask}'"
             )
+        if track_score not in ("detections", "video"):
+            raise ValueError(
+                f"LINKING.TRACK_SCORE must be 'detections' or 'video', not '{track_score}'"
+            )
         self.network = network
         self.make_tracker = make_tracker
         self.final_mask = final_mask
         self.class_floor = class_floor
+        self.track_score = track_score
         self.frames_per_batch = frames_per_batch
+
+    @classmethod
+    def from_options(
+        cls, network: FrameNetwork, *, tracker: dict[str, Any], **options: Any
+    ) -> "VideoSegmenter":
+        """From plain values, as configs and exported models hold them.
+
+        Args:
+            network: see ``VideoSegmenter``.
+            tracker: arguments of ``build_tracker``.
+            **options: further ones of ``VideoSegmenter``.
+        """
+        return cls(network, make_tracker=build_tracker(**tracker), **options)
+
+    @classmethod
+    def from_exported(
+        cls,
+        path: str | Path,
+        *,
+        score_threshold: float | None = None,
+        device: str | torch.device | None = None,
+    ) -> "VideoSegmenter":
+        """From a file that ``tools/export_model.py`` made; Detectron2 is not needed.
+
+        Args:
+            path: the file. What it holds runs in torch's interpreter of TorchScript alone.
+            score_threshold: detections with a lower score are left out (default: as exported).
+            device: where to run (default: on a GPU if there is one).
+
+        Raises:
+            ModelFileError: if it is no exported model, damaged, or of another version.
+        """
+        network = ExportedNetwork(path, score_threshold=score_threshold, device=device)
+        return cls.from_options(network, **network.segmenter_options)
 
     def stream(self, frames: Iterable[np.ndarray]) -> "VideoStream":
         """Start on a video.
@@ -118,7 +163,8 @@ class VideoStream:
 
     def tracks(self, num_frames: int | None = None) -> VideoTracks:
         """The video-level tracks of the first so many frames, by default of all finished so far."""
-        return self._book.tracks(self.segmenter.class_floor, num_frames)
+        options = self.segmenter
+        return self._book.tracks(options.class_floor, options.track_score, num_frames)
 
     def _run(self, frames: Iterable[np.ndarray]) -> Iterator[FrameResult]:
         index = 0

@@ -49,9 +49,12 @@ class TrackBook:
         """(K,) the track's score for each category: the mean over its detections (Sec. 4.3)."""
         return self._score_sums[track_id] / self._num_scores[track_id]
 
-    def tracks(self, class_floor: float, num_frames: int | None = None) -> VideoTracks:
+    def tracks(
+        self, class_floor: float, track_score: str, num_frames: int | None = None
+    ) -> VideoTracks:
         """The tracks that are seen at least once, for their best category and for each further
-        one scored at least ``class_floor``; of the first ``num_frames`` frames, or of all.
+        one scored at least ``class_floor``; of the first ``num_frames`` frames, or of all. See
+        ``VideoSegmenter`` for ``track_score``.
 
         Raises:
             VideoError: before the first frame.
@@ -65,6 +68,8 @@ class TrackBook:
             wanted = scores >= class_floor
             wanted[scores.argmax()] = True
             track_masks = [masks.get(track_id) for masks in frames]
+            if track_score == "video":
+                scores = self._score_sums[track_id] / len(self._masks)
             for label in torch.nonzero(wanted)[:, 0].tolist():
                 video.track_ids.append(track_id)
                 video.pred_labels.append(label)

@@ -17,13 +17,14 @@ import av
 import cv2
 import numpy as np
 
+from ..errors import InputError
 from .excerpt import Excerpt
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 Item = TypeVar("Item")
 
 
-class VideoError(ValueError):
+class VideoError(InputError):
     """A video that cannot be read; the message says which and why."""
 
 

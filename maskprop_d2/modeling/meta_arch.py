@@ -4,28 +4,27 @@ from typing import Any
 
 import torch
 from detectron2.config import configurable
-from detectron2.data.transforms import ResizeShortestEdge
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
 from detectron2.structures import BitMasks, ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..inference.frame_network import Detections, DetectorNetwork, FrameSettings
 from ..inference.segmenter import VideoSegmenter
-from ..ops.masks import keep_distinct, paste_masks
-from ..structures import FrameOutput
-from ..tracking import build_tracker
-from .propagation import PropagationBranch
+from ..ops.masks import paste_masks
+from ..propagation import PropagationBranch, per_frame, stack_frames
 from .propagation_loss import PropagationLoss
 
 
 @META_ARCH_REGISTRY.register()
-class MaskProp(GeneralizedRCNN):
+class MaskProp(DetectorNetwork, GeneralizedRCNN):
     """Video Mask R-CNN (Sec. 4.1 of the paper).
 
     In training it takes pairs of frames and gives losses; in inference it takes videos. It is a
-    ``FrameNetwork`` itself: :meth:`detect` and :meth:`propagate` are what streaming inference
-    is built from.
+    ``FrameNetwork`` itself: ``detect`` and ``propagate`` of ``DetectorNetwork`` are what streaming
+    inference is built from.
     """
 
     @configurable
@@ -34,13 +33,10 @@ class MaskProp(GeneralizedRCNN):
         *,
         propagation: PropagationBranch,
         propagation_loss: PropagationLoss,
-        propagation_feature: str,
-        propagation_stride: int,
+        frame_settings: FrameSettings,
         gt_mask_iters: int,
         train_on_partner: bool,
         freeze_detector: bool,
-        duplicate_threshold: float,
-        test_resize: tuple[int, int],
         segmenter_options: dict[str, Any],
         **kwargs: Any,
     ):
@@ -48,23 +44,18 @@ class MaskProp(GeneralizedRCNN):
         Args:
             propagation: the propagation branch.
             propagation_loss: its loss.
-            propagation_feature: name of the pyramid level that it works on.
-            propagation_stride: stride of that level in pixels.
+            frame_settings: what surrounds the network in inference, and the level of propagation.
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
             train_on_partner: whether the detector's losses are taken on the partner frame too.
             freeze_detector: whether only the propagation branch learns.
-            duplicate_threshold: soft IoU above which a detection repeats a better one.
-            test_resize: short side of the frames in inference (0: as they are), and the most of the
-                long side.
-            segmenter_options: arguments of ``VideoSegmenter`` besides the network.
+            segmenter_options: arguments of ``VideoSegmenter.from_options`` besides the network.
             **kwargs: those of ``GeneralizedRCNN``.
         """
         super().__init__(**kwargs)
         self.propagation = propagation
         self.propagation_loss = propagation_loss
-        self.propagation_feature = propagation_feature
-        self.propagation_stride = propagation_stride
+        self.frame_settings = frame_settings
         self.gt_mask_iters = gt_mask_iters
         self.train_on_partner = train_on_partner
         self.freeze_detector = freeze_detector
@@ -72,9 +63,7 @@ class MaskProp(GeneralizedRCNN):
             # With nothing in it to learn, autograd keeps none of its activations either.
             for part in self._detector():
                 part.requires_grad_(False)
-        self.duplicate_threshold = duplicate_threshold
-        self.test_resize = test_resize
-        self.segmenter = VideoSegmenter(self, **segmenter_options)
+        self.segmenter = VideoSegmenter.from_options(self, **segmenter_options)
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
@@ -90,26 +79,23 @@ class MaskProp(GeneralizedRCNN):
             )
         return {
             **args,
-            "propagation": PropagationBranch(cfg, shapes[level]),
+            "propagation": PropagationBranch(**propagation_options(cfg, shapes)),
             "propagation_loss": PropagationLoss(cfg),
-            "propagation_feature": level,
-            "propagation_stride": shapes[level].stride,
+            "frame_settings": FrameSettings(
+                input_format=cfg.INPUT.FORMAT,
+                short_side=cfg.INPUT.MIN_SIZE_TEST,
+                max_long_side=cfg.INPUT.MAX_SIZE_TEST,
+                pixel_mean=list(cfg.MODEL.PIXEL_MEAN),
+                pixel_std=list(cfg.MODEL.PIXEL_STD),
+                size_divisibility=args["backbone"].size_divisibility,
+                propagation_feature=level,
+                propagation_stride=shapes[level].stride,
+                duplicate_threshold=options.DUPLICATE_THRESH,
+            ),
             "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
             "train_on_partner": options.TRAIN_ON_PARTNER,
             "freeze_detector": options.FREEZE_DETECTOR,
-            "duplicate_threshold": options.DUPLICATE_THRESH,
-            "test_resize": (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST),
-            "segmenter_options": {
-                "make_tracker": build_tracker(
-                    options.TRACKER,
-                    clip_radius=options.CLIP_RADIUS,
-                    threshold=options.LINKING.THRESHOLD,
-                    exclusive=options.LINKING.EXCLUSIVE,
-                ),
-                "final_mask": options.LINKING.FINAL_MASK,
-                "class_floor": options.LINKING.CLASS_FLOOR,
-                "frames_per_batch": options.FRAMES_PER_BATCH,
-            },
+            "segmenter_options": segmenter_options(cfg),
         }
 
     def _detector(self) -> tuple[nn.Module, ...]:
@@ -154,7 +140,7 @@ class MaskProp(GeneralizedRCNN):
             frame_images = ImageList(images.tensor[: len(frames)], sizes)
             losses = self._detector_losses(frame_images, of_frames, targets)
         masks = self._masks_to_propagate(of_frames, targets)
-        maps = self.propagation.encode(features[self.propagation_feature])
+        maps = self.propagation.encode(features[self.frame_settings.propagation_feature])
         losses["loss_propagation"] = self._propagation_losses(per_frame(maps), masks, targets)
         return losses
 
@@ -173,7 +159,7 @@ class MaskProp(GeneralizedRCNN):
         box, or early in training its ground-truth mask: B tensors (N, h, w)."""
         boxes = [x.gt_boxes for x in targets]
         predicted = self.roi_heads.predict_masks(features, boxes, [x.gt_classes for x in targets])
-        height, width = features[self.propagation_feature].shape[-2:]
+        height, width = features[self.frame_settings.propagation_feature].shape[-2:]
         share_of_gt = 0.0
         if self.gt_mask_iters > 0:
             share_of_gt = 1 - get_event_storage().iter / self.gt_mask_iters
@@ -182,7 +168,7 @@ class MaskProp(GeneralizedRCNN):
             if torch.rand(()) < share_of_gt:
                 masks.append(self._to_grid(x.gt_masks, (height, width)))
             else:
-                grid_boxes = x.gt_boxes.tensor / self.propagation_stride
+                grid_boxes = x.gt_boxes.tensor / self.frame_settings.propagation_stride
                 masks.append(paste_masks(box_masks, grid_boxes, height, width))
         return masks
 
@@ -206,61 +192,57 @@ class MaskProp(GeneralizedRCNN):
 
     def _to_grid(self, masks: BitMasks, grid: tuple[int, int]) -> Tensor:
         """Ground-truth masks of an unpadded image -> (N, h, w), the covered share of each cell."""
-        stride = self.propagation_stride
+        stride = self.frame_settings.propagation_stride
         height, width = masks.tensor.shape[-2:]
         padding = (0, grid[1] * stride - width, 0, grid[0] * stride - height)
         return F.avg_pool2d(F.pad(masks.tensor[:, None].float(), padding), stride)[:, 0]
 
-    def detect(self, frames: Tensor) -> list[FrameOutput]:
-        """See ``FrameNetwork.detect``."""
-        height, width = frames.shape[-2:]
-        new_size = (height, width)
-        if self.test_resize[0] > 0:
-            new_size = ResizeShortestEdge.get_output_shape(height, width, *self.test_resize)
-        images = frames.to(self.device).float()
-        if self.input_format == "BGR":
-            images = images.flip(1)
-        if new_size != (height, width):
-            images = F.interpolate(images, new_size, mode="bilinear", antialias=True)
-        image_list = self.preprocess_image([{"image": image} for image in images])
-        features = self.backbone(image_list.tensor)
-        proposals, _ = self.proposal_generator(image_list, features, None)
-        detections, _ = self.roi_heads(image_list, features, proposals, None)
-        maps = self.propagation.encode(features[self.propagation_feature])
-        scale = torch.tensor([width / new_size[1], height / new_size[0]] * 2, device=self.device)
+    def pyramid(self, images: Tensor) -> dict[str, Tensor]:
+        """See ``DetectorNetwork.pyramid``."""
+        return self.backbone(images)
+
+    def find_objects(
+        self, pyramid: dict[str, Tensor], image_size: tuple[int, int]
+    ) -> list[Detections]:
+        """See ``DetectorNetwork.find_objects``."""
+        level = pyramid[self.frame_settings.propagation_feature]
+        # In inference Detectron2 asks for the sizes alone, not for the images.
+        images = ImageList(level, [image_size] * len(level))
+        proposals, _ = self.proposal_generator(images, pyramid, None)
+        detections, _ = self.roi_heads(images, pyramid, proposals, None)
         return [
-            self._frame_output(x, frame_maps, scale)
-            for x, frame_maps in zip(detections, per_frame(maps), strict=True)
+            Detections(x.pred_boxes.tensor, x.scores, x.class_scores, x.pred_masks[:, 0])
+            for x in detections
         ]
 
-    def _frame_output(self, x: Instances, maps: dict[str, Tensor], scale: Tensor) -> FrameOutput:
-        """The record of one frame; ``scale``: (4,), from input pixels to those of the video."""
-        stride = self.propagation_stride
-        grid = maps["attention"].shape[-2:]
-        box_masks = x.pred_masks[:, 0]
-        grid_masks = paste_masks(box_masks, x.pred_boxes.tensor / stride, *grid)
-        keep = keep_distinct(grid_masks, x.scores, self.duplicate_threshold)
-        return FrameOutput(
-            boxes_video=(x.pred_boxes.tensor * scale)[keep],
-            scores=x.scores[keep],
-            class_scores=x.class_scores[keep],
-            box_masks=box_masks[keep],
-            grid_masks=grid_masks[keep],
-            grid_box_video=scale.new_tensor([0, 0, grid[1], grid[0]]) * stride * scale,
-            maps=maps,
-        )
 
-    def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
-        """See ``FrameNetwork.propagate``."""
-        maps = stack_frames([x.maps for x in targets])
-        return self.propagation(source.grid_masks, source.maps, maps)
+def propagation_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
+    """Arguments of ``PropagationBranch`` from the config and the shapes of the pyramid's levels."""
+    options = cfg.MODEL.MASKPROP.PROPAGATION
+    return {
+        "in_channels": shapes[options.IN_FEATURE].channels,
+        "offset_channels": options.OFFSET_CHANNELS,
+        "num_groups": options.NUM_GROUPS,
+        "dilations": list(options.DILATIONS),
+        "hidden_dim": options.HIDDEN_DIM,
+        "background": options.BACKGROUND,
+        "impl": options.IMPL,
+    }
 
 
-def per_frame(maps: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Maps of B frames, each (B, channels, h, w), as B dicts of maps (channels, h, w)."""
-    return [dict(zip(maps, frame, strict=True)) for frame in zip(*maps.values(), strict=True)]
-
-
-def stack_frames(maps: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The reverse of :func:`per_frame`."""
-    return {name: torch.stack([frame[name] for frame in maps]) for name in maps[0]}
+def segmenter_options(cfg: Any) -> dict[str, Any]:
+    """Arguments of ``VideoSegmenter.from_options``, besides the network, from the config."""
+    options = cfg.MODEL.MASKPROP
+    return {
+        "tracker": {
+            "name": options.TRACKER,
+            "clip_radius": options.CLIP_RADIUS,
+            "threshold": options.LINKING.THRESHOLD,
+            "exclusive": options.LINKING.EXCLUSIVE,
+            "match": options.LINKING.MATCH,
+        },
+        "final_mask": options.LINKING.FINAL_MASK,
+        "class_floor": options.LINKING.CLASS_FLOOR,
+        "track_score": options.LINKING.TRACK_SCORE,
+        "frames_per_batch": options.FRAMES_PER_BATCH,
+    }

@@ -7,11 +7,14 @@ from .base import Tracker
 from .iou import IoUTracker
 from .maskprop import MaskPropTracker
 
-__all__ = ["IoUTracker", "MaskPropTracker", "Tracker", "build_tracker"]
+__all__ = ["TRACKERS", "IoUTracker", "MaskPropTracker", "Tracker", "build_tracker"]
+
+TRACKERS = ("maskprop", "iou")
+"""The methods that ``MODEL.MASKPROP.TRACKER`` can name."""
 
 
 def build_tracker(
-    name: str, *, clip_radius: int, threshold: float, exclusive: bool
+    name: str, *, clip_radius: int, threshold: float, exclusive: bool, match: str = "near"
 ) -> Callable[[], Tracker]:
     """A factory of one tracker a video, for ``MODEL.MASKPROP.TRACKER``.
 
@@ -20,14 +23,19 @@ def build_tracker(
         clip_radius: T, for the methods that look at more than one frame.
         threshold: matching score above which an id is taken over.
         exclusive: whether an id is given at most once in a frame.
+        match: see ``MaskPropTracker``.
 
     Raises:
         ValueError: for an unknown name.
     """
     if name == "maskprop":
         return partial(
-            MaskPropTracker, clip_radius=clip_radius, threshold=threshold, exclusive=exclusive
+            MaskPropTracker,
+            clip_radius=clip_radius,
+            threshold=threshold,
+            exclusive=exclusive,
+            match=match,
         )
     if name == "iou":
         return partial(IoUTracker, threshold=threshold, exclusive=exclusive)
-    raise ValueError(f"unknown tracking method '{name}': there are 'maskprop' and 'iou'")
+    raise ValueError(f"unknown tracking method '{name}': there are {', '.join(TRACKERS)}")

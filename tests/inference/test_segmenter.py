@@ -123,6 +123,12 @@ def test_score_is_the_mean_over_detections_and_further_classes_come_above_a_floo
     assert video.pred_scores == pytest.approx([0.5, 0.3])
 
 
+def test_a_track_may_be_scored_over_the_whole_video():
+    network = ScriptedNetwork([[("a", 0)], [], [("a", 0)], []], {"a": moving(0)})
+    video = segmenter(network, track_score="video").segment(frames(4))
+    assert video.pred_scores == pytest.approx([0.7 * 2 / 4])
+
+
 def test_wrong_frames_and_options_are_refused():
     network = ScriptedNetwork([[]] * 2, {})
     with pytest.raises(ValueError, match="frame 1 is a uint8 array of shape"):
@@ -131,5 +137,7 @@ def test_wrong_frames_and_options_are_refused():
         segmenter(network).segment([frame_of(0).astype(np.float64)])
     with pytest.raises(ValueError, match="the video has no frame"):
         segmenter(network).segment([])
+    with pytest.raises(ValueError, match="TRACK_SCORE must be"):
+        segmenter(network, track_score="best")
     with pytest.raises(ValueError, match="FINAL_MASK must be"):
         segmenter(network, final_mask="best")

@@ -9,11 +9,16 @@ import torch
 from detectron2 import model_zoo
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import get_cfg
+from detectron2.data.transforms import ResizeShortestEdge
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
 from detectron2.utils.events import EventStorage
 
+from maskprop_d2 import add_maskprop_config
 from maskprop_d2.engine import Trainer, load_config
+from maskprop_d2.modeling.meta_arch import propagation_options
+from maskprop_d2.propagation import PropagationBranch
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MODEL_CONFIGS = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base-"))
@@ -226,6 +231,33 @@ def test_detectron2s_mask_rcnn_checkpoints_load(tmp_path):
     assert found.missing_keys and all(k.startswith("propagation.") for k in found.missing_keys)
     for name, value in theirs.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
+
+
+def test_propagation_is_built_from_the_config_as_in_the_paper():
+    cfg = get_cfg()
+    add_maskprop_config(cfg)
+    shapes = {"p3": ShapeSpec(channels=256, stride=8)}
+    module = PropagationBranch(**propagation_options(cfg, shapes))
+    assert module.deform_weight.shape == (3, 256, 256, 3, 3)
+    assert module.offset_predictor.conv2.weight.shape == (128, 128, 3, 3)
+    assert module.dilations == [3, 6, 12]
+
+
+@pytest.mark.parametrize("size", [(61, 83), (64, 96), (90, 40)])
+@pytest.mark.parametrize("channels", ["RGB", "BGR"])
+def test_frames_are_prepared_as_detectron2_does_it(size, channels):
+    """As ``Trainer`` sees them: read in the config's order, resized, normalised, padded."""
+    model = build(TINY, "INPUT.FORMAT", channels, "MODEL.PIXEL_MEAN", [10.0, 20.0, 30.0])
+    frame = torch.from_numpy(video(1, size)[0]).permute(2, 0, 1)
+    image = frame.flip(0) if channels == "BGR" else frame
+    resized = ResizeShortestEdge.get_output_shape(*size, 64, 288)
+    image = torch.nn.functional.interpolate(
+        image[None].float(), resized, mode="bilinear", antialias=True
+    )[0]
+    expected = model.preprocess_image([{"image": image}])
+    images, image_size = model.frame_settings.prepare(frame[None])
+    assert image_size == expected.image_sizes[0]
+    assert torch.equal(images, expected.tensor)
 
 
 def test_an_unknown_pyramid_level_is_refused():

@@ -20,6 +20,10 @@ def clip(center, start, *frames):
     return ClipTracks(center, start, masks, torch.zeros(masks.shape[1], 3))
 
 
+def maskprop(clip_radius, match="all"):
+    return MaskPropTracker(clip_radius=clip_radius, threshold=0.1, exclusive=True, match=match)
+
+
 def run(tracker, clips):
     return [tracker.step(c) for c in clips]
 
@@ -31,7 +35,33 @@ def test_match_clips_is_the_mean_over_shared_frames():
     torch.testing.assert_close(match_clips(a, b), torch.tensor([[(1 + 1 / 3) / 2]]))
 
 
-def test_maskprop_follows_objects_that_do_not_overlap_from_frame_to_frame():
+def test_near_clips_are_compared_over_the_frames_between_their_centers():
+    a = clip(1, 0, bars(0), bars(0), bars(0), bars(0))
+    b = clip(2, 0, bars(9), bars(0), bars(2), bars(9))
+    torch.testing.assert_close(match_clips(a, b, near=True), torch.tensor([[(1 + 1 / 3) / 2]]))
+    torch.testing.assert_close(match_clips(b, a, near=True), torch.tensor([[(1 + 1 / 3) / 2]]))
+
+
+def test_masks_propagated_far_do_not_mislead_near_matching():
+    """Two objects change places; two frames away from its centre each clip mixes them up."""
+    places = [(0, 10), (10, 0), (0, 10), (10, 0), (0, 10)]
+
+    def around(t):
+        frames = range(max(t - 2, 0), min(t + 3, 5))
+        masks = [bars(*places[s]) for s in frames]
+        return clip(
+            t,
+            frames[0],
+            *[m.flip(0) if abs(s - t) == 2 else m for s, m in zip(frames, masks, strict=True)],
+        )
+
+    clips = [around(t) for t in range(5)]
+    assert run(maskprop(2, "near"), clips) == [[0, 1]] * 5
+    assert run(maskprop(2, "all"), clips) != [[0, 1]] * 5
+
+
+@pytest.mark.parametrize("match", ["all", "near"])
+def test_maskprop_follows_objects_that_do_not_overlap_from_frame_to_frame(match):
     """Two objects change places; their clips' propagated masks say so, the order does not."""
     frame = [bars(0, 10), bars(10, 0), bars(0, 10)]
     swapped = [x.flip(0) for x in frame]
@@ -41,7 +71,7 @@ def test_maskprop_follows_objects_that_do_not_overlap_from_frame_to_frame():
         clip(1, 0, swapped[0], swapped[1], swapped[2]),
         clip(2, 1, frame[1], frame[2]),
     ]
-    tracker = MaskPropTracker(clip_radius=1, threshold=0.1, exclusive=True)
+    tracker = maskprop(1, match)
     assert run(tracker, clips) == [[0, 1], [1, 0], [0, 1]]
 
 
@@ -57,19 +87,28 @@ def test_a_missed_object_gets_its_id_back_within_the_window_only():
         return clip(t, frames[0], *[bars(*columns) for _ in frames])
 
     seen = [alone(0, 0), alone(1), alone(2), alone(3), alone(4, 0)]
-    assert run(MaskPropTracker(clip_radius=2, threshold=0.1, exclusive=True), seen)[-1] == [0]
+    assert run(maskprop(2), seen)[-1] == [0]
     seen = [alone(0, 0), *(alone(t) for t in range(1, 5)), alone(5, 0)]
-    assert run(MaskPropTracker(clip_radius=2, threshold=0.1, exclusive=True), seen)[-1] == [1]
+    assert run(maskprop(2), seen)[-1] == [1]
 
 
 def test_equation_5_averages_over_all_clips_with_an_id():
-    tracker = MaskPropTracker(clip_radius=2, threshold=0.1, exclusive=True)
+    tracker = maskprop(2)
     tracker.step(clip(0, 0, bars(0), bars(0), bars(0)))
     tracker.step(clip(1, 0, bars(0), bars(2), bars(2), bars(2)))
     new = clip(2, 0, *[bars(0)] * 5)
     scores, ids = tracker._id_scores(new)
     assert ids == [0]
     torch.testing.assert_close(scores, torch.tensor([[(1 + (1 + 3 / 3) / 4) / 2]]))
+
+
+def test_near_clips_count_more():
+    tracker = maskprop(2, "near")
+    tracker.step(clip(0, 0, bars(0), bars(0), bars(0)))
+    tracker.step(clip(1, 0, bars(0), bars(2), bars(2), bars(2)))
+    scores, _ = tracker._id_scores(clip(2, 0, *[bars(0)] * 5))
+    # The clip two frames back matches in 0 .. 2, the one before (counting 4 times) by a third.
+    torch.testing.assert_close(scores, torch.tensor([[(1 / 4 * 1 + 1 * 1 / 3) / (1 / 4 + 1)]]))
 
 
 def test_exclusive_assignment_maximises_the_sum_and_respects_the_threshold():
@@ -93,12 +132,15 @@ def test_unknown_method_and_clips_that_do_not_overlap_are_refused():
         build_tracker("sort", clip_radius=1, threshold=0.1, exclusive=True)
     with pytest.raises(ValueError, match="CLIP_RADIUS is 0"):
         build_tracker("maskprop", clip_radius=0, threshold=0.1, exclusive=True)()
+    with pytest.raises(ValueError, match="must be 'all' or 'near'"):
+        maskprop(1, "far")
 
 
-def test_a_permutation_of_the_detections_changes_no_track():
+@pytest.mark.parametrize("match", ["all", "near"])
+def test_a_permutation_of_the_detections_changes_no_track(match):
     generator = torch.Generator().manual_seed(3)
-    plain = MaskPropTracker(clip_radius=2, threshold=0.1, exclusive=True)
-    permuted = MaskPropTracker(clip_radius=2, threshold=0.1, exclusive=True)
+    plain = maskprop(2, match)
+    permuted = maskprop(2, match)
     owner_of = {}
     for t in range(12):
         start = max(t - 2, 0)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskprop_d2.modeling.propagation import PropagationBranch
+from maskprop_d2.propagation import PropagationBranch
 
 CHANNELS = 256
 

@@ -1,18 +1,14 @@
 """
-The mask propagation branch (Sec. 4.2 of the paper).
+The mask propagation branch (Sec. 4.2 of the paper). Nothing here needs Detectron2.
 
 Shape shorthand of ``maskprop_d2.structures``; further G dilations and R = 9 * G taps.
 """
 
-from typing import Any
-
 import torch
-from detectron2.config import configurable
-from detectron2.layers import Conv2d, ShapeSpec
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ops.deform import deform_masked_features, sample_and_sum
+from .ops.deform import deform_masked_features, sample_and_sum
 
 
 class OffsetPredictor(nn.Module):
@@ -25,16 +21,16 @@ class OffsetPredictor(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, dilations: list[int], num_groups: int):
         super().__init__()
-        self.conv1 = Conv2d(in_channels, channels, 3, padding=1, bias=False)
-        self.projection = Conv2d(in_channels, channels, 1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.projection = nn.Conv2d(in_channels, channels, 1, bias=False)
         self.norm1 = nn.GroupNorm(num_groups, channels)
-        self.conv2 = Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm2 = nn.GroupNorm(num_groups, channels)
         for conv in (self.conv1, self.projection, self.conv2):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         self.offsets = nn.ModuleList()
         for dilation in dilations:
-            conv = Conv2d(channels, 2 * 9, 3, padding=dilation, dilation=dilation, bias=False)
+            conv = nn.Conv2d(channels, 2 * 9, 3, padding=dilation, dilation=dilation, bias=False)
             # Without offsets the warp copies the mask, which is the place to start from.
             nn.init.zeros_(conv.weight)
             self.offsets.append(conv)
@@ -63,7 +59,6 @@ class PropagationBranch(nn.Module):
       convolutions, so that only R * D small maps a frame remain to be sampled.
     """
 
-    @configurable
     def __init__(
         self,
         *,
@@ -97,23 +92,9 @@ class PropagationBranch(nn.Module):
         # The identity tap: together with zero offsets the warp starts as a copy.
         identity = nn.init.dirac_(torch.empty(in_channels, in_channels, 3, 3))
         self.deform_weight = nn.Parameter(identity.repeat(len(dilations), 1, 1, 1, 1))
-        self.classifier = Conv2d(in_channels, max(hidden_dim, 1), 1)
-        self.hidden_classifier = Conv2d(hidden_dim, 1, 1) if hidden_dim else None
-        self.attention = Conv2d(in_channels, 1, 3, padding=1)
-
-    @classmethod
-    def from_config(cls, cfg: Any, input_shape: ShapeSpec) -> dict[str, Any]:
-        """Arguments from ``cfg.MODEL.MASKPROP.PROPAGATION`` and the level's shape."""
-        options = cfg.MODEL.MASKPROP.PROPAGATION
-        return {
-            "in_channels": input_shape.channels,
-            "offset_channels": options.OFFSET_CHANNELS,
-            "num_groups": options.NUM_GROUPS,
-            "dilations": options.DILATIONS,
-            "hidden_dim": options.HIDDEN_DIM,
-            "background": options.BACKGROUND,
-            "impl": options.IMPL,
-        }
+        self.classifier = nn.Conv2d(in_channels, max(hidden_dim, 1), 1)
+        self.hidden_classifier = nn.Conv2d(hidden_dim, 1, 1) if hidden_dim else None
+        self.attention = nn.Conv2d(in_channels, 1, 3, padding=1)
 
     def encode(self, features: Tensor) -> dict[str, Tensor]:
         """All that propagation needs of a frame, computed once, as source and as target.
@@ -193,3 +174,13 @@ class PropagationBranch(nn.Module):
         tap_maps = source["source"].unflatten(0, (self.classifier.out_channels, -1))
         sampled = sample_and_sum(masks, tap_maps, offsets, self.dilations)
         return sampled + targets["target"][:, None]
+
+
+def per_frame(maps: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Maps of B frames, each (B, channels, h, w), as B dicts of maps (channels, h, w)."""
+    return [dict(zip(maps, frame, strict=True)) for frame in zip(*maps.values(), strict=True)]
+
+
+def stack_frames(maps: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The reverse of :func:`per_frame`."""
+    return {name: torch.stack([frame[name] for frame in maps]) for name in maps[0]}

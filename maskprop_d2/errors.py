@@ -1,0 +1,8 @@
+"""The error that commands report in one line."""
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used; the message says what, where and why.
+
+    Commands print the message and end with status 2.
+    """

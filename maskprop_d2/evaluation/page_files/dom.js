@@ -1,0 +1,37 @@
+"use strict";
+
+/* Making elements, and what all parts of the page write and colour alike. Text goes in as text
+   only, so that a name in the data is never taken for markup. */
+
+function element(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+function svg(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+function percent(value, digits = 1) {
+  return value === null ? "–" : value.toFixed(digits);
+}
+
+function plural(number, noun) {
+  return `${number} ${noun}${number === 1 ? "" : noun.endsWith("h") ? "es" : "s"}`;
+}
+
+/* The colour of an identity. The golden angle spreads hues evenly however many there are;
+   neighbours differ in lightness too. */
+function identityColor(number) {
+  const lightness = [0.7, 0.62, 0.8][number % 3];
+  return `oklch(${lightness} 0.18 ${(250 + 137.508 * number) % 360})`;
+}

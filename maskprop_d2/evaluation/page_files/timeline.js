@@ -1,0 +1,108 @@
+"use strict";
+
+/* A strip for each object and each prediction. An object's strip has the colours of the predictions
+   that find it, a prediction's those of the objects that it lies on. */
+
+const LEGEND = {
+  found: "found",
+  "wrong category": "found, but in a wrong category",
+  missed: "missed",
+  false: "no object there",
+  ignored: "in a crowd, not counted",
+};
+
+function timelineElement(video, names, seek) {
+  const length = video.frames.length;
+  const root = element("div", { class: "timeline" });
+  const add = (title, tracks, partners) => {
+    if (!tracks.length) return;
+    root.append(element("h3", {}, title));
+    tracks.forEach((track, i) => root.append(timelineRow(video, names, track, i, partners, seek)));
+  };
+  add("Objects, and the predictions that find them", video.objects, video.predictions);
+  const lie = video.objects.length ? ", and the objects that they lie on" : "";
+  add(`Predictions${lie}`, video.predictions, video.objects);
+  const axis = element("div", { class: "axis" });
+  for (const t of ticks(length)) {
+    axis.append(element("span", { style: `left:${(100 * (t + 0.5)) / length}%` }, `${t}`));
+  }
+  root.append(element("div", { class: "row" }, element("span", { class: "name" }, "frame"), axis));
+  root.append(legend(video));
+  return root;
+}
+
+function timelineRow(video, names, track, i, partners, seek) {
+  const length = video.frames.length;
+  const place = (from, to) => `left:${(100 * from) / length}%;width:${(100 * (to - from)) / length}%`;
+  const strip = element("div", { class: "strip" });
+  for (const span of track.spans) {
+    const partner = span.partner === null ? null : partners[span.partner];
+    const node = element("i", {
+      class: `span ${span.state.replace(" ", "-")}`,
+      style: `${place(span.start, span.end)};--color:${identityColor((partner || track).color)}`,
+      title: spanTitle(span, partner, names),
+    });
+    strip.append(node);
+  }
+  for (const t of track.switches) {
+    strip.append(element("i", { class: "switch", style: place(t, t), title: `ID switch in frame ${t}` }));
+  }
+  strip.addEventListener("click", (event) => {
+    const box = strip.getBoundingClientRect();
+    seek(Math.floor((length * (event.clientX - box.left)) / box.width));
+  });
+  const isPrediction = track.score !== undefined;
+  return element(
+    "div",
+    { class: `row ${isPrediction ? "prediction" : "object"}` },
+    element(
+      "span",
+      { class: "name", title: names[track.category] },
+      element("i", { class: "swatch", style: `background:${identityColor(track.color)}` }),
+      `${i + 1} ${names[track.category]}`,
+    ),
+    strip,
+    element("span", { class: "note" }, isPrediction ? scoreText(track.score) : objectNote(track)),
+  );
+}
+
+function spanTitle(span, partner, names) {
+  const last = span.end - 1;
+  const frames = span.start === last ? `frame ${last}` : `frames ${span.start}–${last}`;
+  if (partner === null) return `${frames}: ${LEGEND[span.state] || span.state}`;
+  const kind = partner.score === undefined ? "object" : "prediction";
+  const state = span.state === "found" ? "" : `, ${span.state}`;
+  return `${frames}: ${kind} ${span.partner + 1} (${names[partner.category]})${state}`;
+}
+
+function objectNote(track) {
+  const frames = (state) =>
+    track.spans.filter((x) => !state || x.state === state).reduce((n, x) => n + x.end - x.start, 0);
+  const note = `found ${frames("found")}/${frames()}`;
+  return track.switches.length ? `${note}, ${plural(track.switches.length, "switch")}` : note;
+}
+
+function scoreText(score) {
+  return score.toFixed(2);
+}
+
+/* Round frame numbers, about ten. */
+function ticks(length) {
+  const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find((x) => length / x <= 12) || 5000;
+  return Array.from({ length: Math.ceil(length / step) }, (_, i) => i * step);
+}
+
+/* What this timeline has, and no more. */
+function legend(video) {
+  const tracks = [...video.objects, ...video.predictions];
+  const states = new Set(tracks.flatMap((x) => x.spans.map((span) => span.state)));
+  const keys = Object.entries(LEGEND)
+    .filter(([state]) => states.has(state))
+    .map(([state, text]) =>
+      element("span", {}, element("i", { class: `span ${state.replace(" ", "-")}` }), text),
+    );
+  if (tracks.some((x) => x.switches.length)) {
+    keys.push(element("span", {}, element("i", { class: "switch" }), "ID switch"));
+  }
+  return element("p", { class: "legend" }, ...keys);
+}

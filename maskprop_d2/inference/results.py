@@ -1,0 +1,25 @@
+"""Results in YouTube-VIS's format."""
+
+from typing import Any
+
+
+def as_results(
+    video_id: int, output: dict[str, Any], to_dataset_id: dict[int, int]
+) -> list[dict[str, Any]]:
+    """A model's output for a video as entries of YouTube-VIS's results format.
+
+    Args:
+        video_id: the video's id in the data set.
+        output: ``VideoTracks.as_dict()``.
+        to_dataset_id: from category index to the data set's own category id.
+    """
+    tracks = zip(output["pred_labels"], output["pred_scores"], output["pred_masks"], strict=True)
+    return [
+        {
+            "video_id": video_id,
+            "category_id": to_dataset_id[label],
+            "score": score,
+            "segmentations": masks,
+        }
+        for label, score, masks in tracks
+    ]

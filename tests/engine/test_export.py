@@ -1,0 +1,165 @@
+"""An exported model gives what the model gives."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.modeling import build_model
+from moving_shapes import draw_video
+
+from maskprop_d2.engine import build_segmenter, export_model, load_config
+from maskprop_d2.inference import VideoSegmenter
+from maskprop_d2.inference.exported import KEY
+from maskprop_d2.ops.rle import decode
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "configs/moving_shapes/maskprop_tiny.yaml"
+TINY = ROOT / "demo/maskprop_tiny.pt"
+
+
+def config(*options, config_file=CONFIG, weights=TINY):
+    return load_config(str(config_file), [*options, "MODEL.WEIGHTS", str(weights)])
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "folder/model.pt"
+    export_model(config(), path)
+    return path
+
+
+def assert_same_tracks(a, b):
+    assert a.image_size == b.image_size
+    assert a.track_ids == b.track_ids and a.pred_labels == b.pred_labels
+    assert a.pred_scores == pytest.approx(b.pred_scores, abs=1e-4)
+    for masks_a, masks_b in zip(a.pred_masks, b.pred_masks, strict=True):
+        for x, y in zip(masks_a, masks_b, strict=True):
+            assert (x is None) == (y is None)
+            if x is not None:
+                assert (decode(x) != decode(y)).mean() <= 1e-3
+
+
+@pytest.mark.parametrize(
+    ("size", "hard"),
+    [((128, 192), False), ((97, 151), True), ((200, 90), False), ((40, 160), True)],
+)
+def test_scores_and_masks_are_those_of_the_model(exported, size, hard):
+    frames, _ = draw_video(np.random.default_rng(7), *size, 9, hard=hard)
+    # The last frame is empty, and alone in its batch.
+    frames[-1] = np.full_like(frames[0], 110)
+    expected = build_segmenter(config()).segment(frames)
+    assert expected.track_ids
+    assert_same_tracks(
+        VideoSegmenter.from_exported(exported, device="cpu").segment(frames), expected
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(["IMPL", "literal", "HIDDEN_DIM", 4], id="literal, hidden layer"),
+        pytest.param(["BACKGROUND", False, "IN_FEATURE", "p3"], id="p3, without background"),
+    ],
+)
+def test_options_of_propagation_and_linking_go_along(options, tmp_path):
+    names = [f"MODEL.MASKPROP.PROPAGATION.{x}" if i % 2 == 0 else x for i, x in enumerate(options)]
+    torch.manual_seed(0)
+    cfg = config(
+        *names,
+        *("MODEL.MASKPROP.LINKING.FINAL_MASK", "average", "MODEL.MASKPROP.CLIP_RADIUS", 2),
+        *("INPUT.MIN_SIZE_TEST", 0, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.2),
+    )
+    # What the options leave without trained weights is drawn once, for both.
+    torch.save({"model": initial_weights(cfg)}, tmp_path / "weights.pth")
+    cfg.MODEL.WEIGHTS = str(tmp_path / "weights.pth")
+    export_model(cfg, tmp_path / "model.pt")
+    frames, _ = draw_video(np.random.default_rng(2), 96, 120, 5, hard=False)
+    segmenter = VideoSegmenter.from_exported(tmp_path / "model.pt", device="cpu")
+    expected = build_segmenter(cfg)
+    assert segmenter.final_mask == "average"
+    assert segmenter.make_tracker().clip_radius == expected.make_tracker().clip_radius == 2
+    assert_same_tracks(segmenter.segment(frames), expected.segment(frames))
+
+
+def initial_weights(cfg):
+    weights = build_model(cfg).state_dict()
+    for name, value in torch.load(TINY, weights_only=True)["model"].items():
+        if name in weights and weights[name].shape == value.shape:
+            weights[name] = value
+    return weights
+
+
+def test_masks_by_category_and_colours_of_detectron2(tmp_path):
+    """A config of YouTube-VIS: a mask for each category, BGR, five levels of anchors."""
+    options = [
+        *("MODEL.RESNETS.NORM", "BN", "INPUT.MIN_SIZE_TEST", 64, "TEST.DETECTIONS_PER_IMAGE", 5),
+        # An untrained model is sure of nothing.
+        *("MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.01),
+    ]
+    config_file = ROOT / "configs/ytvis_2019/maskprop_R_18_FPN.yaml"
+    torch.manual_seed(0)
+    cfg = config(*options, config_file=config_file, weights="")
+    torch.save({"model": build_model(cfg).state_dict()}, tmp_path / "weights.pth")
+    cfg.MODEL.WEIGHTS = str(tmp_path / "weights.pth")
+    export_model(cfg, tmp_path / "model.pt")
+    exported = VideoSegmenter.from_exported(tmp_path / "model.pt", device="cpu").network
+    expected = build_segmenter(cfg).network
+    assert exported.class_names[0] == "person"
+    frames = torch.randint(0, 256, (2, 3, 61, 83), dtype=torch.uint8)
+    with torch.inference_mode():
+        pairs = list(zip(exported.detect(frames), expected.detect(frames), strict=True))
+    for a, b in pairs:
+        assert len(a) == len(b) > 0
+        for name in ("boxes_video", "scores", "class_scores", "box_masks", "grid_masks"):
+            x, y = getattr(a, name), getattr(b, name)
+            torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-4)
+
+
+def test_an_exported_model_also_serves_as_weights(exported, tmp_path):
+    model = build_model(config())
+    DetectionCheckpointer(model).load(str(exported))
+    weights = torch.load(TINY, weights_only=True)["model"]
+    assert weights.keys() == model.state_dict().keys()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, weights[name].to(value.dtype)), name
+    # In 16 bits it takes half of the space.
+    export_model(config(weights=exported), tmp_path / "half.pt", half=True)
+    assert (tmp_path / "half.pt").stat().st_size < 0.55 * exported.stat().st_size
+    again = torch.load(tmp_path / "half.pt", weights_only=True)["model"]
+    assert all(torch.equal(again[name], value) for name, value in weights.items())
+
+
+def test_the_file_in_the_repository_is_what_its_config_gives(exported):
+    """Else export it anew: see docs/export.md."""
+    made, kept = (torch.load(x, weights_only=True)[KEY] for x in (exported, TINY))
+    for values in (made, kept):
+        del values["program"], values["torch"]
+    assert made == kept
+
+
+def test_nothing_of_this_machine_is_in_the_file(exported):
+    for path in (exported, TINY):
+        program = torch.load(path, weights_only=True)[KEY]["program"].numpy().tobytes()
+        assert b".debug_pkl" not in program and b".py" in program
+
+
+def test_the_command(tmp_path, exported):
+    script = [sys.executable, str(ROOT / "tools/export_model.py"), "--config-file", str(CONFIG)]
+    output = tmp_path / "model.pt"
+
+    def run(weights, *more, status=0):
+        options = ["--weights", str(weights), "--output", str(output), *more]
+        result = subprocess.run([*script, *options], capture_output=True, text=True)
+        assert result.returncode == status, result.stderr[-3000:]
+        return result
+
+    result = run(tmp_path / "gone.pth", status=2)
+    assert "error: MODEL.WEIGHTS is" in result.stderr and "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+    run(exported, "--half", "--opts", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.05")
+    assert [x.name for x in tmp_path.iterdir()] == ["model.pt"]
+    assert torch.load(output, weights_only=True)[KEY]["score_threshold"] == 0.05

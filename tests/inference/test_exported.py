@@ -1,0 +1,197 @@
+"""The exported tiny model of the repository, as it runs where Detectron2 is not installed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from moving_shapes import draw_video
+
+from demo import main as run_demo
+from maskprop_d2.inference import ModelFileError, VideoFile, VideoSegmenter
+from maskprop_d2.inference.exported import KEY, ExportedNetwork
+from maskprop_d2.inference.writer import VideoWriter
+from maskprop_d2.ops.rle import decode
+
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / "demo/maskprop_tiny.pt"
+WITHOUT_DETECTRON2 = """
+import runpy, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "detectron2":
+            raise ModuleNotFoundError("detectron2 was imported", name="detectron2")
+
+sys.meta_path.insert(0, Refuse())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return VideoSegmenter.from_exported(TINY, device="cpu")
+
+
+def draw(length, height=96, width=144, seed=5):
+    return draw_video(np.random.default_rng(seed), height, width, length, hard=False)
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """Makes a copy of the file with some changed values beside the weights."""
+
+    def write(**values):
+        contents = torch.load(TINY, weights_only=True)
+        contents[KEY].update(values)
+        torch.save(contents, tmp_path / "model.pt")
+        return tmp_path / "model.pt"
+
+    return write
+
+
+@pytest.mark.parametrize("size", [(96, 144), (144, 96), (131, 171)])
+def test_it_finds_and_follows_drawn_objects_whatever_the_frame_size(segmenter, size):
+    frames, tracks = draw(6, *size, seed=9)
+    found = segmenter.segment(frames)
+    assert found.image_size == size
+    # The best track lies on one object in all frames.
+    best = found.pred_masks[int(np.argmax(found.pred_scores))]
+    assert None not in best
+    overlaps = []
+    for _, masks in tracks:
+        pairs = [(decode(a), b) for a, b in zip(best, masks, strict=True) if b is not None]
+        overlaps.append(min((a & b).sum() / (a | b).sum() for a, b in pairs))
+    assert max(overlaps) > 0.6
+
+
+def test_a_batch_gives_what_its_frames_give_one_by_one(segmenter):
+    frames = torch.from_numpy(np.stack(draw(3)[0])).permute(0, 3, 1, 2)
+    # Nothing is there to be found.
+    frames[1] = 110
+    with torch.inference_mode():
+        together = segmenter.network.detect(frames)
+        alone = [segmenter.network.detect(frame[None])[0] for frame in frames]
+    assert [len(x) > 0 for x in together] == [True, False, True]
+    for a, b in zip(together, alone, strict=True):
+        torch.testing.assert_close(a.class_scores, b.class_scores, rtol=0, atol=1e-5)
+        torch.testing.assert_close(a.box_masks, b.box_masks, rtol=0, atol=1e-4)
+
+
+def test_no_detection_and_one_frame():
+    nothing = VideoSegmenter.from_exported(TINY, score_threshold=1.0, device="cpu")
+    assert nothing.segment(draw(5)[0]).track_ids == []
+    few = VideoSegmenter.from_exported(TINY, device="cpu").segment(draw(1)[0])
+    assert [len(masks) for masks in few.pred_masks] == [1] * len(few.track_ids)
+
+
+def test_the_score_threshold_goes_up_and_down():
+    frames = torch.from_numpy(np.stack(draw(1)[0])).permute(0, 3, 1, 2)
+    numbers = []
+    for threshold in (0.001, None, 0.999):
+        network = ExportedNetwork(TINY, score_threshold=threshold, device="cpu")
+        with torch.inference_mode():
+            (output,) = network.detect(frames)
+        numbers.append(len(output))
+        assert (output.scores > (threshold or 0.3)).all()
+    assert numbers[0] > numbers[1] > numbers[2]
+
+
+def test_the_options_of_the_file_are_followed(changed):
+    segmenter = {"tracker": {"name": "iou", "threshold": 0.1, "exclusive": True, "clip_radius": 3}}
+    built = VideoSegmenter.from_exported(changed(segmenter={**segmenter, "class_floor": 0.2}))
+    assert built.class_floor == 0.2
+    assert built.stream([]).tracker.clip_radius == 0
+
+
+def demo_without_detectron2(*options, status=0):
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DETECTRON2, str(ROOT / "demo/demo.py"), *map(str, options)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == status, result.stderr[-3000:]
+    return result
+
+
+def test_the_demo_runs_without_detectron2(segmenter, tmp_path):
+    with VideoWriter(tmp_path / "clip.mp4", 5) as writer:
+        for frame in draw(8)[0]:
+            writer.write(frame)
+    clip, output = tmp_path / "clip.mp4", tmp_path / "out/annotated.mp4"
+    demo_without_detectron2("--model", TINY, "--video-input", clip, "--output", output)
+    assert len(list(VideoFile(output))) == 8
+    entries = json.loads((tmp_path / "out/results.json").read_text())
+    expected = segmenter.segment(VideoFile(clip))
+    assert [x["score"] for x in entries] == pytest.approx(expected.pred_scores, abs=1e-6)
+    assert [x["segmentations"] for x in entries] == expected.pred_masks
+    names = segmenter.network.class_names
+    assert [x["category_name"] for x in entries] == [names[i] for i in expected.pred_labels]
+    options = ["--config-file", "a.yaml", "--video-input", clip, "--output", "o.mp4"]
+    config = demo_without_detectron2(*options, status=2)
+    assert config.stderr.count("\n") == 1
+    assert config.stderr.startswith("error: --config-file needs detectron2, which is not installed")
+
+
+def test_the_demos_options_with_an_exported_model(tmp_path, capsys):
+    with VideoWriter(tmp_path / "clip.mp4", 5) as writer:
+        writer.write(draw(1)[0][0])
+    where = ["--video-input", str(tmp_path / "clip.mp4"), "--output", str(tmp_path / "o.mp4")]
+    for model, message in (
+        (["--model", "gone.pt"], "error: gone.pt: there is no such file"),
+        (["--model", str(TINY), "--opts", "A", "1"], "--opts changes a config"),
+        (["--model", str(TINY), "--config-file", "a.yaml"], "not allowed with argument"),
+        ([], "one of the arguments --config-file --model is required"),
+    ):
+        with pytest.raises(SystemExit) as info:
+            run_demo([*where, *model])
+        assert info.value.code == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
+    assert [x.name for x in tmp_path.iterdir()] == ["clip.mp4"]
+    run_demo([*where, "--model", str(TINY), "--confidence-threshold", "1"])
+    assert json.loads((tmp_path / "results.json").read_text()) == []
+
+
+def test_what_is_no_exported_model_of_this_version_is_refused(changed, tmp_path):
+    cases = [
+        (changed(version=99), r"model\.pt is an exported model of version 99, but only version 1"),
+        (tmp_path / "gone.pt", r"gone\.pt: there is no such file"),
+        (tmp_path, "there is no such file"),
+        (ROOT / "README.md", r"README\.md is damaged or no exported model: File is not a zip"),
+    ]
+    torch.save({"model": {"a": torch.zeros(1)}}, tmp_path / "checkpoint.pth")
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "objects.pth")
+    np.savez(tmp_path / "arrays.npz", a=[1])
+    names = ("checkpoint.pth", "objects.pth", "arrays.npz")
+    cases += [(tmp_path / x, rf"{x} is no exported model: make one") for x in names]
+    for path, message in cases:
+        with pytest.raises(ModelFileError, match=message) as info:
+            VideoSegmenter.from_exported(path)
+        assert "\n" not in str(info.value)
+    program = torch.load(TINY, weights_only=True)[KEY]["program"][:-100]
+    message = r"was exported with torch 2\..*: torch .* cannot run its program"
+    with pytest.raises(ModelFileError, match=message):
+        VideoSegmenter.from_exported(changed(program=program))
+
+
+def test_damaged_files_are_refused(tmp_path):
+    whole = TINY.read_bytes()
+    path = tmp_path / "model.pt"
+    rng = np.random.default_rng(0)
+    for length in (0, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ModelFileError, match=r"model\.pt is damaged or no exported model"):
+            VideoSegmenter.from_exported(path)
+    for place in rng.integers(0, len(whole), 20):
+        damaged = bytearray(whole)
+        # A run of bytes, since between its entries an archive has some that mean nothing.
+        damaged[place : place + 200] = bytes(255 - x for x in damaged[place : place + 200])
+        path.write_bytes(damaged)
+        with pytest.raises(ModelFileError, match=r"model\.pt is damaged or no exported model"):
+            VideoSegmenter.from_exported(path)

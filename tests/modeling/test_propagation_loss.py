@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from maskprop_d2.modeling.propagation_loss import PropagationLoss
+
+
+def test_loss_of_perfect_empty_and_missed_masks():
+    loss = PropagationLoss(loss="soft_iou", space_time=False, weight=1.0)
+    target = torch.zeros(2, 1, 4, 4)
+    target[0, :, :2] = 1
+    torch.testing.assert_close(loss(target, target), torch.tensor(0.0))
+    # Frame 0 is missed; frame 1 is empty and 8 cells are predicted: 1 / (8 + 1).
+    wrong = 1 - target
+    wrong[1, :, 2:] = 0
+    torch.testing.assert_close(loss(wrong, target), torch.tensor(1 - (0 + 1 / 9) / 2))
+
+
+def test_an_empty_target_rewards_predicting_nothing():
+    loss = PropagationLoss(loss="soft_iou", space_time=False, weight=1.0)
+    masks = torch.full((1, 1, 4, 4), 0.5, requires_grad=True)
+    loss(masks, torch.zeros(1, 1, 4, 4)).backward()
+    assert (masks.grad > 0).all()
+
+
+def test_space_time_loss_sums_over_the_clip_first():
+    target = torch.zeros(2, 1, 4, 4)
+    target[0, :, :, :] = 1
+    target[1, :, :1, :] = 1
+    masks = target.clone()
+    masks[1] = 0
+    per_frame = PropagationLoss(loss="soft_iou", space_time=False, weight=1.0)
+    space_time = PropagationLoss(loss="soft_iou", space_time=True, weight=2.0)
+    torch.testing.assert_close(per_frame(masks, target), torch.tensor(0.5))
+    torch.testing.assert_close(space_time(masks, target), torch.tensor(2 * (1 - 16 / 20)))
+
+
+def test_cross_entropy_is_added():
+    masks, target = torch.full((1, 1, 4, 4), 0.5), torch.ones(1, 1, 4, 4)
+    loss = PropagationLoss(loss="soft_iou_ce", space_time=False, weight=1.0)
+    torch.testing.assert_close(loss(masks, target), 0.5 + torch.log(torch.tensor(2.0)))
+    with pytest.raises(ValueError, match="LOSS must be"):
+        PropagationLoss(loss="dice", space_time=False, weight=1.0)

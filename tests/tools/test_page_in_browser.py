@@ -1,0 +1,261 @@
+"""The results page in headless Chromium, opened from the disk."""
+
+import json
+import shutil
+import time
+from urllib.parse import unquote
+
+import cv2
+import numpy as np
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select, WebDriverWait
+from small_results import HEIGHT, NAMES, WIDTH, write_small_results
+from visualize_results import main
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1400,1200",
+]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_small_results(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def open_page(browser, folder):
+    """Writes the page and opens it, at a video if one is named; the console must stay empty."""
+
+    def opened(at=""):
+        names = {"json": "valid.json", "results": "results.json", "images": "JPEGImages"}
+        paths = {**names, "output": "page"}
+        main([f"--{name}={folder / path}" for name, path in paths.items()])
+        browser.get("about:blank")
+        browser.get(f"{(folder / 'page/index.html').as_uri()}{at}")
+        wait(browser, lambda: text(browser, "frame") != "")
+        return browser
+
+    yield opened
+    assert browser.get_log("browser") == []
+
+
+def wait(browser, condition):
+    WebDriverWait(browser, 60, 0.05).until(lambda _: condition())
+
+
+def text(browser, name):
+    return browser.find_element(By.ID, name).text
+
+
+def requested(browser):
+    """The addresses of all that was asked for since the last call."""
+    messages = [json.loads(x["message"])["message"] for x in browser.get_log("performance")]
+    sent = [x["params"] for x in messages if x["method"] == "Network.requestWillBeSent"]
+    return [unquote(x["request"]["url"]) for x in sent if x["request"]["url"] != "about:blank"]
+
+
+def listed(browser):
+    rows = browser.find_elements(By.CSS_SELECTOR, "#list button")
+    return [x.find_element(By.TAG_NAME, "b").text for x in rows if x.is_displayed()]
+
+
+def color_in_frame(browser, canvas, x, y):
+    """The RGB colour that a canvas shows at a pixel of the frame. (From a screenshot: a page from
+    the disk may not read the pixels of what it draws.)"""
+    png = browser.find_element(By.ID, canvas).screenshot_as_png
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    scale = image.shape[1] / WIDTH
+    return image[round(y * scale), round(x * scale), ::-1].astype(int)
+
+
+def test_it_shows_figures_plots_and_the_video_that_costs_most(open_page):
+    page = open_page()
+    assert page.find_element(By.CSS_SELECTOR, "#figures dt").text == "AP"
+    assert len(page.find_elements(By.CSS_SELECTOR, "#category-plot .bar")) == 2
+    assert len(page.find_elements(By.CSS_SELECTOR, "#threshold-plot circle")) == 10
+    # Names are text, whatever is in them.
+    assert "<b>disk</b>" in text(page, "category-plot")
+    order = listed(page)
+    assert len(order) == 3 and order[-1] == NAMES[9]
+    assert text(page, "video-name") == order[0]
+
+
+def test_it_loads_what_is_looked_at_and_nothing_from_the_network(open_page, browser):
+    browser.get_log("performance")
+    page = open_page("#video-9")
+    page.find_element(By.ID, "play").click()
+    wait(page, lambda: text(page, "frame") == "frame 3 / 7")
+    loaded = requested(page)
+    assert {x.rsplit("/", 1)[1] for x in loaded if "/data/" in x} == {"summary.js", "video_9.js"}
+    frames = [x for x in loaded if x.endswith(".png")]
+    assert frames and all(f"/{NAMES[9]}/" in x for x in frames)
+    assert all(x.startswith(("file:", "data:")) for x in loaded)
+
+
+def test_the_timeline_shows_the_exchange_and_the_miss(open_page):
+    page = open_page("#video-3")
+    rows = page.find_elements(By.CSS_SELECTOR, ".row.object")
+    states = [
+        [x.get_attribute("class") for x in row.find_elements(By.CSS_SELECTOR, ".strip i")]
+        for row in rows
+    ]
+    assert states == [
+        ["span found", "span found", "switch"],
+        ["span found", "span found", "switch"],
+        ["span missed", "span found"],
+    ]
+    assert [x.find_element(By.CLASS_NAME, "note").text for x in rows] == [
+        "found 8/8, 1 switch",
+        "found 8/8, 1 switch",
+        "found 2/4",
+    ]
+    # The strips of the two squares exchange their colours.
+    colors = [
+        [
+            x.value_of_css_property("background-color")
+            for x in row.find_elements(By.CLASS_NAME, "span")
+        ]
+        for row in rows[:2]
+    ]
+    assert colors[0] == colors[1][::-1] and colors[0][0] != colors[0][1]
+    swatches = [x.find_element(By.CLASS_NAME, "swatch") for x in rows[:2]]
+    assert [x.value_of_css_property("background-color") for x in swatches] == [
+        colors[0][0],
+        colors[1][0],
+    ]
+
+
+def test_an_identity_has_one_colour_on_both_sides(open_page):
+    page = open_page("#video-3")
+    page.find_element(By.ID, "show-labels").click()
+    before = {
+        (canvas, lane): color_in_frame(page, canvas, 8, 20 * lane + 10)
+        for canvas in ("truth", "predictions")
+        for lane in (0, 1)
+    }
+    assert np.ptp(before["truth", 0]) > 30
+    for lane in (0, 1):
+        assert abs(before["truth", lane] - before["predictions", lane]).max() <= 3
+    assert abs(before["truth", 0] - before["truth", 1]).max() > 30
+    # Outside of all masks there is the frame alone.
+    assert abs(color_in_frame(page, "truth", 60, 10) - 20).max() <= 3
+
+    # From frame 5 on the two predictions lie on each other's objects.
+    strip = page.find_element(By.CSS_SELECTOR, ".row.object .strip")
+    webdriver.ActionChains(page).move_to_element_with_offset(
+        strip, round(strip.size["width"] * (6.5 / 8 - 0.5)), 0
+    ).click().perform()
+    wait(page, lambda: text(page, "frame") == "frame 6 / 7")
+    at = 8 * 6 + 8
+    for lane in (0, 1):
+        shown = color_in_frame(page, "predictions", at, 20 * lane + 10)
+        assert abs(shown - before["truth", 1 - lane]).max() <= 3
+        assert (
+            abs(color_in_frame(page, "truth", at, 20 * lane + 10) - before["truth", lane]).max()
+            <= 3
+        )
+
+
+def test_it_plays(open_page):
+    page = open_page("#video-9")
+    assert text(page, "frame") == "frame 0 / 7"
+    Select(page.find_element(By.ID, "speed")).select_by_value("25")
+    page.find_element(By.ID, "play").click()
+    seen = set()
+
+    def all_seen():
+        seen.add(text(page, "frame"))
+        return len(seen) == 8
+
+    wait(page, all_seen)
+    page.find_element(By.ID, "play").click()
+    assert text(page, "play") == "Play"
+    stopped = text(page, "frame")
+    time.sleep(0.3)
+    assert text(page, "frame") == stopped
+    # The keyboard works as well.
+    page.find_element(By.TAG_NAME, "body").send_keys(" ")
+    wait(page, lambda: text(page, "play") == "Pause" and text(page, "frame") != stopped)
+
+
+def test_it_filters(open_page):
+    page = open_page()
+    everything = listed(page)
+
+    page.find_element(By.ID, "switches").click()
+    assert listed(page) == [NAMES[3]]
+    # A video that is listed is shown.
+    wait(page, lambda: text(page, "video-name") == NAMES[3])
+    page.find_element(By.ID, "switches").click()
+    assert listed(page) == everything
+
+    page.find_element(By.ID, "text").send_keys("PERF")
+    assert listed(page) == [NAMES[9]] and text(page, "count").startswith("1 of 3 videos")
+    page.find_element(By.ID, "text").clear()
+    page.find_element(By.ID, "text").send_keys("perfect wrong")
+    assert listed(page) == []
+    page.find_element(By.ID, "text").clear()
+    page.find_element(By.ID, "text").send_keys("50%")
+    assert listed(page) == [NAMES[5]]
+
+
+def test_it_filters_by_category_which_stands_out_in_the_plots(open_page, folder):
+    path = folder / "results.json"
+    results = json.loads(path.read_text())
+    # Without the disks that are predicted in it, video 5 has squares alone.
+    path.write_text(json.dumps([x for x in results if x["video_id"] != 5]))
+    page = open_page()
+    Select(page.find_element(By.ID, "category")).select_by_visible_text("<b>disk</b>")
+    assert set(listed(page)) == {NAMES[3], NAMES[9]}
+    assert page.find_element(By.CSS_SELECTOR, ".bar.chosen").get_attribute("data-category") == "7"
+    assert "<b>disk</b>" in text(page, "threshold-key")
+    # A click on its bar takes the choice back.
+    page.find_element(By.CSS_SELECTOR, ".bar.chosen .dark").click()
+    assert len(listed(page)) == 3 and not page.find_elements(By.CSS_SELECTOR, ".bar.chosen")
+
+
+def test_predictions_alone(open_page, folder):
+    path = folder / "valid.json"
+    path.write_text(path.read_text().replace('"annotations"', '"hidden"'))
+    page = open_page()
+    assert listed(page) == list(NAMES.values())
+    assert not page.find_element(By.ID, "truth").is_displayed()
+    assert not page.find_element(By.ID, "category-plot").is_displayed()
+    box = page.find_element(By.ID, "predictions")
+    assert box.size["width"] / box.size["height"] == pytest.approx(WIDTH / HEIGHT, abs=0.01)
+    assert np.ptp(color_in_frame(page, "predictions", 8, 10)) > 30
+    assert len(page.find_elements(By.CSS_SELECTOR, ".row.prediction .span.seen")) == 3
+
+
+def test_a_frame_that_is_gone_is_named(browser, open_page, folder):
+    page = open_page("#video-9")
+    (folder / "JPEGImages" / NAMES[9] / "00001.png").unlink()
+    before = color_in_frame(page, "truth", 60, 50)
+    page.find_element(By.TAG_NAME, "body").send_keys(webdriver.Keys.ARROW_RIGHT)
+    wait(page, lambda: text(page, "frame") == "frame 1 / 7")
+    assert (color_in_frame(page, "truth", 80, 50) != before).any()
+    assert "ERR_FILE_NOT_FOUND" in browser.get_log("browser")[0]["message"]

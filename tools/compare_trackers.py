@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""Every tracking method over the same detections: a table like the paper's Tables 2 and 3.
+
+    python tools/compare_trackers.py --config-file F --dataset D --output DIR --opts MODEL.WEIGHTS W
+
+The detector runs once; then each method links what it found. ``--sweep clip-radius`` instead
+gives the curve of Figure 6, ``--sweep threshold`` that of the linking threshold.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import torch
+from detectron2.data import MetadataCatalog
+from detectron2.utils.logger import setup_logger
+from torch import Tensor
+from tqdm import tqdm
+
+from maskprop_d2.data import build_test_loader
+from maskprop_d2.engine import build_segmenter, load_config
+from maskprop_d2.errors import InputError
+from maskprop_d2.evaluation import evaluate, identity_measures, load_json
+from maskprop_d2.inference import VideoSegmenter
+from maskprop_d2.inference.results import as_results
+from maskprop_d2.modeling.meta_arch import segmenter_options
+from maskprop_d2.structures import FrameNetwork, FrameOutput
+from maskprop_d2.tracking import TRACKERS
+
+SWEEPS = {
+    "clip-radius": ("MODEL.MASKPROP.CLIP_RADIUS", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+    "threshold": ("MODEL.MASKPROP.LINKING.THRESHOLD", [0.01, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5]),
+}
+FIGURES = ("AP", "AP50", "AP75", "AR1", "AR10")
+
+
+class Replay(FrameNetwork):
+    """A network that detects in a video once, and then gives the same detections again."""
+
+    def __init__(self, network: FrameNetwork):
+        self._network = network
+        self._outputs: list[FrameOutput] = []
+        self._next = 0
+
+    def rewind(self) -> None:
+        """Back to the first frame."""
+        self._next = 0
+
+    def detect(self, frames: Tensor) -> list[FrameOutput]:
+        """See ``FrameNetwork.detect``."""
+        if self._next == len(self._outputs):
+            self._outputs += self._network.detect(frames)
+        start, self._next = self._next, self._next + len(frames)
+        return self._outputs[start : self._next]
+
+    def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
+        """See ``FrameNetwork.propagate``."""
+        return self._network.propagate(source, targets)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config-file", required=True, metavar="F")
+    parser.add_argument("--dataset", required=True, metavar="D", help="name of an annotated one")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--trackers", nargs="+", default=["all"], choices=["all", *TRACKERS])
+    what.add_argument("--sweep", choices=SWEEPS, help="of the config's own method")
+    parser.add_argument("--values", nargs="+", type=float, help="of the sweep, instead of its own")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
+    args = parser.parse_args(argv)
+    if args.values and not args.sweep:
+        parser.error("--values are those of a --sweep")
+    return args
+
+
+def settings(args: argparse.Namespace) -> dict[str, list[str]]:
+    """What is compared: config keys and values by a name for the table."""
+    if not args.sweep:
+        names = TRACKERS if "all" in args.trackers else args.trackers
+        return {name: ["MODEL.MASKPROP.TRACKER", name] for name in names}
+    key, values = SWEEPS[args.sweep]
+    return {f"{args.sweep} {x:g}": [key, f"{x:g}"] for x in args.values or values}
+
+
+@torch.inference_mode()
+def link_all(
+    cfg: Any, dataset: str, compared: dict[str, list[str]]
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
+    """Run each setting over the whole data set.
+
+    Returns:
+        by setting, the results in YouTube-VIS's format, and the milliseconds a frame of all that
+        follows the detector; also of the detector itself, as "detector".
+    """
+    network = build_segmenter(cfg).network
+    loader = build_test_loader(cfg, dataset)
+    ids = MetadataCatalog.get(dataset).thing_dataset_id_to_contiguous_id
+    to_dataset_id = {v: k for k, v in ids.items()}
+    options = {}
+    for name, overrides in compared.items():
+        changed = cfg.clone()
+        changed.merge_from_list(overrides)
+        options[name] = segmenter_options(changed)
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in compared}
+    seconds = dict.fromkeys(["detector", *compared], 0.0)
+    frames_seen = 0
+    for (video,) in tqdm(loader, desc=dataset, unit="video", disable=not sys.stderr.isatty()):
+        replay = Replay(network)
+        frames = list(video["frames"])
+        frames_seen += len(frames)
+        start = time.perf_counter()
+        size = cfg.MODEL.MASKPROP.FRAMES_PER_BATCH
+        for i in range(0, len(frames), size):
+            batch = torch.stack([torch.from_numpy(x) for x in frames[i : i + size]])
+            replay.detect(batch.permute(0, 3, 1, 2))
+        seconds["detector"] += time.perf_counter() - start
+        for name, values in options.items():
+            replay.rewind()
+            start = time.perf_counter()
+            tracks = VideoSegmenter.from_options(replay, **values).segment(frames)
+            seconds[name] += time.perf_counter() - start
+            results[name] += as_results(video["video_id"], tracks.as_dict(), to_dataset_id)
+    return results, {name: 1000 * x / frames_seen for name, x in seconds.items()}
+
+
+def score(
+    ground_truth: dict[str, Any], results: list[dict[str, Any]], milliseconds: float
+) -> dict[str, float | None]:
+    """A row of the table."""
+    metrics = evaluate(ground_truth, results, identity=True)
+    pairs = [pair for video in metrics.videos for pair in video.frame_pairs.values()]
+    identity = identity_measures(pairs)
+    return {
+        **{name: metrics.as_dict()[name] for name in FIGURES},
+        "IDF1": identity["IDF1"],
+        "ID switches": identity["ID_switches"],
+        "ms a frame": milliseconds,
+    }
+
+
+def table(rows: dict[str, dict[str, float | None]]) -> str:
+    """The rows as Markdown."""
+    names = list(next(iter(rows.values())))
+    lines = [f"| | {' | '.join(names)} |", "| --- |" + " ---: |" * len(names)]
+    for name, row in rows.items():
+        cells = [
+            "-" if x is None else f"{x:.0f}" if isinstance(x, int) else f"{x:.1f}"
+            for x in row.values()
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def plot(sweep: str, rows: dict[str, dict[str, float | None]], path: Path) -> None:
+    """AP over the values of a sweep, as in Figure 6 of the paper."""
+    values = [float(name.split()[-1]) for name in rows]
+    figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    axes.plot(values, [row["AP"] for row in rows.values()], marker="o")
+    axes.set(xlabel=sweep, ylabel="AP (percent)")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compare, print and write."""
+    cfg = load_config(args.config_file, args.opts)
+    compared = settings(args)
+    results, milliseconds = link_all(cfg, args.dataset, compared)
+    ground_truth = load_json(MetadataCatalog.get(args.dataset).json_file)
+    rows = {name: score(ground_truth, found, milliseconds[name]) for name, found in results.items()}
+    args.output.mkdir(parents=True, exist_ok=True)
+    for name, found in results.items():
+        path = args.output / f"results_{name.replace(' ', '_')}.json"
+        path.write_text(json.dumps(found))
+    text = f"{table(rows)}\n\nThe detector takes {milliseconds['detector']:.1f} ms a frame.\n"
+    (args.output / "table.md").write_text(text)
+    (args.output / "table.json").write_text(json.dumps(rows, indent=2))
+    if args.sweep:
+        plot(args.sweep, rows, args.output / f"{args.sweep}.png")
+    print(text)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command: one clear line and exit status 2 for input that cannot be used."""
+    args = parse_args(argv)
+    setup_logger(name="maskprop_d2")
+    logging.captureWarnings(True)
+    try:
+        run(args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
