@@ -18,6 +18,7 @@ from convert_davis import main as convert_davis
 from make_moving_shapes import main as make_moving_shapes
 from split_ytvis import main as split_ytvis
 
+from demo import main as demo
 from maskprop_d2.data.validate import main as validate
 from maskprop_d2.inference import VideoFile
 from maskprop_d2.inference.writer import VideoWriter
@@ -336,6 +337,25 @@ MODEL:
   ROI_HEADS:
     NUM_CLASSES: {number}
 """
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--id-masks", "{frames}"], "--id-masks .* would overwrite the input"),
+        (["--start", "99"], "there is no frame from 99 s on: 4 images last for 0.4 s"),
+        (["--stride", "0"], "the stride must be 1 frame or more, not 0"),
+    ],
+)
+def test_what_the_demo_refuses(data_sets, tmp_path, capsys, options, message):
+    frames = str(data_sets / "moving_shapes/valid/JPEGImages/valid_00000")
+    options = [x.format(frames=frames) for x in options]
+    given = ["--config-file", str(ROOT / TINY), "--input", frames]
+    with pytest.raises(SystemExit) as info:
+        demo([*given, "--output", str(tmp_path / "out/o.mp4"), *options])
+    assert info.value.code == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_input_gives_one_clear_line(data_sets, tmp_path):

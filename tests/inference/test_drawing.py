@@ -105,6 +105,16 @@ def test_labels_do_not_cover_each_other(plates):
     assert canvas[50:80, 60:120].max() == 0
 
 
+def test_labels_do_not_cover_other_objects(plates):
+    frame = np.zeros((240, 320, 3), np.uint8)
+    above, below = rectangle(240, 320, 40, 100, 110, 200), rectangle(240, 320, 120, 100, 235, 200)
+    draw_tracks(frame, [above, below], [0, 1], ["cat", "dog"], [1, 1])
+    (_, _, _, bottom, *_), (left, top, right, _, *_) = plates
+    assert bottom <= 40
+    # Neither above it nor below there is room for the second one's.
+    assert (right <= 100 or left >= 200) and top >= 110
+
+
 def test_texts_stand_out_from_their_plates(plates):
     mask = rectangle(40, 60, 20, 10, 30, 20)
     for i in range(30):
