@@ -1,6 +1,7 @@
 """``python -m maskprop_d2.evaluation GT.json RESULTS.json [--output metrics.json] ...``"""
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -109,4 +110,6 @@ def _print(metrics: Metrics, extras: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    # Files of results make many objects, none of them in cycles: to look for such is lost time.
+    gc.disable()
     main()
