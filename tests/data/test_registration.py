@@ -10,10 +10,9 @@ from make_moving_shapes import main as make_moving_shapes
 from moving_shapes import CATEGORIES
 from small_videos import write_data_set
 
-from demo import class_names
 from maskprop_d2.data import build_test_loader, build_train_loader, register_ytvis
 from maskprop_d2.data.categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
-from maskprop_d2.engine import YTVISEvaluator, load_config
+from maskprop_d2.engine import YTVISEvaluator, class_names, load_config
 from maskprop_d2.evaluation import AnnotationError
 
 TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
