@@ -211,7 +211,7 @@ def main(argv: list[str] | None = None) -> None:
     warnings.filterwarnings("ignore", "torch.meshgrid")
     try:
         run(args)
-    except (InputError, FileNotFoundError) as error:
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

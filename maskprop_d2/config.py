@@ -75,8 +75,8 @@ def add_maskprop_config(cfg: CN) -> None:
     # A track's mask in a frame: "center", the detection there (paper); "average", the mean of all
     # clips that cover the frame; "fill", the detection, or the mean where the detector missed it.
     linking.FINAL_MASK = "center"
-    # A track's score: the mean over its "detections" (paper), or over the frames of the "video",
-    # with 0 where it is not detected, so that a short piece of a track ranks below a whole one.
+    # A track's score: the mean over its "detections" (paper), or that times the share of the
+    # "video" in which it is seen, so that a short piece of a track ranks below a whole one.
     linking.TRACK_SCORE = "detections"
     # A track is reported for its best category, and for each further one scored at least this.
     linking.CLASS_FLOOR = 1.0

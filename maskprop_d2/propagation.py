@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .errors import InputError
 from .ops.deform import deform_masked_features, sample_and_sum
 
 
@@ -82,7 +83,7 @@ class PropagationBranch(nn.Module):
         """
         super().__init__()
         if impl not in ("fused", "literal"):
-            raise ValueError(f"PROPAGATION.IMPL must be 'fused' or 'literal', not '{impl}'")
+            raise InputError(f"PROPAGATION.IMPL must be 'fused' or 'literal', not '{impl}'")
         self.dilations = list(dilations)
         self.background = background
         self.impl = impl

@@ -89,6 +89,8 @@ def settings(args: argparse.Namespace) -> dict[str, list[str]]:
         names = TRACKERS if "all" in args.trackers else args.trackers
         return {name: ["MODEL.MASKPROP.TRACKER", name] for name in names}
     key, values = SWEEPS[args.sweep]
+    if args.sweep == "clip-radius" and any(x % 1 for x in args.values or []):
+        raise InputError(f"--values of a clip radius are whole numbers, not {args.values}")
     return {f"{args.sweep} {x:g}": [key, f"{x:g}"] for x in args.values or values}
 
 
@@ -138,10 +140,11 @@ def score(
 ) -> dict[str, float | None]:
     """A row of the table."""
     metrics = evaluate(ground_truth, results, identity=True)
+    figures = metrics.as_dict()
     pairs = [pair for video in metrics.videos for pair in video.frame_pairs.values()]
     identity = identity_measures(pairs)
     return {
-        **{name: metrics.as_dict()[name] for name in FIGURES},
+        **{name: figures[name] for name in FIGURES},
         "IDF1": identity["IDF1"],
         "ID switches": identity["ID_switches"],
         "ms a frame": milliseconds,
@@ -176,10 +179,11 @@ def run(args: argparse.Namespace) -> None:
     """Compare, print and write."""
     cfg = load_config(args.config_file, args.opts)
     compared = settings(args)
+    # Now, not when all has been computed.
+    args.output.mkdir(parents=True, exist_ok=True)
     results, milliseconds = link_all(cfg, args.dataset, compared)
     ground_truth = load_json(MetadataCatalog.get(args.dataset).json_file)
     rows = {name: score(ground_truth, found, milliseconds[name]) for name, found in results.items()}
-    args.output.mkdir(parents=True, exist_ok=True)
     for name, found in results.items():
         path = args.output / f"results_{name.replace(' ', '_')}.json"
         path.write_text(json.dumps(found))
@@ -198,7 +202,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.captureWarnings(True)
     try:
         run(args)
-    except InputError as error:
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from detectron2.data import transforms as T
 
+from ..errors import InputError
+
 
 class AffineWarp(T.Transform):
     """An affine map of an image onto one of the same size, and the blur of the movement.
@@ -71,7 +73,7 @@ class RandomWarp(T.Augmentation):
         """
         super().__init__()
         if scale < 1:
-            raise ValueError(f"INPUT.IMAGE_WARP.SCALE must be 1 or more, not {scale}")
+            raise InputError(f"INPUT.IMAGE_WARP.SCALE must be 1 or more, not {scale}")
         self._init(locals())
 
     def get_transform(self, image: np.ndarray) -> AffineWarp:

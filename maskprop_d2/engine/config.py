@@ -1,6 +1,7 @@
 """From a config file to a config, and from that to a segmenter."""
 
 import logging
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,20 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
     """A segmenter with the weights of ``MODEL.WEIGHTS``, ready for videos.
 
     Raises:
-        ConfigError: if they are missing.
+        ConfigError: if they are missing or damaged.
     """
     check_weights(cfg)
+    if not cfg.MODEL.WEIGHTS:
+        logging.getLogger(__name__).warning(
+            "MODEL.WEIGHTS is empty: the network is random, and finds nothing that is there."
+        )
     model = build_model(cfg)
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    try:
+        DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        raise ConfigError(
+            f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS}: it cannot be loaded: {_in_one_line(error)}"
+        ) from error
     model.eval()
     return model.segmenter
 

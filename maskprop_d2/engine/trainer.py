@@ -16,6 +16,7 @@ from detectron2.utils import comm
 from tqdm import tqdm
 
 from ..data import build_test_loader, build_train_loader
+from ..errors import InputError
 from .evaluator import YTVISEvaluator
 
 
@@ -61,6 +62,10 @@ class CPUAMPTrainer(SimpleTrainer):
         self._write_metrics(losses, data_time)
         self.optimizer.step()
 
+    def state_dict(self) -> dict[str, Any]:
+        """As in the base class, and what ``AMPTrainer`` wants, to go on with on a GPU."""
+        return {**super().state_dict(), "grad_scaler": torch.amp.GradScaler("cpu").state_dict()}
+
 
 class Trainer(DefaultTrainer):
     """Trains and evaluates what the config says, with checkpoints, TensorBoard and metrics.json."""
@@ -92,13 +97,18 @@ class Trainer(DefaultTrainer):
         if cfg.SOLVER.OPTIMIZER == "SGD":
             return super().build_optimizer(cfg, model)
         if cfg.SOLVER.OPTIMIZER != "ADAMW":
-            raise ValueError(f"SOLVER.OPTIMIZER must be SGD or ADAMW, not {cfg.SOLVER.OPTIMIZER}")
+            raise InputError(f"SOLVER.OPTIMIZER must be SGD or ADAMW, not {cfg.SOLVER.OPTIMIZER}")
         params = get_default_optimizer_params(
             model, base_lr=cfg.SOLVER.BASE_LR, weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM
         )
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
         return optimizer(
-            params, cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True
+            params,
+            cfg.SOLVER.BASE_LR,
+            weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+            # On a GPU a fused step would unscale the gradients of mixed precision itself, after
+            # they have been clipped.
+            fused=cfg.MODEL.DEVICE == "cpu",
         )
 
     @classmethod

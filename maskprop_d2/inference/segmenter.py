@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..ops.masks import paste_binary_mask
 from ..ops.rle import encode
 from ..structures import ClipTracks, FrameNetwork, FrameOutput, FrameResult, VideoTracks
@@ -47,15 +48,15 @@ class VideoSegmenter:
             class_floor: a track is reported for its best category, and for each further one
                 whose score is at least this.
             track_score: a track's score is the mean over its "detections" (the paper's choice), or
-                over the frames of the "video", with 0 where it is not detected.
+                that times the share of the "video" in which it is seen.
             frames_per_batch: frames that go through the detector at once.
         """
         if final_mask not in ("center", "average", "fill"):
-            raise ValueError(
+            raise InputError(
                 f"LINKING.FINAL_MASK must be 'center', 'average' or 'fill', not '{final_mask}'"
             )
         if track_score not in ("detections", "video"):
-            raise ValueError(
+            raise InputError(
                 f"LINKING.TRACK_SCORE must be 'detections' or 'video', not '{track_score}'"
             )
         self.network = network

@@ -69,7 +69,8 @@ class TrackBook:
             wanted[scores.argmax()] = True
             track_masks = [masks.get(track_id) for masks in frames]
             if track_score == "video":
-                scores = self._score_sums[track_id] / len(self._masks)
+                seen = sum(mask is not None for mask in track_masks)
+                scores = scores * (seen / len(frames))
             for label in torch.nonzero(wanted)[:, 0].tolist():
                 video.track_ids.append(track_id)
                 video.pred_labels.append(label)

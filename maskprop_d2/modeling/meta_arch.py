@@ -11,6 +11,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import InputError
 from ..inference.frame_network import Detections, DetectorNetwork, FrameSettings
 from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
@@ -73,7 +74,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         shapes = args["backbone"].output_shape()
         level = options.PROPAGATION.IN_FEATURE
         if level not in shapes:
-            raise ValueError(
+            raise InputError(
                 f"MODEL.MASKPROP.PROPAGATION.IN_FEATURE is '{level}', but the backbone gives only "
                 f"{', '.join(shapes)}"
             )

@@ -7,6 +7,7 @@ from detectron2.config import configurable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import InputError
 from ..ops.soft_iou import soft_iou_terms
 
 
@@ -28,7 +29,7 @@ class PropagationLoss(nn.Module):
         """
         super().__init__()
         if loss not in ("soft_iou", "soft_iou_ce"):
-            raise ValueError(f"PROPAGATION.LOSS must be 'soft_iou' or 'soft_iou_ce', not '{loss}'")
+            raise InputError(f"PROPAGATION.LOSS must be 'soft_iou' or 'soft_iou_ce', not '{loss}'")
         self.cross_entropy = loss == "soft_iou_ce"
         self.space_time = space_time
         self.weight = weight

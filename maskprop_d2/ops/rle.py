@@ -35,7 +35,7 @@ def decode_box(rle: RLE) -> tuple[int, int, np.ndarray]:
     runs, _ = _decompress([rle["counts"].encode()])
     # Runs go down the columns, of zeros and ones in turn.
     ends = np.cumsum(runs)[: len(runs) // 2 * 2]
-    if len(ends) == 0:
+    if not runs[1::2].any():
         return 0, 0, np.zeros((0, 0), bool)
     first, last = int(ends[0]), int(ends[-1])
     x0, x1 = first // height, (last - 1) // height + 1

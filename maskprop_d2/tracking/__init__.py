@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from ..errors import InputError
 from .base import Tracker
 from .iou import IoUTracker
 from .maskprop import MaskPropTracker
@@ -26,7 +27,7 @@ def build_tracker(
         match: see ``MaskPropTracker``.
 
     Raises:
-        ValueError: for an unknown name.
+        InputError: for an unknown name.
     """
     if name == "maskprop":
         return partial(
@@ -38,4 +39,4 @@ def build_tracker(
         )
     if name == "iou":
         return partial(IoUTracker, threshold=threshold, exclusive=exclusive)
-    raise ValueError(f"unknown tracking method '{name}': there are {', '.join(TRACKERS)}")
+    raise InputError(f"unknown tracking method '{name}': there are {', '.join(TRACKERS)}")

@@ -5,6 +5,7 @@ from collections import deque
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..ops.soft_iou import pairwise_soft_iou
 from ..structures import ClipTracks
 from .assignment import IdAssigner
@@ -25,9 +26,9 @@ class MaskPropTracker:
                 counts by the inverse square of its distance.
         """
         if clip_radius < 1:
-            raise ValueError(f"linking needs clips that overlap: CLIP_RADIUS is {clip_radius}")
+            raise InputError(f"linking needs clips that overlap: CLIP_RADIUS is {clip_radius}")
         if match not in ("all", "near"):
-            raise ValueError(f"LINKING.MATCH must be 'all' or 'near', not '{match}'")
+            raise InputError(f"LINKING.MATCH must be 'all' or 'near', not '{match}'")
         self.clip_radius = clip_radius
         self.match = match
         self._assigner = IdAssigner(threshold, exclusive)

@@ -372,6 +372,8 @@ def test_bad_input_gives_one_clear_line(data_sets, tmp_path):
         (tmp_path / "o.gif", [], "a video's name ends in one of .avi"),
         (tmp_path / "o.mp4", ["MODEL.WEIGHTS", "gone.pth"], "gone.pth: there is no such file"),
         (tmp_path / "o.mp4", ["MODEL.NOPE", "3"], "Non-existent key: MODEL.NOPE"),
+        (tmp_path / "o.mp4", ["MODEL.MASKPROP.LINKING.MATCH", "far"], "'all' or 'near', not 'far'"),
+        (tmp_path / "o.mp4", ["MODEL.WEIGHTS", str(clip)], "clip.mp4: it cannot be loaded"),
     ):
         demo = ["--video-input", str(clip), "--output", str(output), "--opts", *more]
         result = run(data_sets, "demo/demo.py", *demo, status=2)

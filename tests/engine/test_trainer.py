@@ -34,3 +34,5 @@ def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_learns():
     assert model.computed_in == torch.bfloat16
     assert model.linear.weight.dtype == torch.float32
     assert model(torch.ones(8, 4))["loss"].item() < 0.01 * before
+    # What Detectron2's own trainer for GPUs reads from a checkpoint.
+    torch.amp.GradScaler("cpu").load_state_dict(trainer.state_dict()["grad_scaler"])

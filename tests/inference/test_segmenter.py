@@ -127,6 +127,14 @@ def test_a_track_may_be_scored_over_the_whole_video():
     network = ScriptedNetwork([[("a", 0)], [], [("a", 0)], []], {"a": moving(0)})
     video = segmenter(network, track_score="video").segment(frames(4))
     assert video.pred_scores == pytest.approx([0.7 * 2 / 4])
+    # Clips run ahead of the frames that are finished: they must not count yet.
+    script = [[("a", 0)]] * 4
+    ahead = segmenter(
+        ScriptedNetwork(script, {"a": moving(0)}), track_score="video", final_mask="fill"
+    )
+    stream = ahead.stream(frames(4))
+    next(stream)
+    assert stream.tracks().pred_scores == pytest.approx([0.7])
 
 
 def test_wrong_frames_and_options_are_refused():

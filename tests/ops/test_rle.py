@@ -105,3 +105,8 @@ def test_a_track_says_in_which_frame_it_is_wrong():
         track_to_counts([right, None, {"size": [4, 5], "counts": "1"}], 4, 5)
     with pytest.raises(MaskSizeError, match="frame 1: the mask's size"):
         track_to_counts([right, {"size": [5, 4], "counts": [20]}], 4, 5)
+
+
+def test_runs_of_no_pixel_are_no_object():
+    rle = to_rle({"size": [4, 4], "counts": [6, 0, 10]}, 4, 4)
+    assert decode_box(rle)[2].size == 0
