@@ -1,10 +1,15 @@
 """The trainer's own parts."""
 
+from pathlib import Path
+
 import torch
 from detectron2.utils.events import EventStorage
 from torch import nn
 
+from maskprop_d2.engine import Trainer, load_config
 from maskprop_d2.engine.trainer import CPUAMPTrainer
+
+TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
 
 
 class Model(nn.Module):
@@ -36,3 +41,11 @@ def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_learns():
     assert model(torch.ones(8, 4))["loss"].item() < 0.01 * before
     # What Detectron2's own trainer for GPUs reads from a checkpoint.
     torch.amp.GradScaler("cpu").load_state_dict(trainer.state_dict()["grad_scaler"])
+
+
+def test_clipping_comes_after_unscaling_on_a_gpu():
+    """A fused step would unscale the gradients itself, after Detectron2 has clipped them."""
+    cfg = load_config(str(TINY), [])
+    for device, fused in (("cpu", True), ("cuda", False)):
+        cfg.MODEL.DEVICE = device
+        assert Trainer.build_optimizer(cfg, nn.Linear(2, 2)).defaults["fused"] == fused
