@@ -64,6 +64,38 @@ def add_maskprop_config(cfg: CN) -> None:
     # propagate, with a probability that falls from 1 to 0.
     propagation.GT_MASK_ITERS = 0
 
+    # The semantic branch of Hybrid Task Cascade; with any of MaskProp's ROI heads.
+    semantic = cfg.MODEL.MASKPROP.SEMANTIC = CN()
+    semantic.ENABLED = False
+    # The pyramid's levels that are fused, and the one among them on whose grid (stride 8).
+    semantic.IN_FEATURES = ["p2", "p3", "p4", "p5", "p6"]
+    semantic.FEATURE = "p3"
+    semantic.NUM_CONVS = 4
+    semantic.CONV_DIM = 256
+    semantic.NORM = ""
+    # 0: maps of the data set's categories and background are drawn from the instance masks. Else
+    # they are files, one for each frame (Detectron2's "sem_seg_file_name"), with so many classes.
+    semantic.NUM_CLASSES = 0
+    semantic.LOSS_WEIGHT = 0.1
+
+    # High-resolution refinement of the masks that are given out (Sec. 4.4).
+    refinement = cfg.MODEL.MASKPROP.REFINEMENT = CN()
+    refinement.ENABLED = False
+    # Side of the crops. The cost of an object grows with its square: 130 billion multiplications
+    # at 384.
+    refinement.CROP_SIZE = 384
+    # A crop is a square whose side is so many times the longer side of the detected box.
+    refinement.CONTEXT = 1.25
+    # Of the three residual blocks, and the groups of their GroupNorm.
+    refinement.CHANNELS = 128
+    refinement.NUM_GROUPS = 32
+    # Objects that are refined at once: less needs less memory.
+    refinement.CHUNK_SIZE = 4
+    refinement.LOSS_WEIGHT = 1.0
+
+    # Multipliers of the losses of each stage of HybridTaskCascadeHeads.
+    cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.5, 0.25]
+
     linking = cfg.MODEL.MASKPROP.LINKING = CN()
     # A clip track takes a video id only if it matches better than this (Sec. 4.3).
     linking.THRESHOLD = 0.1

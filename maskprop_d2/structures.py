@@ -10,7 +10,7 @@ Shape shorthand, used in every docstring of this package:
     S       target frames of one propagation
     K       categories; class scores have K+1 columns, the last is background
     C, D    channels of the pyramid level; channels of the mask classifier
-    m       side of the mask head's output (28)
+    m       side of the mask head's output (28), or of refined masks
 
 A frame index is called t, a target frame s = t + delta. Soft masks are float in [0, 1]; binary
 masks are bool. Boxes are XYXY in pixels of the network's input unless a name says ``_video``.
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 RLE = dict[str, Any]
 """COCO's compressed run-length encoding: ``{"size": [H, W], "counts": str}``."""
 
+IGNORED = 255
+"""In maps of semantic classes, a pixel that nothing is known of."""
+
 
 @dataclass
 class FrameOutput:
@@ -39,8 +42,10 @@ class FrameOutput:
         boxes_video: (N, 4) boxes in pixels of the video frame.
         scores: (N,) detection scores in [0, 1], the score of the detected category.
         class_scores: (N, K+1) softmax vectors.
-        box_masks: (N, m, m) soft masks inside the boxes.
-        grid_masks: (N, h, w) the same masks pasted onto the propagation grid.
+        box_masks: (N, m, m) soft masks.
+        mask_boxes_video: (N, 4) the boxes that these fill: ``boxes_video``, or larger crops around
+            them if the masks were refined.
+        grid_masks: (N, h, w) the masks, before they are refined, pasted onto the propagation grid.
         grid_box_video: (4,) the box, in pixels of the video frame, that the grid covers.
         maps: what the network's ``propagate`` needs of this frame, by name, each (channels, h, w).
     """
@@ -49,6 +54,7 @@ class FrameOutput:
     scores: Tensor
     class_scores: Tensor
     box_masks: Tensor
+    mask_boxes_video: Tensor
     grid_masks: Tensor
     grid_box_video: Tensor
     maps: dict[str, Tensor] = field(default_factory=dict)

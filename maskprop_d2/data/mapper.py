@@ -1,6 +1,6 @@
 """From records to the model's input."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..inference.video import FrameFiles
 from ..ops.rle import decode, to_rle
 from .augmentation import augment_clip, build_clip_augmentations
+from .semantic import build_semantic_map, transform_semantic_map
 from .warp import build_image_warp
 
 
@@ -28,6 +29,7 @@ class ClipPairMapper:
         image_format: str,
         frame_range: int,
         image_warp: T.Augmentation,
+        semantic_map: Callable[[dict[str, Any], int], np.ndarray] | None = None,
     ):
         """
         Args:
@@ -35,11 +37,14 @@ class ClipPairMapper:
             image_format: "RGB" or "BGR", the model's input.
             frame_range: the partner is at most so many listed frames away.
             image_warp: makes the partner of a frame that has no other within range.
+            semantic_map: gives the class of each pixel of a frame, from a record and the frame's
+                index; None: nobody asks for it.
         """
         self.augmentations = augmentations
         self.image_format = image_format
         self.frame_range = frame_range
         self.image_warp = image_warp
+        self.semantic_map = semantic_map
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
@@ -49,6 +54,7 @@ class ClipPairMapper:
             "image_format": cfg.INPUT.FORMAT,
             "frame_range": cfg.INPUT.SAMPLING_FRAME_RANGE // cfg.INPUT.SAMPLING_FRAME_STRIDE,
             "image_warp": build_image_warp(cfg),
+            "semantic_map": build_semantic_map(cfg),
         }
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +68,8 @@ class ClipPairMapper:
             objects seen in frame t, with ``gt_boxes``, ``gt_classes``, ``gt_masks``, and
             ``partner_masks``, the same objects' masks in the partner, empty where they cannot be
             seen; ``partner_instances``, the objects seen in the partner; ``height``, ``width``,
-            ``file_name``, ``video_id`` of frame t.
+            ``file_name``, ``video_id`` of frame t. If asked for, also ``sem_seg`` and
+            ``partner_sem_seg``, (H, W) uint8 class index of each pixel.
         """
         video, t = sample["video"], sample["frame"]
         partner = self.sample_partner(t, video["length"])
@@ -84,7 +91,7 @@ class ClipPairMapper:
         in_partner = (video, partner, partner_transforms, size)
         partner_instances = self._instances(seen_in_partner, *in_partner)
         instances.partner_masks = self._masks(same_objects, *in_partner)
-        return {
+        pair = {
             "image": self._to_tensor(frames[0]),
             "partner_image": self._to_tensor(frames[1]),
             "instances": instances[instances.gt_boxes.nonempty()],
@@ -94,6 +101,14 @@ class ClipPairMapper:
             "file_name": paths[0],
             "video_id": video["video_id"],
         }
+        if self.semantic_map is not None:
+            for name, s, applied in (
+                ("sem_seg", t, transforms),
+                ("partner_sem_seg", partner, partner_transforms),
+            ):
+                classes = transform_semantic_map(self.semantic_map(video, s), applied)
+                pair[name] = torch.from_numpy(classes)
+        return pair
 
     def sample_partner(self, t: int, length: int) -> int:
         """Another frame at most ``frame_range`` away, or t itself if there is none."""

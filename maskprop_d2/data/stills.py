@@ -18,7 +18,8 @@ def image_as_video(record: dict[str, Any], dataset_name: str) -> dict[str, Any]:
 
     Returns:
         a record like those of ``load_ytvis_json``, of one frame. Objects without a mask are left
-        out.
+        out. Where the image has a map of semantic classes, the record also has
+        ``sem_seg_file_names``.
 
     Raises:
         AnnotationError: if the record does not say where the image is or how large.
@@ -39,7 +40,7 @@ def image_as_video(record: dict[str, Any], dataset_name: str) -> dict[str, Any]:
         for i, x in enumerate(record.get("annotations", []))
         if x.get("segmentation")
     ]
-    return {
+    video = {
         "video_id": record.get("image_id", record["file_name"]),
         "height": record["height"],
         "width": record["width"],
@@ -47,3 +48,6 @@ def image_as_video(record: dict[str, Any], dataset_name: str) -> dict[str, Any]:
         "file_names": [record["file_name"]],
         "annotations": [annotations],
     }
+    if "sem_seg_file_name" in record:
+        video["sem_seg_file_names"] = [record["sem_seg_file_name"]]
+    return video

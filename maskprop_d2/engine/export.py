@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..inference.exported import KEY, VERSION
 from ..modeling import MaskProp
-from ..modeling.meta_arch import propagation_options, segmenter_options
+from ..modeling.meta_arch import propagation_options, refinement_options, segmenter_options
 from .config import build_segmenter, class_names
 
 
@@ -37,11 +37,11 @@ class _Detector(nn.Module):
     ) -> tuple[Tensor, ...]:
         """The detections in one image; the size (H', W') and the threshold are tensors, so that
         they do not become constants of the program."""
-        predictor = self.model.roi_heads.box_predictor
+        predictor = self.model.roi_heads.final_predictor
         of_config = predictor.test_score_thresh
         predictor.test_score_thresh = score_threshold
         try:
-            with patch_builtin_len():
+            with patch_builtin_len(["maskprop_d2.modeling.roi_heads.hybrid_task_cascade"]):
                 (found,) = self.model.find_objects(pyramid, image_size)
         finally:
             predictor.test_score_thresh = of_config
@@ -74,6 +74,8 @@ def export_model(cfg: Any, output: str | Path, *, half: bool = False) -> None:
         # As bytes it would not load as safely: see ``weights_only`` of torch.load.
         "program": torch.frombuffer(bytearray(trace_detector(model)), dtype=torch.uint8),
     }
+    if model.refinement is not None:
+        exported["refinement"] = refinement_options(cfg)
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f"{output.name}.partial")

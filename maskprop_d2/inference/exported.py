@@ -18,10 +18,11 @@ import torch
 
 # Its operators must be known before a program that uses them is loaded.
 import torchvision  # noqa: F401
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError
 from ..propagation import PropagationBranch
+from ..refinement import MaskRefinement
 from .frame_network import Detections, DetectorNetwork, FrameSettings
 
 KEY = "maskprop_exported"
@@ -58,11 +59,11 @@ class ExportedNetwork(DetectorNetwork):
             score_threshold = exported["score_threshold"]
         self._score_threshold = torch.tensor(score_threshold)
         self.propagation = PropagationBranch(**exported["propagation"])
-        prefix = "propagation."
-        self.propagation.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        )
-        self.propagation.to(self.device).eval()
+        self._load(self.propagation, weights, "propagation.")
+        self.refinement = None
+        if "refinement" in exported:
+            self.refinement = MaskRefinement(**exported["refinement"])
+            self._load(self.refinement, weights, "refinement.")
         try:
             program = io.BytesIO(exported["program"].numpy().tobytes())
             self._program = torch.jit.load(program, map_location=self.device)
@@ -76,6 +77,12 @@ class ExportedNetwork(DetectorNetwork):
             # What no checkpoint has, like the anchors, is in the program.
             if name in weights:
                 value.data = weights[name].to(self.device, value.dtype)
+
+    def _load(self, part: nn.Module, weights: dict[str, Tensor], prefix: str) -> None:
+        part.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        )
+        part.to(self.device).eval()
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
         """See ``DetectorNetwork.pyramid``."""

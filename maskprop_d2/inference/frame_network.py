@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..ops.masks import keep_distinct, paste_masks
 from ..propagation import PropagationBranch, per_frame, stack_frames
+from ..refinement import MaskRefinement
 from ..structures import FrameOutput
 
 
@@ -73,16 +74,25 @@ class FrameSettings:
             (B, 3, H', W') float images, resized, normalised and padded; and their size without
             the padding.
         """
-        images = frames.float()
-        if self.input_format == "BGR":
-            images = images.flip(1)
+        images = self._ordered(frames)
         size = height, width = self.resized(*frames.shape[-2:])
         if size != frames.shape[-2:]:
             images = F.interpolate(images, size, mode="bilinear", antialias=True)
-        mean, std = (images.new_tensor(x)[:, None, None] for x in (self.pixel_mean, self.pixel_std))
         multiple = max(self.size_divisibility, 1)
         padding = (0, -width % multiple, 0, -height % multiple)
-        return F.pad((images - mean) / std, padding), size
+        return F.pad(self._normalised(images), padding), size
+
+    def at_video_resolution(self, frame: Tensor) -> Tensor:
+        """A (3, H, W) uint8 RGB frame as the network's input is, but of its own size."""
+        return self._normalised(self._ordered(frame))
+
+    def _ordered(self, images: Tensor) -> Tensor:
+        """(..., 3, H, W) uint8 RGB -> float, in the order of the network's channels."""
+        return images.float().flip(-3) if self.input_format == "BGR" else images.float()
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        mean, std = (images.new_tensor(x)[:, None, None] for x in (self.pixel_mean, self.pixel_std))
+        return (images - mean) / std
 
 
 class DetectorNetwork(ABC):
@@ -91,11 +101,13 @@ class DetectorNetwork(ABC):
     Attributes:
         frame_settings: what surrounds the network.
         propagation: the propagation branch.
+        refinement: makes masks of high resolution, or None.
         device: where it runs.
     """
 
     frame_settings: FrameSettings
     propagation: PropagationBranch
+    refinement: MaskRefinement | None
     device: torch.device
 
     @abstractmethod
@@ -111,17 +123,22 @@ class DetectorNetwork(ABC):
     def detect(self, frames: Tensor) -> list[FrameOutput]:
         """See ``FrameNetwork.detect``."""
         height, width = frames.shape[-2:]
-        images, image_size = self.frame_settings.prepare(frames.to(self.device))
+        frames = frames.to(self.device)
+        images, image_size = self.frame_settings.prepare(frames)
         pyramid = self.pyramid(images)
         maps = self.propagation.encode(pyramid[self.frame_settings.propagation_feature])
         to_video = [width / image_size[1], height / image_size[0]] * 2
         scale = torch.tensor(to_video, device=self.device)
-        return [
+        outputs = [
             self._frame_output(x, frame_maps, scale)
             for x, frame_maps in zip(
                 self.find_objects(pyramid, image_size), per_frame(maps), strict=True
             )
         ]
+        if self.refinement is not None:
+            for frame, output in zip(frames, outputs, strict=True):
+                self._refine(frame, output)
+        return outputs
 
     def _frame_output(
         self, found: Detections, maps: dict[str, Tensor], scale: Tensor
@@ -131,15 +148,25 @@ class DetectorNetwork(ABC):
         height, width = maps["attention"].shape[-2:]
         grid_masks = paste_masks(found.box_masks, found.boxes / stride, height, width)
         keep = keep_distinct(grid_masks, found.scores, self.frame_settings.duplicate_threshold)
+        boxes_video = (found.boxes * scale)[keep]
         return FrameOutput(
-            boxes_video=(found.boxes * scale)[keep],
+            boxes_video=boxes_video,
             scores=found.scores[keep],
             class_scores=found.class_scores[keep],
             box_masks=found.box_masks[keep],
+            mask_boxes_video=boxes_video,
             grid_masks=grid_masks[keep],
             grid_box_video=scale.new_tensor([0, 0, width, height]) * stride * scale,
             maps=maps,
         )
+
+    def _refine(self, frame: Tensor, output: FrameOutput) -> None:
+        """Replace the masks of a (3, H, W) uint8 frame's record by refined ones."""
+        assert self.refinement is not None
+        image = self.frame_settings.at_video_resolution(frame)
+        crops = self.refinement.crop_boxes(output.boxes_video)
+        logits = self.refinement(image, output.box_masks, output.boxes_video, crops)
+        output.box_masks, output.mask_boxes_video = logits.sigmoid(), crops
 
     def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
         """See ``FrameNetwork.propagate``."""

@@ -241,7 +241,7 @@ class VideoStream:
                 final[track_id] = paste_binary_mask(total / count, box, height, width)
         if self.segmenter.final_mask != "average":
             detected: dict[int, Tensor] = {}
-            masks_and_boxes = zip(x.output.box_masks, x.output.boxes_video, strict=True)
+            masks_and_boxes = zip(x.output.box_masks, x.output.mask_boxes_video, strict=True)
             for track_id, (mask, box) in zip(x.ids, masks_and_boxes, strict=True):
                 pasted = paste_binary_mask(mask, box, height, width)
                 # Without exclusive assignment two detections may share an id.

@@ -1,6 +1,11 @@
 # Importing these registers them with Detectron2.
 from .backbone import build_small_resnet_fpn_backbone
 from .meta_arch import MaskProp
-from .roi_heads import MaskPropROIHeads
+from .roi_heads import HybridTaskCascadeHeads, MaskPropROIHeads
 
-__all__ = ["MaskProp", "MaskPropROIHeads", "build_small_resnet_fpn_backbone"]
+__all__ = [
+    "HybridTaskCascadeHeads",
+    "MaskProp",
+    "MaskPropROIHeads",
+    "build_small_resnet_fpn_backbone",
+]

@@ -16,7 +16,9 @@ from ..inference.frame_network import Detections, DetectorNetwork, FrameSettings
 from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
 from ..propagation import PropagationBranch, per_frame, stack_frames
+from ..refinement import MaskRefinement
 from .propagation_loss import PropagationLoss
+from .roi_heads.semantic import EMBEDDING, SemanticBranch
 
 
 @META_ARCH_REGISTRY.register()
@@ -34,6 +36,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         *,
         propagation: PropagationBranch,
         propagation_loss: PropagationLoss,
+        semantic_branch: SemanticBranch | None,
+        refinement: MaskRefinement | None,
+        refinement_loss_weight: float,
         frame_settings: FrameSettings,
         gt_mask_iters: int,
         train_on_partner: bool,
@@ -45,6 +50,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         Args:
             propagation: the propagation branch.
             propagation_loss: its loss.
+            semantic_branch: the semantic branch of the detector, or None.
+            refinement: the refinement of the detector's masks, or None.
+            refinement_loss_weight: multiplier of its loss.
             frame_settings: what surrounds the network in inference, and the level of propagation.
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
@@ -56,6 +64,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         super().__init__(**kwargs)
         self.propagation = propagation
         self.propagation_loss = propagation_loss
+        self.semantic_branch = semantic_branch
+        self.refinement = refinement
+        self.refinement_loss_weight = refinement_loss_weight
         self.frame_settings = frame_settings
         self.gt_mask_iters = gt_mask_iters
         self.train_on_partner = train_on_partner
@@ -82,6 +93,11 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             **args,
             "propagation": PropagationBranch(**propagation_options(cfg, shapes)),
             "propagation_loss": PropagationLoss(cfg),
+            "semantic_branch": SemanticBranch(cfg, shapes) if options.SEMANTIC.ENABLED else None,
+            "refinement": (
+                MaskRefinement(**refinement_options(cfg)) if options.REFINEMENT.ENABLED else None
+            ),
+            "refinement_loss_weight": options.REFINEMENT.LOSS_WEIGHT,
             "frame_settings": FrameSettings(
                 input_format=cfg.INPUT.FORMAT,
                 short_side=cfg.INPUT.MIN_SIZE_TEST,
@@ -100,8 +116,15 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         }
 
     def _detector(self) -> tuple[nn.Module, ...]:
-        """The parts of Mask R-CNN."""
-        return self.backbone, self.proposal_generator, self.roi_heads
+        """All that works on single frames."""
+        parts = (
+            self.backbone,
+            self.proposal_generator,
+            self.roi_heads,
+            self.semantic_branch,
+            self.refinement,
+        )
+        return tuple(part for part in parts if part is not None)
 
     def train(self, mode: bool = True) -> "MaskProp":
         """As in the base class, but a frozen detector stays in eval mode: its norms keep their
@@ -129,48 +152,83 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         partners = [{"image": pair["partner_image"]} for pair in batched_inputs]
         images = self.preprocess_image(frames + partners)
         features = self.backbone(images.tensor)
-        targets = [pair["instances"].to(self.device) for pair in batched_inputs]
-        of_frames = {name: level[: len(frames)] for name, level in features.items()}
-        if self.freeze_detector:
-            losses = {}
-        elif self.train_on_partner:
-            partner_targets = [x["partner_instances"].to(self.device) for x in batched_inputs]
-            losses = self._detector_losses(images, features, targets + partner_targets)
-        else:
-            sizes = images.image_sizes[: len(frames)]
-            frame_images = ImageList(images.tensor[: len(frames)], sizes)
-            losses = self._detector_losses(frame_images, of_frames, targets)
-        masks = self._masks_to_propagate(of_frames, targets)
         maps = self.propagation.encode(features[self.frame_settings.propagation_feature])
+        targets = [pair["instances"].to(self.device) for pair in batched_inputs]
+        losses, features = self._detector_losses(images, features, batched_inputs)
+        box_masks = self._predict_masks(features, targets)
+        if self.refinement is not None and not self.freeze_detector:
+            losses["loss_refinement"] = self._refinement_loss(images, box_masks, targets)
+        height, width = maps["attention"].shape[-2:]
+        masks = self._masks_to_propagate(box_masks, targets, (height, width))
         losses["loss_propagation"] = self._propagation_losses(per_frame(maps), masks, targets)
         return losses
 
     def _detector_losses(
-        self, images: ImageList, features: dict[str, Tensor], targets: list[Instances]
-    ) -> dict[str, Tensor]:
-        """The losses of Mask R-CNN."""
-        proposals, losses = self.proposal_generator(images, features, targets)
-        _, roi_losses = self.roi_heads(images, features, proposals, targets)
-        return {**losses, **roi_losses}
+        self, images: ImageList, features: dict[str, Tensor], batched_inputs: list[dict[str, Any]]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The losses of what works on single frames, but for refinement, on the B frames t or,
+        with ``train_on_partner``, on their partners too; none if that is frozen.
+
+        Returns:
+            the losses, and the pyramid of the frames t, with the semantic embedding.
+        """
+        on_partner = self.train_on_partner and not self.freeze_detector
+
+        def of_images(name: str) -> list[Any]:
+            values = [x[name] for x in batched_inputs]
+            return values + [x[f"partner_{name}"] for x in batched_inputs if on_partner]
+
+        targets = [x.to(self.device) for x in of_images("instances")]
+        features = {name: level[: len(targets)] for name, level in features.items()}
+        images = ImageList(images.tensor[: len(targets)], images.image_sizes[: len(targets)])
+        losses = {}
+        if self.semantic_branch is not None:
+            logits, features[EMBEDDING] = self.semantic_branch(features)
+            if not self.freeze_detector:
+                losses["loss_semantic"] = self.semantic_branch.loss(logits, of_images("sem_seg"))
+        if not self.freeze_detector:
+            proposals, of_proposals = self.proposal_generator(images, features, targets)
+            _, of_rois = self.roi_heads(images, features, proposals, targets)
+            losses.update(**of_proposals, **of_rois)
+        return losses, {name: level[: len(batched_inputs)] for name, level in features.items()}
+
+    def _predict_masks(self, features: dict[str, Tensor], targets: list[Instances]) -> list[Tensor]:
+        """The mask head's own masks of each frame's ground-truth instances, on their boxes: B
+        tensors (N, m, m), with a gradient where refinement has a use for it."""
+        with torch.set_grad_enabled(self.refinement is not None):
+            boxes = [x.gt_boxes for x in targets]
+            return self.roi_heads.predict_masks(features, boxes, [x.gt_classes for x in targets])
+
+    def _refinement_loss(
+        self, images: ImageList, box_masks: list[Tensor], targets: list[Instances]
+    ) -> Tensor:
+        """Cross entropy of the refined masks of ground-truth instances, mean over all of them."""
+        assert self.refinement is not None
+        losses = []
+        for image, masks, x in zip(images.tensor, box_masks, targets, strict=False):
+            boxes = x.gt_boxes.tensor
+            crops = self.refinement.crop_boxes(boxes)
+            logits = self.refinement(image, masks, boxes, crops)
+            truth = x.gt_masks.crop_and_resize(crops, self.refinement.crop_size).to(logits.dtype)
+            loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+            losses.append(loss.flatten(1).mean(1))
+        return mean_or_zero(torch.cat(losses), self.refinement) * self.refinement_loss_weight
 
     def _masks_to_propagate(
-        self, features: dict[str, Tensor], targets: list[Instances]
+        self, box_masks: list[Tensor], targets: list[Instances], grid: tuple[int, int]
     ) -> list[Tensor]:
-        """For each ground-truth instance of each frame t the mask head's own prediction on its
-        box, or early in training its ground-truth mask: B tensors (N, h, w)."""
-        boxes = [x.gt_boxes for x in targets]
-        predicted = self.roi_heads.predict_masks(features, boxes, [x.gt_classes for x in targets])
-        height, width = features[self.frame_settings.propagation_feature].shape[-2:]
+        """For each ground-truth instance of each frame t the mask head's own prediction, or early
+        in training its ground-truth mask: B tensors (N, h, w), without gradient."""
         share_of_gt = 0.0
         if self.gt_mask_iters > 0:
             share_of_gt = 1 - get_event_storage().iter / self.gt_mask_iters
         masks = []
-        for box_masks, x in zip(predicted, targets, strict=True):
+        for predicted, x in zip(box_masks, targets, strict=True):
             if torch.rand(()) < share_of_gt:
-                masks.append(self._to_grid(x.gt_masks, (height, width)))
+                masks.append(self._to_grid(x.gt_masks, grid))
             else:
                 grid_boxes = x.gt_boxes.tensor / self.frame_settings.propagation_stride
-                masks.append(paste_masks(box_masks, grid_boxes, height, width))
+                masks.append(paste_masks(predicted.detach(), grid_boxes, *grid))
         return masks
 
     def _propagation_losses(
@@ -186,10 +244,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             grid = propagated.shape[-2:]
             truth = [self._to_grid(x.gt_masks, grid), self._to_grid(x.partner_masks, grid)]
             losses.append(self.propagation_loss(propagated, torch.stack(truth)))
-        if not losses:
-            # Where many processes train, each of them must give every parameter a gradient.
-            return torch.stack([x.sum() for x in self.propagation.parameters()]).sum() * 0.0
-        return torch.stack(losses).mean()
+        return mean_or_zero(torch.stack(losses) if losses else torch.empty(0), self.propagation)
 
     def _to_grid(self, masks: BitMasks, grid: tuple[int, int]) -> Tensor:
         """Ground-truth masks of an unpadded image -> (N, h, w), the covered share of each cell."""
@@ -199,8 +254,11 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         return F.avg_pool2d(F.pad(masks.tensor[:, None].float(), padding), stride)[:, 0]
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
-        """See ``DetectorNetwork.pyramid``."""
-        return self.backbone(images)
+        """See ``DetectorNetwork.pyramid``; the semantic embedding is one more level."""
+        levels = self.backbone(images)
+        if self.semantic_branch is not None:
+            _, levels[EMBEDDING] = self.semantic_branch(levels)
+        return levels
 
     def find_objects(
         self, pyramid: dict[str, Tensor], image_size: tuple[int, int]
@@ -217,6 +275,14 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         ]
 
 
+def mean_or_zero(losses: Tensor, part: nn.Module) -> Tensor:
+    """The mean of the losses of a part of the network; where there are none, zero, with a gradient
+    for each of its parameters: where many processes train, each of them must give all."""
+    if losses.numel() > 0:
+        return losses.mean()
+    return torch.stack([x.sum() for x in part.parameters()]).sum() * 0.0
+
+
 def propagation_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
     """Arguments of ``PropagationBranch`` from the config and the shapes of the pyramid's levels."""
     options = cfg.MODEL.MASKPROP.PROPAGATION
@@ -228,6 +294,18 @@ def propagation_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any
         "hidden_dim": options.HIDDEN_DIM,
         "background": options.BACKGROUND,
         "impl": options.IMPL,
+    }
+
+
+def refinement_options(cfg: Any) -> dict[str, Any]:
+    """Arguments of ``MaskRefinement`` from the config."""
+    options = cfg.MODEL.MASKPROP.REFINEMENT
+    return {
+        "crop_size": options.CROP_SIZE,
+        "context": options.CONTEXT,
+        "channels": options.CHANNELS,
+        "num_groups": options.NUM_GROUPS,
+        "chunk_size": options.CHUNK_SIZE,
     }
 
 

@@ -17,12 +17,14 @@ from detectron2.utils.events import EventStorage
 
 from maskprop_d2 import add_maskprop_config
 from maskprop_d2.engine import Trainer, load_config
+from maskprop_d2.modeling import HybridTaskCascadeHeads
 from maskprop_d2.modeling.meta_arch import propagation_options
 from maskprop_d2.propagation import PropagationBranch
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MODEL_CONFIGS = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base-"))
 TINY = CONFIGS / "moving_shapes/maskprop_tiny.yaml"
+FULL = CONFIGS / "moving_shapes/maskprop_tiny_full.yaml"
 
 
 def build(config_file, *options):
@@ -58,6 +60,8 @@ def pair(*boxes, gone=(), size=(64, 96), classes=None):
         "partner_image": images[1],
         "instances": instances,
         "partner_instances": of_partner[of_partner.gt_boxes.nonempty()],
+        "sem_seg": torch.randint(0, 3, size, generator=generator, dtype=torch.uint8),
+        "partner_sem_seg": torch.randint(0, 3, size, generator=generator, dtype=torch.uint8),
     }
 
 
@@ -77,9 +81,7 @@ def test_every_config_trains_and_runs(config_file):
     model = build(config_file, "MODEL.RESNETS.NORM", "BN")
     pairs = [pair((10, 10, 50, 40), (30, 20, 90, 60), gone=[1]), pair((5, 5, 60, 60))]
     losses = losses_of(model, pairs)
-    of_detector = {"loss_rpn_cls", "loss_rpn_loc", "loss_cls", "loss_box_reg", "loss_mask"}
-    frozen = config_file.stem.endswith(("frozen", "stills"))
-    assert set(losses) == {"loss_propagation"} | (set() if frozen else of_detector)
+    assert set(losses) == expected_losses(model)
     sum(losses.values()).backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -87,11 +89,26 @@ def test_every_config_trains_and_runs(config_file):
             assert parameter.grad.isfinite().all(), name
     model.eval()
     # An untrained model detects nothing above the threshold; let it.
-    model.roi_heads.box_predictor.test_score_thresh = 0.0
+    model.roi_heads.final_predictor.test_score_thresh = 0.0
     (output,) = model([{"frames": video(3)}])
     assert output["image_size"] == (64, 96)
     assert len(output["track_ids"]) > 0
     assert all(len(masks) == 3 for masks in output["pred_masks"])
+
+
+def expected_losses(model):
+    """Names of the losses of a model with these parts."""
+    if model.freeze_detector:
+        return {"loss_propagation"}
+    of_rois = {"loss_cls", "loss_box_reg", "loss_mask"}
+    if isinstance(model.roi_heads, HybridTaskCascadeHeads):
+        of_rois = {f"{name}_stage{stage}" for name in of_rois for stage in range(3)}
+    names = {"loss_propagation", "loss_rpn_cls", "loss_rpn_loc"} | of_rois
+    if model.semantic_branch is not None:
+        names.add("loss_semantic")
+    if model.refinement is not None:
+        names.add("loss_refinement")
+    return names
 
 
 @pytest.mark.parametrize(
@@ -106,8 +123,9 @@ def test_every_config_trains_and_runs(config_file):
         ),
     ],
 )
-def test_training_on_unusual_pairs(pairs):
-    model = build(TINY)
+@pytest.mark.parametrize("config_file", [TINY, FULL], ids=lambda p: p.stem)
+def test_training_on_unusual_pairs(config_file, pairs):
+    model = build(config_file)
     total = sum(losses_of(model, pairs()).values())
     assert total.isfinite()
     total.backward()
@@ -117,7 +135,7 @@ def test_training_on_unusual_pairs(pairs):
 
 def test_frames_of_odd_size_and_without_detection():
     model = build(TINY).eval()
-    model.roi_heads.box_predictor.test_score_thresh = 2.0
+    model.roi_heads.final_predictor.test_score_thresh = 2.0
     (output,) = model([{"frames": video(2, (61, 83))}])
     assert output["image_size"] == (61, 83)
     assert output["track_ids"] == []
@@ -132,7 +150,7 @@ def test_switching_the_implementation_changes_no_result():
         model.load_state_dict(state)
         model.eval()
         frame = torch.from_numpy(np.stack(video(3))).permute(0, 3, 1, 2)
-        model.roi_heads.box_predictor.test_score_thresh = 0.0
+        model.roi_heads.final_predictor.test_score_thresh = 0.0
         with torch.no_grad():
             source, *targets = model.detect(frame)
             outputs.append(model.propagate(source, targets))

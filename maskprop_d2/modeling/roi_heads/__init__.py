@@ -1,3 +1,5 @@
+from .hybrid_task_cascade import HybridTaskCascadeHeads
 from .maskprop_heads import MaskPropROIHeads
+from .semantic import SemanticBranch
 
-__all__ = ["MaskPropROIHeads"]
+__all__ = ["HybridTaskCascadeHeads", "MaskPropROIHeads", "SemanticBranch"]

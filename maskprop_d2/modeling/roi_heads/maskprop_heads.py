@@ -1,16 +1,23 @@
-"""Mask R-CNN's ROI heads, with the two things more that MaskProp asks of a detector."""
+"""Mask R-CNN's ROI heads, with the things more that MaskProp asks of a detector."""
 
 from typing import Any
 
 import torch
-from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, StandardROIHeads
+from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, FastRCNNOutputLayers, StandardROIHeads
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
+from .semantic import SemanticPooling
+
 
 @ROI_HEADS_REGISTRY.register()
-class MaskPropROIHeads(StandardROIHeads):
+class MaskPropROIHeads(SemanticPooling, StandardROIHeads):
     """Keeps each detection's whole softmax vector, and predicts masks for given boxes."""
+
+    @property
+    def final_predictor(self) -> FastRCNNOutputLayers:
+        """The predictor whose thresholds make detections of boxes."""
+        return self.box_predictor
 
     def _forward_box(self, features: dict[str, Tensor], proposals: list[Instances]) -> Any:
         """As in the base class; detections also get ``class_scores``, (N, K+1)."""
@@ -25,11 +32,10 @@ class MaskPropROIHeads(StandardROIHeads):
             detected.class_scores = scores[rows]
         return detections
 
-    @torch.no_grad()
     def predict_masks(
         self, features: dict[str, Tensor], boxes: list[Boxes], classes: list[Tensor]
     ) -> list[Tensor]:
-        """Masks of given boxes and categories, without gradient, in training as in inference.
+        """Masks of given boxes and categories, in training as in inference.
 
         Args:
             features: the pyramid of B images.
@@ -41,6 +47,21 @@ class MaskPropROIHeads(StandardROIHeads):
         """
         levels = [features[f] for f in self.mask_in_features]
         logits = self.mask_head.layers(self.mask_pooler(levels, boxes))
-        columns = torch.cat(classes) if logits.shape[1] > 1 else logits.new_zeros(len(logits))
-        rows = torch.arange(len(logits), device=logits.device)
-        return list(logits[rows, columns.long()].sigmoid().split([len(x) for x in boxes]))
+        masks = of_categories(logits, torch.cat(classes)).sigmoid()
+        return list(masks.split([len(x) for x in boxes]))
+
+
+def of_categories(logits: Tensor, classes: Tensor) -> Tensor:
+    """Each instance's mask for its own category.
+
+    Args:
+        logits: (N, K, m, m), or (N, 1, m, m) from a mask head that knows no categories.
+        classes: (N,) category indices.
+
+    Returns:
+        (N, m, m)
+    """
+    if logits.shape[1] == 1:
+        return logits[:, 0]
+    index = classes[:, None, None, None].expand(-1, -1, *logits.shape[-2:])
+    return logits.gather(1, index)[:, 0]

@@ -1,0 +1,268 @@
+"""
+The ROI heads of Hybrid Task Cascade (Chen et al., CVPR 2019), as Sec. 4.4 of the paper uses them.
+
+Shape shorthand beyond that of ``structures``:
+
+    R       RoIs of all images together
+    r       side of the pooled mask features (14)
+"""
+
+from typing import Any
+
+import torch
+from detectron2.config import configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.roi_heads import (
+    ROI_HEADS_REGISTRY,
+    CascadeROIHeads,
+    FastRCNNOutputLayers,
+    MaskRCNNConvUpsampleHead,
+)
+from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference
+from detectron2.modeling.roi_heads.mask_head import mask_rcnn_loss
+from detectron2.modeling.roi_heads.roi_heads import select_foreground_proposals
+from detectron2.structures import Boxes, ImageList, Instances
+from detectron2.utils.events import get_event_storage
+from fvcore.nn import weight_init
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...errors import InputError
+from .maskprop_heads import of_categories
+from .semantic import SemanticPooling
+
+
+@ROI_HEADS_REGISTRY.register()
+class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
+    """A cascade of box heads, each with a mask head that sees what the mask heads before it saw.
+
+    The mask head of a stage learns on the boxes that the box head of its own stage makes, with a
+    matching and sampling of its own. It adds to its RoI features those that the previous stage's
+    mask head makes of the same RoIs, so that the chain of mask heads runs anew in each stage.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        mask_heads: list[MaskRCNNConvUpsampleHead],
+        stage_loss_weights: list[float],
+        **kwargs: Any,
+    ):
+        """
+        Args:
+            mask_heads: one for each stage.
+            stage_loss_weights: multipliers of the losses of each stage.
+            **kwargs: those of ``CascadeROIHeads``.
+        """
+        super().__init__(mask_head=nn.ModuleList(mask_heads), **kwargs)
+        self.stage_loss_weights = stage_loss_weights
+        self.mask_flow = nn.ModuleList()
+        for head in mask_heads[1:]:
+            first = head.conv_norm_relus[0]
+            conv = nn.Conv2d(head.conv_norm_relus[-1].out_channels, first.in_channels, 1)
+            weight_init.c2_msra_fill(conv)
+            self.mask_flow.append(conv)
+
+    @classmethod
+    def from_config(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        """Arguments from the config.
+
+        Raises:
+            InputError: if the config asks for what a cascade cannot have.
+        """
+        number = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS)
+        weights = list(cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS)
+        if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
+            raise InputError(
+                "a cascade refines one box for all categories: set "
+                "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG True"
+            )
+        if not cfg.MODEL.MASK_ON:
+            raise InputError("HybridTaskCascadeHeads predict masks: set MODEL.MASK_ON True")
+        if len(weights) != number:
+            raise InputError(
+                f"MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS has {len(weights)} values, but "
+                f"IOUS has {number} stages"
+            )
+        return {**super().from_config(cfg, input_shape), "stage_loss_weights": weights}
+
+    @classmethod
+    def _init_mask_head(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        build = super()._init_mask_head
+        stages = [build(cfg, input_shape) for _ in cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS]
+        heads = [stage.pop("mask_head") for stage in stages]
+        if not all(isinstance(x, MaskRCNNConvUpsampleHead) and x.conv_norm_relus for x in heads):
+            raise InputError(
+                "HybridTaskCascadeHeads take the features before the upsampling of a "
+                "MaskRCNNConvUpsampleHead: set MODEL.ROI_MASK_HEAD.NAME and NUM_CONV so"
+            )
+        return {**stages[0], "mask_heads": heads}
+
+    @property
+    def final_predictor(self) -> FastRCNNOutputLayers:
+        """The predictor whose thresholds make detections of boxes."""
+        return self.box_predictor[-1]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        """As in the base class, but a head that a checkpoint has once, as Detectron2's Mask R-CNN
+        and, for masks, its cascade do, is where all stages start from."""
+        own = {prefix + name: value for name, value in self.state_dict().items()}
+        for part in ("box_head", "box_predictor", "mask_head"):
+            start = f"{prefix}{part}."
+            for name in [x for x in state_dict if x.startswith(start)]:
+                rest = name.removeprefix(start)
+                if rest.split(".")[0].isdigit():
+                    continue
+                value = state_dict.pop(name)
+                for stage in range(self.num_cascade_stages):
+                    stage_name = f"{start}{stage}.{rest}"
+                    if stage_name in own and own[stage_name].shape == value.shape:
+                        state_dict[stage_name] = value
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def forward(
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        proposals: list[Instances],
+        targets: list[Instances] | None = None,
+    ) -> tuple[list[Instances], dict[str, Tensor]]:
+        """See ``ROIHeads.forward``."""
+        if not self.training:
+            return super().forward(images, features, proposals)
+        levels = [features[f] for f in self.box_in_features]
+        losses = {}
+        for stage, weight in enumerate(self.stage_loss_weights):
+            with get_event_storage().name_scope(f"stage{stage}"):
+                sampled = self._sample(proposals, stage, targets)
+                predictions = self._run_stage(levels, sampled, stage)
+                stage_losses = self.box_predictor[stage].losses(predictions, sampled)
+                proposals = self._refine(predictions, sampled, stage)
+                for_masks = self._sample(proposals, stage, targets)
+                stage_losses["loss_mask"] = self._mask_loss(features, for_masks, stage)
+            for name, loss in stage_losses.items():
+                losses[f"{name}_stage{stage}"] = loss * weight
+        return proposals, losses
+
+    def _sample(
+        self, proposals: list[Instances], stage: int, targets: list[Instances] | None
+    ) -> list[Instances]:
+        """As ``label_and_sample_proposals``, by the IoU threshold of a stage."""
+        self.proposal_matcher = self.proposal_matchers[stage]
+        return self.label_and_sample_proposals(proposals, targets)
+
+    @torch.no_grad()
+    def _refine(
+        self, predictions: tuple[Tensor, Tensor], sampled: list[Instances], stage: int
+    ) -> list[Instances]:
+        """The boxes that a stage makes of its proposals, without the ground truth among those:
+        there is nothing to refine in it, and each sampling adds it anew."""
+        boxes = self.box_predictor[stage].predict_boxes(predictions, sampled)
+        refined = []
+        for image_boxes, x in zip(boxes, sampled, strict=True):
+            if x.has("gt_boxes"):
+                is_truth = (x.proposal_boxes.tensor == x.gt_boxes.tensor).all(1)
+                image_boxes = image_boxes[~is_truth]
+            refined.append(image_boxes)
+        proposals = self._create_proposals_from_boxes(refined, [x.image_size for x in sampled])
+        for x in proposals:
+            # Not used, but what ground truth is added to must have it.
+            x.objectness_logits = x.proposal_boxes.tensor.new_zeros(len(x))
+        return proposals
+
+    def _run_stage(
+        self, features: list[Tensor], proposals: list[Instances], stage: int
+    ) -> tuple[Tensor, Tensor]:
+        """As in the base class, without its scaling of gradients: the stages' losses have weights
+        instead."""
+        box_features = self.box_pooler(features, [x.proposal_boxes for x in proposals])
+        return self.box_predictor[stage](self.box_head[stage](box_features))
+
+    def _mask_loss(
+        self, features: dict[str, Tensor], proposals: list[Instances], stage: int
+    ) -> Tensor:
+        """The loss of a stage's mask head on the foreground among its proposals."""
+        foreground, _ = select_foreground_proposals(proposals, self.num_classes)
+        levels = [features[f] for f in self.mask_in_features]
+        pooled = self.mask_pooler(levels, [x.proposal_boxes for x in foreground])
+        head = self.mask_head[stage]
+        logits = upsampled_logits(head, self._mask_features(pooled, stage)[-1])
+        return mask_rcnn_loss(logits, foreground, head.vis_period) * head.loss_weight
+
+    def _mask_features(self, pooled: Tensor, last_stage: int) -> list[Tensor]:
+        """The features that the chain of mask heads makes of pooled ones, (R, channels, r, r) for
+        each stage up to the last one."""
+        features: list[Tensor] = []
+        for stage in range(last_stage + 1):
+            x = pooled
+            if stage > 0:
+                x = x + F.relu(self.mask_flow[stage - 1](features[-1]))
+            for conv in self.mask_head[stage].conv_norm_relus:
+                x = conv(x)
+            features.append(x)
+        return features
+
+    def _forward_box(
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Instances],
+        targets: list[Instances] | None = None,
+    ) -> list[Instances]:
+        """Detections, with ``class_scores``, (N, K+1): the boxes of the last stage, and the softmax
+        of the stages' mean logits."""
+        levels = [features[f] for f in self.box_in_features]
+        sizes = [x.image_size for x in proposals]
+        logits = []
+        boxes: list[Tensor] = []
+        for stage in range(self.num_cascade_stages):
+            if stage > 0:
+                proposals = self._create_proposals_from_boxes(boxes, sizes)
+            predictions = self._run_stage(levels, proposals, stage)
+            logits.append(predictions[0])
+            boxes = self.box_predictor[stage].predict_boxes(predictions, proposals)
+        scores = torch.stack(logits).mean(0).softmax(1).split([len(x) for x in proposals])
+        detections, kept = fast_rcnn_inference(
+            boxes,
+            scores,
+            sizes,
+            self.final_predictor.test_score_thresh,
+            self.final_predictor.test_nms_thresh,
+            self.final_predictor.test_topk_per_image,
+        )
+        for detected, image_scores, rows in zip(detections, scores, kept, strict=True):
+            detected.class_scores = image_scores[rows]
+        return detections
+
+    def _forward_mask(
+        self, features: dict[str, Tensor], instances: list[Instances]
+    ) -> list[Instances]:
+        """Detections, with ``pred_masks``, (N, 1, m, m)."""
+        boxes, classes = [x.pred_boxes for x in instances], [x.pred_classes for x in instances]
+        masks = self.predict_masks(features, boxes, classes)
+        for x, image_masks in zip(instances, masks, strict=True):
+            x.pred_masks = image_masks[:, None]
+        return instances
+
+    def predict_masks(
+        self, features: dict[str, Tensor], boxes: list[Boxes], classes: list[Tensor]
+    ) -> list[Tensor]:
+        """See ``MaskPropROIHeads.predict_masks``; the mean of the stages' soft masks."""
+        levels = [features[f] for f in self.mask_in_features]
+        of_stages = self._mask_features(
+            self.mask_pooler(levels, boxes), self.num_cascade_stages - 1
+        )
+        of_boxes = torch.cat(classes)
+        masks = torch.stack(
+            [
+                of_categories(upsampled_logits(head, x), of_boxes).sigmoid()
+                for head, x in zip(self.mask_head, of_stages, strict=True)
+            ]
+        ).mean(0)
+        return list(masks.split([len(x) for x in boxes]))
+
+
+def upsampled_logits(head: MaskRCNNConvUpsampleHead, features: Tensor) -> Tensor:
+    """What is left to do in a mask head after its 3x3 convolutions: (R, channels, r, r) features
+    -> (R, K or 1, m, m) logits."""
+    return head.predictor(head.deconv_relu(head.deconv(features)))
