@@ -17,6 +17,7 @@ from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
 from ..propagation import PropagationBranch, per_frame, stack_frames
 from ..refinement import MaskRefinement
+from .backbone.deformable import use_torchvision_deform_conv
 from .propagation_loss import PropagationLoss
 from .roi_heads.semantic import EMBEDDING, SemanticBranch
 
@@ -81,6 +82,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
     def from_config(cls, cfg: Any) -> dict[str, Any]:
         """Arguments from the config."""
         args = super().from_config(cfg)
+        use_torchvision_deform_conv(args["backbone"])
         options = cfg.MODEL.MASKPROP
         shapes = args["backbone"].output_shape()
         level = options.PROPAGATION.IN_FEATURE

@@ -93,30 +93,49 @@ def initial_weights(cfg):
     return weights
 
 
-def test_masks_by_category_and_colours_of_detectron2(tmp_path):
-    """A config of YouTube-VIS: a mask for each category, BGR, five levels of anchors."""
+@pytest.mark.parametrize(
+    ("config_file", "options"),
+    [
+        pytest.param(
+            "youtubevis_2019/maskprop_R_18_FPN.yaml",
+            ["MODEL.RESNETS.NORM", "BN"],
+            id="masks by category, BGR, five levels of anchors",
+        ),
+        pytest.param(
+            "moving_shapes/maskprop_tiny_full.yaml", [], id="cascade, semantic branch, refinement"
+        ),
+    ],
+)
+def test_other_detectors(tmp_path, config_file, options):
     options = [
-        *("MODEL.RESNETS.NORM", "BN", "INPUT.MIN_SIZE_TEST", 64, "TEST.DETECTIONS_PER_IMAGE", 5),
+        *options,
+        *("INPUT.MIN_SIZE_TEST", 64, "TEST.DETECTIONS_PER_IMAGE", 5),
         # An untrained model is sure of nothing.
         *("MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.01),
     ]
-    config_file = ROOT / "configs/ytvis_2019/maskprop_R_18_FPN.yaml"
     torch.manual_seed(0)
-    cfg = config(*options, config_file=config_file, weights="")
-    torch.save({"model": build_model(cfg).state_dict()}, tmp_path / "weights.pth")
+    cfg = config(*options, config_file=ROOT / "configs" / config_file, weights="")
+    model = build_model(cfg)
+    if model.refinement is not None:
+        # It starts without an effect.
+        torch.nn.init.normal_(model.refinement.predictor.weight)
+    torch.save({"model": model.state_dict()}, tmp_path / "weights.pth")
     cfg.MODEL.WEIGHTS = str(tmp_path / "weights.pth")
     export_model(cfg, tmp_path / "model.pt")
     exported = VideoSegmenter.from_exported(tmp_path / "model.pt", device="cpu").network
     expected = build_segmenter(cfg).network
-    assert exported.class_names[0] == "person"
     frames = torch.randint(0, 256, (2, 3, 61, 83), dtype=torch.uint8)
     with torch.inference_mode():
         pairs = list(zip(exported.detect(frames), expected.detect(frames), strict=True))
     for a, b in pairs:
         assert len(a) == len(b) > 0
-        for name in ("boxes_video", "scores", "class_scores", "box_masks", "grid_masks"):
+        for name in (
+            *("boxes_video", "scores", "class_scores", "box_masks", "mask_boxes_video"),
+            "grid_masks",
+        ):
             x, y = getattr(a, name), getattr(b, name)
-            torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-4)
+            # Random refinement makes differences larger.
+            torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-3 if "mask" in name else 1e-4)
 
 
 def test_an_exported_model_also_serves_as_weights(exported, tmp_path):

@@ -19,6 +19,7 @@ from maskprop_d2 import add_maskprop_config
 from maskprop_d2.engine import Trainer, load_config
 from maskprop_d2.modeling import HybridTaskCascadeHeads
 from maskprop_d2.modeling.meta_arch import propagation_options
+from maskprop_d2.ops.masks import paste_masks
 from maskprop_d2.propagation import PropagationBranch
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -75,10 +76,26 @@ def video(length, size=(64, 96)):
     return list(np.random.default_rng(0).integers(0, 255, (length, *size, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("config_file", MODEL_CONFIGS, ids=lambda p: p.stem)
-def test_every_config_trains_and_runs(config_file):
+def shrunk(config_file):
+    """Options that leave a config its parts and levels, but make all of them small."""
+    options = load_config(str(config_file), []).MODEL
     # Without trained weights, frozen statistics would let the activations grow without bound.
-    model = build(config_file, "MODEL.RESNETS.NORM", "BN")
+    small = {"RESNETS.NORM": "BN"}
+    if options.BACKBONE.NAME == "build_resnet_fpn_backbone":
+        small.update({"FPN.OUT_CHANNELS": 32, "ROI_BOX_HEAD.FC_DIM": 64})
+        small.update({"ROI_MASK_HEAD.CONV_DIM": 32, "MASKPROP.PROPAGATION.OFFSET_CHANNELS": 32})
+        small.update({"MASKPROP.SEMANTIC.CONV_DIM": 32, "MASKPROP.REFINEMENT.CHANNELS": 32})
+        small.update({"MASKPROP.REFINEMENT.CROP_SIZE": 24})
+        if options.RESNETS.DEPTH >= 50:
+            width = max(16 // options.RESNETS.NUM_GROUPS, 1)
+            small.update({"RESNETS.DEPTH": 50, "RESNETS.WIDTH_PER_GROUP": width})
+            small.update({"RESNETS.RES2_OUT_CHANNELS": 64})
+    return [x for key, value in small.items() for x in (f"MODEL.{key}", value)]
+
+
+@pytest.mark.parametrize("config_file", MODEL_CONFIGS, ids=lambda p: f"{p.parent.stem}-{p.stem}")
+def test_every_config_trains_and_runs(config_file):
+    model = build(config_file, *shrunk(config_file))
     pairs = [pair((10, 10, 50, 40), (30, 20, 90, 60), gone=[1]), pair((5, 5, 60, 60))]
     losses = losses_of(model, pairs)
     assert set(losses) == expected_losses(model)
@@ -139,6 +156,45 @@ def test_frames_of_odd_size_and_without_detection():
     (output,) = model([{"frames": video(2, (61, 83))}])
     assert output["image_size"] == (61, 83)
     assert output["track_ids"] == []
+
+
+def test_refinement_starts_from_the_masks_of_the_detector():
+    """Its crops lie in the frame, not in the network's input, and show what the frame shows."""
+    refined = build(FULL, "MODEL.MASKPROP.REFINEMENT.CROP_SIZE", 96).eval()
+    plain = build(FULL, "MODEL.MASKPROP.REFINEMENT.ENABLED", False).eval()
+    plain.load_state_dict(refined.state_dict(), strict=False)
+    frames = torch.from_numpy(np.stack(video(2, (90, 130)))).permute(0, 3, 1, 2)
+    seen = []
+    refined.refinement.register_forward_hook(lambda *x: seen.append(x[1]))
+    outputs = []
+    for model in (refined, plain):
+        model.roi_heads.final_predictor.test_score_thresh = 0.0
+        with torch.no_grad():
+            outputs.append(model.detect(frames))
+    mean = torch.tensor([110.0])[:, None, None]
+    for frame, (image, *_) in zip(frames, seen, strict=True):
+        torch.testing.assert_close(image * 60 + mean, frame.float())
+    for a, b in zip(*outputs, strict=True):
+        assert len(a) == len(b) > 0
+        assert torch.equal(a.boxes_video, b.boxes_video) and torch.equal(a.grid_masks, b.grid_masks)
+        assert torch.equal(b.mask_boxes_video, b.boxes_video)
+        assert a.box_masks.shape[1:] == (96, 96)
+        pasted = [paste_masks(x.box_masks, x.mask_boxes_video, 90, 130) for x in (a, b)]
+        differing = (pasted[0] - pasted[1]).abs().sum((1, 2)) / pasted[1].sum((1, 2)).clamp(min=20)
+        assert differing.max() < 0.1
+
+
+def test_refinement_teaches_the_mask_head_too():
+    model = build(FULL)
+    losses = losses_of(model, [pair((10, 10, 50, 40), (30, 20, 90, 60))])
+    torch.nn.init.normal_(model.refinement.predictor.weight)
+    parameters = [model.roi_heads.mask_head[0].mask_fcn1.weight, model.refinement.predictor.weight]
+    gradients = torch.autograd.grad(losses["loss_refinement"], parameters, retain_graph=True)
+    assert all((x != 0).any() for x in gradients)
+    (of_propagation,) = torch.autograd.grad(
+        losses["loss_propagation"], parameters[:1], allow_unused=True
+    )
+    assert of_propagation is None
 
 
 def test_switching_the_implementation_changes_no_result():
@@ -228,15 +284,42 @@ def test_ground_truth_masks_give_way_to_predicted_ones():
     assert len(seen[1].unique()) > 2
 
 
-def test_detectron2s_mask_rcnn_checkpoints_load(tmp_path):
+@pytest.mark.parametrize(
+    ("zoo_config", "config_file", "options", "new"),
+    [
+        pytest.param(
+            "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml",
+            "maskprop_R_50_FPN.yaml",
+            [],
+            ("propagation.",),
+            id="Mask R-CNN",
+        ),
+        pytest.param(
+            "Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5.yaml",
+            "maskprop_R_50_FPN.yaml",
+            ["MODEL.RESNETS.DEFORM_ON_PER_STAGE", [False, True, True, True]],
+            ("propagation.",),
+            id="deformable",
+        ),
+        pytest.param(
+            "Misc/cascade_mask_rcnn_R_50_FPN_3x.yaml",
+            "maskprop_HTC_R_50_FPN.yaml",
+            [],
+            ("propagation.", "refinement.", "semantic_branch.", "roi_heads.mask_flow."),
+            id="cascade",
+        ),
+    ],
+)
+def test_detectron2s_checkpoints_load(zoo_config, config_file, options, new, tmp_path):
     """The layout of the zoo's COCO weights, made by saving Detectron2's own model."""
     cfg = get_cfg()
-    config_file = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
-    cfg.merge_from_file(model_zoo.get_config_file(config_file))
+    cfg.merge_from_file(model_zoo.get_config_file(zoo_config))
     cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS = "cpu", ""
     theirs = build_model(cfg)
     torch.save({"model": theirs.state_dict()}, tmp_path / "zoo.pth")
-    model = build(CONFIGS / "ytvis_2019/maskprop_R_50_FPN.yaml", "MODEL.ROI_HEADS.NUM_CLASSES", 80)
+    config_file = CONFIGS / "youtubevis_2019" / config_file
+    model = build(config_file, "MODEL.ROI_HEADS.NUM_CLASSES", 80, *options)
+    parts = {name: value for name, value in model.state_dict().items() if name.startswith(new)}
     found = None
 
     class Checkpointer(DetectionCheckpointer):
@@ -245,10 +328,18 @@ def test_detectron2s_mask_rcnn_checkpoints_load(tmp_path):
             found = incompatible
 
     Checkpointer(model).load(str(tmp_path / "zoo.pth"))
-    assert found.unexpected_keys == []
-    assert found.missing_keys and all(k.startswith("propagation.") for k in found.missing_keys)
+    assert found.unexpected_keys == [] and found.incorrect_shapes == []
+    assert set(found.missing_keys) == set(parts)
+    for part in new:
+        assert any(name.startswith(part) for name in parts)
+    loaded = model.state_dict()
     for name, value in theirs.state_dict().items():
-        assert torch.equal(model.state_dict()[name], value), name
+        names = [name]
+        if name not in loaded:
+            # One mask head for all stages.
+            head = name.removeprefix("roi_heads.mask_head.")
+            names = [f"roi_heads.mask_head.{stage}.{head}" for stage in range(3)]
+        assert all(torch.equal(loaded[x], value) for x in names), name
 
 
 def test_propagation_is_built_from_the_config_as_in_the_paper():

@@ -25,7 +25,7 @@ from maskprop_d2.engine import load_config
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model and the video."""
-    parser.add_argument("--config-file", default="configs/ytvis_2019/maskprop_R_50_FPN.yaml")
+    parser.add_argument("--config-file", default="configs/youtubevis_2019/maskprop_R_50_FPN.yaml")
     parser.add_argument("--height", type=int, default=360)
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--frames", type=int, default=24)

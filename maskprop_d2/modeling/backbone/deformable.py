@@ -1,0 +1,49 @@
+"""Detectron2's deformable convolutions on torchvision's operator: Detectron2's own has no backward
+pass on a CPU, and its modulated one not even a forward pass."""
+
+from detectron2.layers import DeformConv, ModulatedDeformConv
+from torch import Tensor, nn
+from torchvision.ops import deform_conv2d
+
+
+class TorchvisionDeformConv(nn.Module):
+    """Takes the place of a layer of Detectron2's, with its parameters and their names, so that its
+    checkpoints load."""
+
+    def __init__(self, layer: DeformConv | ModulatedDeformConv):
+        """
+        Args:
+            layer: the layer to replace. Its parameters become this one's.
+        """
+        super().__init__()
+        self.weight = layer.weight
+        self.register_parameter("bias", layer.bias)
+        self.norm = layer.norm
+        self.activation = layer.activation
+        self.geometry = {x: getattr(layer, x) for x in ("stride", "padding", "dilation")}
+
+    def forward(self, x: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
+        """
+        Args:
+            x: (B, C, h, w).
+            offset: (B, 2 * taps, h', w') offsets (y, x) of each tap in cells.
+            mask: (B, taps, h', w') factors of each tap, of a modulated layer.
+
+        Returns:
+            (B, C', h', w')
+        """
+        x = deform_conv2d(x, offset, self.weight, self.bias, mask=mask, **self.geometry)
+        if self.norm is not None:
+            x = self.norm(x)
+        return x if self.activation is None else self.activation(x)
+
+
+def use_torchvision_deform_conv(module: nn.Module) -> None:
+    """Replace all of Detectron2's deformable convolutions in a module.
+
+    A backbone of Detectron2 has them where ``MODEL.RESNETS.DEFORM_ON_PER_STAGE`` says so.
+    """
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, DeformConv | ModulatedDeformConv):
+                setattr(parent, name, TorchvisionDeformConv(child))

@@ -1,0 +1,127 @@
+"""Maps of semantic classes: drawn from masks, read from files, transformed with their frames."""
+
+import cv2
+import numpy as np
+import pytest
+from detectron2.data import transforms as T
+from small_videos import HEIGHT, WIDTH, square, write_data_set
+
+from maskprop_d2.data.mapper import ClipPairMapper
+from maskprop_d2.data.semantic import (
+    draw_semantic_map,
+    read_semantic_map,
+    transform_semantic_map,
+)
+from maskprop_d2.data.stills import image_as_video
+from maskprop_d2.data.warp import AffineWarp
+from maskprop_d2.data.ytvis import load_ytvis_json
+from maskprop_d2.engine import load_config
+from maskprop_d2.errors import InputError
+from maskprop_d2.evaluation import AnnotationError
+from maskprop_d2.ops.rle import encode
+from maskprop_d2.structures import IGNORED
+
+TINY = "configs/moving_shapes/maskprop_tiny.yaml"
+SEMANTIC = "MODEL.MASKPROP.SEMANTIC"
+
+
+def config(*options):
+    return load_config(TINY, ["MODEL.ROI_HEADS.NUM_CLASSES", 2, *options])
+
+
+@pytest.fixture
+def record(tmp_path):
+    write_data_set(tmp_path)
+    (record,) = load_ytvis_json(str(tmp_path / "train.json"), str(tmp_path), tmp_path.name)
+    return record
+
+
+def annotation(category, mask, crowd=0):
+    return {"category_id": category, "segmentation": encode(mask), "iscrowd": crowd}
+
+
+def test_small_objects_lie_over_large_ones_and_crowds_are_ignored():
+    small, large, crowd = (np.zeros((20, 20), bool) for _ in range(3))
+    small[8:10, 8:10], large[5:15, 5:15], crowd[:, :10] = True, True, True
+    objects = [annotation(0, small), annotation(1, large), annotation(1, crowd, crowd=1)]
+    video = {"height": 20, "width": 20, "annotations": [[], objects]}
+    classes = draw_semantic_map(video, 1, background=2)
+    assert classes.dtype == np.uint8
+    assert (classes[small] == 0).all()
+    assert (classes[large & ~small] == 1).all()
+    assert (classes[crowd & ~large] == IGNORED).all()
+    assert (classes[~crowd & ~large] == 2).all()
+    assert (draw_semantic_map(video, 0, background=2) == 2).all()
+
+
+def test_what_comes_into_view_is_ignored():
+    classes = np.full((20, 20), 3, np.uint8)
+    classes[:10] = IGNORED
+    shift = AffineWarp(np.array([[1.0, 0, 5], [0, 1, 0]]), np.zeros(2))
+    moved = transform_semantic_map(classes, T.TransformList([shift, T.HFlipTransform(20)]))
+    assert (moved[:, 15:] == IGNORED).all() and (moved[:10] == IGNORED).all()
+    assert (moved[10:, :15] == 3).all()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_pairs_have_maps_only_if_they_are_asked_for(record, asked):
+    mapper = ClipPairMapper(config(f"{SEMANTIC}.ENABLED", asked, "INPUT.RANDOM_FLIP", "horizontal"))
+    np.random.seed(0)
+    for t in range(4):
+        pair = mapper({"video": record, "frame": t})
+        assert ("sem_seg" in pair) == ("partner_sem_seg" in pair) == asked
+        if not asked:
+            continue
+        for image, classes in (("image", "sem_seg"), ("partner_image", "partner_sem_seg")):
+            assert pair[classes].shape == pair[image].shape[1:]
+            # The square is red, and its category 1.
+            assert ((pair[image][0] > 128) == (pair[classes] == 1)).float().mean() > 0.97
+        assert ((pair["sem_seg"] == 0).any()).item() == (t == 1)
+        assert set(pair["sem_seg"].unique().tolist()) <= {0, 1, 2}
+
+
+def test_a_frozen_detector_asks_for_no_maps(record):
+    frozen = config(f"{SEMANTIC}.ENABLED", True, "MODEL.MASKPROP.FREEZE_DETECTOR", True)
+    assert "sem_seg" not in ClipPairMapper(frozen)({"video": record, "frame": 0})
+
+
+def test_maps_of_files(tmp_path):
+    classes = np.full((HEIGHT, WIDTH), 7, np.uint8)
+    classes[square(2)], classes[:3] = 4, IGNORED
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image[square(2)] = 255
+    cv2.imwrite(str(tmp_path / "map.png"), classes)
+    cv2.imwrite(str(tmp_path / "image.png"), image)
+    video = image_as_video(
+        {
+            "file_name": str(tmp_path / "image.png"),
+            "sem_seg_file_name": str(tmp_path / "map.png"),
+            "height": HEIGHT,
+            "width": WIDTH,
+            "annotations": [annotation(0, square(2))],
+        },
+        "stuff",
+    )
+    assert (read_semantic_map(video, 0, num_classes=8) == classes).all()
+    cfg = config(f"{SEMANTIC}.ENABLED", True, f"{SEMANTIC}.NUM_CLASSES", 8)
+    pair = ClipPairMapper(cfg)({"video": video, "frame": 0})
+    assert set(pair["sem_seg"].unique().tolist()) == {4, 7, IGNORED}
+    assert ((pair["image"][0] > 128) == (pair["sem_seg"] == 4)).float().mean() > 0.98
+    with pytest.raises(AnnotationError, match=r"map\.png has the semantic class 7, but .* is 7"):
+        read_semantic_map(video, 0, num_classes=7)
+    with pytest.raises(AnnotationError, match=r"of shape .*\(41, 60\) pixels"):
+        read_semantic_map({**video, "height": 41}, 0, num_classes=8)
+    (tmp_path / "map.png").unlink()
+    with pytest.raises(AnnotationError, match=r"map\.png: there is no such map"):
+        read_semantic_map(video, 0, num_classes=8)
+
+
+def test_maps_that_a_data_set_does_not_have(record):
+    cfg = config(f"{SEMANTIC}.ENABLED", True, f"{SEMANTIC}.NUM_CLASSES", 8)
+    with pytest.raises(AnnotationError, match=r"video 7 has no maps .*NUM_CLASSES 0 to draw"):
+        ClipPairMapper(cfg)({"video": record, "frame": 0})
+
+
+def test_too_many_classes_are_refused():
+    with pytest.raises(InputError, match="a semantic branch of 1204 classes"):
+        ClipPairMapper(config(f"{SEMANTIC}.ENABLED", True, "MODEL.ROI_HEADS.NUM_CLASSES", 1203))
