@@ -75,12 +75,16 @@ class FrameSettings:
             the padding.
         """
         images = self._ordered(frames)
-        size = height, width = self.resized(*frames.shape[-2:])
+        size = self.resized(*frames.shape[-2:])
         if size != frames.shape[-2:]:
             images = F.interpolate(images, size, mode="bilinear", antialias=True)
+        return self.padded(self._normalised(images)), size
+
+    def padded(self, images: Tensor) -> Tensor:
+        """(B, 3, h, w) normalised images -> with sides that the network can divide."""
+        height, width = images.shape[-2:]
         multiple = max(self.size_divisibility, 1)
-        padding = (0, -width % multiple, 0, -height % multiple)
-        return F.pad(self._normalised(images), padding), size
+        return F.pad(images, (0, -width % multiple, 0, -height % multiple))
 
     def at_video_resolution(self, frame: Tensor) -> Tensor:
         """A (3, H, W) uint8 RGB frame as the network's input is, but of its own size."""

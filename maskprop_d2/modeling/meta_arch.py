@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
+from detectron2.modeling import META_ARCH_REGISTRY, Backbone, GeneralizedRCNN
 from detectron2.structures import BitMasks, ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
@@ -106,7 +106,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
                 max_long_side=cfg.INPUT.MAX_SIZE_TEST,
                 pixel_mean=list(cfg.MODEL.PIXEL_MEAN),
                 pixel_std=list(cfg.MODEL.PIXEL_STD),
-                size_divisibility=args["backbone"].size_divisibility,
+                size_divisibility=size_divisibility(args["backbone"]),
                 propagation_feature=level,
                 propagation_stride=shapes[level].stride,
                 duplicate_threshold=options.DUPLICATE_THRESH,
@@ -164,6 +164,11 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         masks = self._masks_to_propagate(box_masks, targets, (height, width))
         losses["loss_propagation"] = self._propagation_losses(per_frame(maps), masks, targets)
         return losses
+
+    def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
+        """As in the base class, which knows nothing of the sides that some backbones ask for."""
+        images = super().preprocess_image(batched_inputs)
+        return ImageList(self.frame_settings.padded(images.tensor), images.image_sizes)
 
     def _detector_losses(
         self, images: ImageList, features: dict[str, Tensor], batched_inputs: list[dict[str, Any]]
@@ -275,6 +280,23 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             Detections(x.pred_boxes.tensor, x.scores, x.class_scores, x.pred_masks[:, 0])
             for x in detections
         ]
+
+
+def size_divisibility(backbone: Backbone) -> int:
+    """What the sides of a backbone's input must be multiples of.
+
+    Raises:
+        InputError: if it wants squares, which would waste most of each frame of a video.
+    """
+    constraints = backbone.padding_constraints
+    if constraints.get("square_size", 0) > 0:
+        raise InputError(
+            "the backbone pads its input to squares: build it with square_pad=0, so that frames "
+            "keep their shape"
+        )
+    # ViTDet's pyramid misspells it.
+    names = ("size_divisibility", "size_divisiblity")
+    return max(backbone.size_divisibility, *(constraints.get(name, 0) for name in names))
 
 
 def mean_or_zero(losses: Tensor, part: nn.Module) -> Tensor:
