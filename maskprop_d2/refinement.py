@@ -110,7 +110,8 @@ class MaskRefinement(nn.Module):
         patches = roi_align(image[None], [crops], self.crop_size, aligned=True)
         cells_per_pixel = self.crop_size / (crops[:, 2:] - crops[:, :2]).repeat(1, 2)
         boxes_in_crop = (boxes - crops[:, :2].repeat(1, 2)) * cells_per_pixel
-        enlarged = paste_masks(masks, boxes_in_crop, self.crop_size, self.crop_size)
+        # The 16 bits of mixed precision cannot tell places in a large crop apart.
+        enlarged = paste_masks(masks.float(), boxes_in_crop, self.crop_size, self.crop_size)
         x = self.blocks(torch.cat([patches, enlarged[:, None]], dim=1))
         # Outside of its box an object is unlikely, not impossible.
         return enlarged.clamp(0.01, 0.99).logit() + self.predictor(x)[:, 0]

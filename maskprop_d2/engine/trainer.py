@@ -74,7 +74,17 @@ class Trainer(DefaultTrainer):
         """
         Args:
             cfg: the whole config.
+
+        Raises:
+            InputError: if the batch cannot be shared out to the GPUs that the config is for.
         """
+        clips, gpus = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
+        if gpus and clips % gpus:
+            raise InputError(
+                f"SOLVER.IMS_PER_BATCH {clips} does not fit SOLVER.REFERENCE_WORLD_SIZE {gpus}, "
+                "the number of GPUs that the schedule is written for: set the latter to 0 to train "
+                "by the config's figures as they are"
+            )
         replaced = {}
         if cfg.MODEL.DEVICE == "cpu":
             # Detectron2 names a GPU to torch's wrapper for many processes, also where there is

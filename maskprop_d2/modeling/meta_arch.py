@@ -235,7 +235,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
                 masks.append(self._to_grid(x.gt_masks, grid))
             else:
                 grid_boxes = x.gt_boxes.tensor / self.frame_settings.propagation_stride
-                masks.append(paste_masks(predicted.detach(), grid_boxes, *grid))
+                masks.append(paste_masks(predicted.detach().float(), grid_boxes, *grid))
         return masks
 
     def _propagation_losses(
