@@ -107,18 +107,15 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         """As in the base class, but a head that a checkpoint has once, as Detectron2's Mask R-CNN
         and, for masks, its cascade do, is where all stages start from."""
-        own = {prefix + name: value for name, value in self.state_dict().items()}
+        own = {prefix + name: value.shape for name, value in self.state_dict().items()}
         for part in ("box_head", "box_predictor", "mask_head"):
             start = f"{prefix}{part}."
             for name in [x for x in state_dict if x.startswith(start)]:
                 rest = name.removeprefix(start)
-                if rest.split(".")[0].isdigit():
-                    continue
-                value = state_dict.pop(name)
-                for stage in range(self.num_cascade_stages):
-                    stage_name = f"{start}{stage}.{rest}"
-                    if stage_name in own and own[stage_name].shape == value.shape:
-                        state_dict[stage_name] = value
+                of_stages = [f"{start}{stage}.{rest}" for stage in range(self.num_cascade_stages)]
+                # What does not fit stays, to be reported.
+                if all(own.get(x) == state_dict[name].shape for x in of_stages):
+                    state_dict.update(dict.fromkeys(of_stages, state_dict.pop(name)))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(
