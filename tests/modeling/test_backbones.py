@@ -56,6 +56,16 @@ def test_the_operator_is_that_of_detectron2(options):
         assert (ours(x) - plain).abs().max() > 0.01
 
 
+def test_a_modulated_layer_weighs_its_taps():
+    block = deformable_block(deform_modulated=True, stride=1)
+    use_torchvision_deform_conv(block)
+    x, offset = torch.randn(1, 16, 6, 7), torch.zeros(1, 18, 6, 7)
+    mask = torch.zeros(1, 9, 6, 7)
+    mask[:, 4] = 0.25
+    middle = torch.nn.functional.conv2d(x, block.conv2.weight[:, :, 1:2, 1:2])
+    torch.testing.assert_close(block.conv2(x, offset, mask), block.conv2.norm(0.25 * middle))
+
+
 @pytest.mark.parametrize("modulated", [False, True])
 def test_it_learns_on_a_cpu(modulated):
     block = with_offsets(deformable_block(deform_modulated=modulated, num_groups=2))
