@@ -22,6 +22,7 @@ for room in rooms:
     for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
         importlib.import_module(f"maskprop_d2.{room}.{info.name}")
 import maskprop_d2.data.validate
+import maskprop_d2.commands.main, maskprop_d2.commands.demo, maskprop_d2.commands.visualize
 import convert_coco, convert_davis, convert_mots, convert_openimages, split_ytvis
 """
 

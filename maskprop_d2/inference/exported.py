@@ -121,12 +121,12 @@ def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not isinstance(contents, dict) or KEY not in contents:
         raise ModelFileError(
             f"{path} is no exported model: make one of a config and weights with "
-            "tools/export_model.py"
+            "maskprop export"
         )
     version = contents[KEY].get("version")
     if version != VERSION:
         raise ModelFileError(
             f"{path} is an exported model of version {version}, but only version {VERSION} can be "
-            "read: export it anew with tools/export_model.py of this version of maskprop_d2"
+            "read: export it anew with "maskprop export" of this version of maskprop_d2"
         )
     return contents["model"], contents[KEY]

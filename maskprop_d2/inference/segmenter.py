@@ -87,7 +87,7 @@ class VideoSegmenter:
         score_threshold: float | None = None,
         device: str | torch.device | None = None,
     ) -> "VideoSegmenter":
-        """From a file that ``tools/export_model.py`` made; Detectron2 is not needed.
+        """From a file that ``maskprop export`` made; Detectron2 is not needed.
 
         Args:
             path: the file. What it holds runs in torch's interpreter of TorchScript alone.

@@ -126,6 +126,22 @@ def test_two_processes_train_and_give_the_same_results_as_one(trained, data_sets
     assert "error: " in result.stderr and "Traceback" not in result.stderr
 
 
+def test_under_torchrun_the_results_are_those_of_one_process(trained, data_sets, tmp_path):
+    output, _ = trained
+    weights = ["MODEL.WEIGHTS", str(output / "model_final.pth")]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    python, *arguments = command("train_net.py", "--eval-only", *small(tmp_path, 4, *weights))
+    result = subprocess.run(
+        [python, *launcher, *arguments],
+        env=environment(data_sets),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    results = json.loads((tmp_path / "inference/results.json").read_text())
+    assert results == json.loads((output / "inference/results.json").read_text())
+
+
 def test_evaluation_of_a_set_without_annotations_writes_the_submission(
     trained, data_sets, tmp_path
 ):
