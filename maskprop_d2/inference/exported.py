@@ -120,13 +120,12 @@ def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         contents = None
     if not isinstance(contents, dict) or KEY not in contents:
         raise ModelFileError(
-            f"{path} is no exported model: make one of a config and weights with "
-            "maskprop export"
+            f"{path} is no exported model: make one of a config and weights with `maskprop export`"
         )
     version = contents[KEY].get("version")
     if version != VERSION:
         raise ModelFileError(
             f"{path} is an exported model of version {version}, but only version {VERSION} can be "
-            "read: export it anew with "maskprop export" of this version of maskprop_d2"
+            "read: export it anew with `maskprop export` of this version of maskprop_d2"
         )
     return contents["model"], contents[KEY]
