@@ -40,6 +40,9 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.MODEL.MASKPROP.DUPLICATE_THRESH = 0.7
     # Frames that go through the detector at once during inference.
     cfg.MODEL.MASKPROP.FRAMES_PER_BATCH = 4
+    # What inference computes in: "float32", or mixed with "bfloat16" (CPUs and GPUs that have it:
+    # about twice as fast) or "float16" (GPUs). For training see SOLVER.AMP.ENABLED.
+    cfg.MODEL.MASKPROP.PRECISION = "float32"
 
     propagation = cfg.MODEL.MASKPROP.PROPAGATION = CN()
     # "fused" (fast) or "literal" (as the paper writes it): the same function to float error.

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..errors import InputError
 from ..ops.masks import keep_distinct, paste_masks
 from ..propagation import PropagationBranch, per_frame, stack_frames
 from ..structures import FrameOutput
+
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 class Detections(NamedTuple):
@@ -43,6 +46,8 @@ class FrameSettings:
         propagation_feature: name of the pyramid level that propagation works on.
         propagation_stride: stride of that level in pixels.
         duplicate_threshold: soft IoU above which a detection repeats a better one.
+        precision: what the network computes in, "float32", or in mixed precision "bfloat16" or
+            "float16".
     """
 
     input_format: str
@@ -54,6 +59,11 @@ class FrameSettings:
     propagation_feature: str
     propagation_stride: int
     duplicate_threshold: float
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(f"PRECISION is '{self.precision}': it may be {', '.join(PRECISIONS)}")
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Size of the resized frames, rounded as Detectron2's ``ResizeShortestEdge`` does it."""
@@ -82,7 +92,9 @@ class FrameSettings:
         mean, std = (images.new_tensor(x)[:, None, None] for x in (self.pixel_mean, self.pixel_std))
         multiple = max(self.size_divisibility, 1)
         padding = (0, -width % multiple, 0, -height % multiple)
-        return F.pad((images - mean) / std, padding), size
+        images = F.pad((images - mean) / std, padding)
+        # With a pixel's channels side by side convolutions are faster, on GPUs and on CPUs.
+        return images.contiguous(memory_format=torch.channels_last), size
 
 
 class DetectorNetwork(ABC):
@@ -112,21 +124,31 @@ class DetectorNetwork(ABC):
         """See ``FrameNetwork.detect``."""
         height, width = frames.shape[-2:]
         images, image_size = self.frame_settings.prepare(frames.to(self.device))
-        pyramid = self.pyramid(images)
-        maps = self.propagation.encode(pyramid[self.frame_settings.propagation_feature])
+        with self._mixed_precision():
+            pyramid = self.pyramid(images)
+            maps = self.propagation.encode(pyramid[self.frame_settings.propagation_feature])
+            found = self.find_objects(pyramid, image_size)
         to_video = [width / image_size[1], height / image_size[0]] * 2
         scale = torch.tensor(to_video, device=self.device)
         return [
             self._frame_output(x, frame_maps, scale)
-            for x, frame_maps in zip(
-                self.find_objects(pyramid, image_size), per_frame(maps), strict=True
-            )
+            for x, frame_maps in zip(found, per_frame(maps), strict=True)
         ]
+
+    def _mixed_precision(self) -> torch.autocast:
+        """The context in which the network computes."""
+        precision = self.frame_settings.precision
+        return torch.autocast(
+            self.device.type,
+            dtype=getattr(torch, precision),
+            enabled=precision != "float32",
+        )
 
     def _frame_output(
         self, found: Detections, maps: dict[str, Tensor], scale: Tensor
     ) -> FrameOutput:
         """The record of one frame; ``scale``: (4,), from input pixels to those of the video."""
+        found = Detections(*(x.float() for x in found))
         stride = self.frame_settings.propagation_stride
         height, width = maps["attention"].shape[-2:]
         grid_masks = paste_masks(found.box_masks, found.boxes / stride, height, width)
@@ -144,4 +166,5 @@ class DetectorNetwork(ABC):
     def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
         """See ``FrameNetwork.propagate``."""
         maps = stack_frames([x.maps for x in targets])
-        return self.propagation(source.grid_masks, source.maps, maps)
+        with self._mixed_precision():
+            return self.propagation(source.grid_masks, source.maps, maps).float()

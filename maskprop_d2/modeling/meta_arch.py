@@ -92,6 +92,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
                 propagation_feature=level,
                 propagation_stride=shapes[level].stride,
                 duplicate_threshold=options.DUPLICATE_THRESH,
+                precision=options.PRECISION,
             ),
             "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
             "train_on_partner": options.TRAIN_ON_PARTNER,
