@@ -68,6 +68,21 @@ class FrameNetwork(Protocol):
 
 
 @dataclass
+class Frame:
+    """One frame of a video and what the network gives for it: all that a tracking method sees.
+
+    Attributes:
+        index: frame index t.
+        image: (H, W, 3) uint8 RGB.
+        output: the detections and feature maps.
+    """
+
+    index: int
+    image: np.ndarray
+    output: FrameOutput
+
+
+@dataclass
 class ClipTracks:
     """The clip-level instance tracks around one frame (Sec. 4.1 of the paper).
 
@@ -87,6 +102,21 @@ class ClipTracks:
     def frames(self) -> range:
         """The frame indices that the clip covers."""
         return range(self.start, self.start + len(self.masks))
+
+
+@dataclass
+class TrackedFrame:
+    """What a tracking method says of one frame.
+
+    Attributes:
+        index: frame index t.
+        ids: video-level ids, from 0, of its N detections.
+        clip: their masks in the frames around; None where the method propagates no masks.
+    """
+
+    index: int
+    ids: list[int]
+    clip: ClipTracks | None = None
 
 
 @dataclass

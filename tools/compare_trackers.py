@@ -31,7 +31,7 @@ from maskprop_d2.errors import InputError
 from maskprop_d2.evaluation import evaluate, identity_measures, load_json
 from maskprop_d2.inference import VideoSegmenter
 from maskprop_d2.inference.results import as_results
-from maskprop_d2.modeling.meta_arch import segmenter_options
+from maskprop_d2.modeling.options import segmenter_options
 from maskprop_d2.structures import FrameNetwork, FrameOutput
 from maskprop_d2.tracking import TRACKERS
 

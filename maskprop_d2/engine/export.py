@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..inference.exported import KEY, VERSION
 from ..modeling import MaskProp
-from ..modeling.meta_arch import propagation_options, segmenter_options
+from ..modeling.options import propagation_options, segmenter_options
 from .config import build_segmenter, class_names
 
 

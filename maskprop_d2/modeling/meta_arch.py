@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from detectron2.config import configurable
-from detectron2.layers import ShapeSpec
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
 from detectron2.structures import BitMasks, ImageList, Instances
 from detectron2.utils.events import get_event_storage
@@ -16,6 +15,7 @@ from ..inference.frame_network import Detections, DetectorNetwork, FrameSettings
 from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
 from ..propagation import PropagationBranch, per_frame, stack_frames
+from .options import propagation_options, segmenter_options
 from .propagation_loss import PropagationLoss
 
 
@@ -216,35 +216,3 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             Detections(x.pred_boxes.tensor, x.scores, x.class_scores, x.pred_masks[:, 0])
             for x in detections
         ]
-
-
-def propagation_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
-    """Arguments of ``PropagationBranch`` from the config and the shapes of the pyramid's levels."""
-    options = cfg.MODEL.MASKPROP.PROPAGATION
-    return {
-        "in_channels": shapes[options.IN_FEATURE].channels,
-        "offset_channels": options.OFFSET_CHANNELS,
-        "num_groups": options.NUM_GROUPS,
-        "dilations": list(options.DILATIONS),
-        "hidden_dim": options.HIDDEN_DIM,
-        "background": options.BACKGROUND,
-        "impl": options.IMPL,
-    }
-
-
-def segmenter_options(cfg: Any) -> dict[str, Any]:
-    """Arguments of ``VideoSegmenter.from_options``, besides the network, from the config."""
-    options = cfg.MODEL.MASKPROP
-    return {
-        "tracker": {
-            "name": options.TRACKER,
-            "clip_radius": options.CLIP_RADIUS,
-            "threshold": options.LINKING.THRESHOLD,
-            "exclusive": options.LINKING.EXCLUSIVE,
-            "match": options.LINKING.MATCH,
-        },
-        "final_mask": options.LINKING.FINAL_MASK,
-        "class_floor": options.LINKING.CLASS_FLOOR,
-        "track_score": options.LINKING.TRACK_SCORE,
-        "frames_per_batch": options.FRAMES_PER_BATCH,
-    }

@@ -102,7 +102,7 @@ def test_options_of_propagation_and_linking_go_along(options, tmp_path):
     segmenter = VideoSegmenter.from_exported(tmp_path / "model.pt", device="cpu")
     expected = build_segmenter(cfg)
     assert segmenter.final_mask == "average"
-    assert segmenter.make_tracker().clip_radius == expected.make_tracker().clip_radius == 2
+    assert [x.stream([]).tracker.clip_radius for x in (segmenter, expected)] == [2, 2]
     assert_same_tracks(segmenter.segment(frames), expected.segment(frames))
 
 
