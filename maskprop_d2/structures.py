@@ -141,6 +141,23 @@ class FrameResult:
 
 
 @dataclass
+class VideoTrack:
+    """One video-level track, for one category.
+
+    Attributes:
+        track_id: its id.
+        label: category index in 0..K-1.
+        score: in [0, 1].
+        masks: L entries, an RLE or None where the object is not seen.
+    """
+
+    track_id: int
+    label: int
+    score: float
+    masks: list[RLE | None]
+
+
+@dataclass
 class VideoTracks:
     """The video-level tracks of one video; ``as_dict`` is the model's output for a video.
 

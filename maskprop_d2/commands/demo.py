@@ -1,13 +1,11 @@
 """Segment, classify and track the objects of a video."""
 
 import argparse
-import json
 import logging
-import os
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -25,10 +23,11 @@ from ..inference import (
 from ..inference.drawing import draw_tracks
 from ..inference.id_masks import IdMaskWriter, draw_id_mask
 from ..inference.interruption import Interruption
-from ..inference.results import as_results
+from ..inference.results import write_entries
 from ..inference.trails import Trails
 from ..inference.window import open_window
 from ..inference.writer import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter
+from ..structures import VideoTrack
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -179,7 +178,7 @@ def run(args: argparse.Namespace) -> None:
             sys.exit(128 + interruption.signal)
         if interruption.signal:
             print("Interrupted: keeping what is finished.", file=sys.stderr)
-        save_results(stream.tracks(frames).as_dict(), names, results_path)
+        save_results(stream.each_track(frames), names, results_path)
     seconds = time.perf_counter() - start
     print(f"{frames} frames in {seconds:.1f} s, {frames / seconds:.1f} frames/s")
     print(f"wrote {output} and {results_path}" + (f" and {args.id_masks}" if id_masks else ""))
@@ -188,16 +187,22 @@ def run(args: argparse.Namespace) -> None:
         sys.exit(128 + interruption.signal)
 
 
-def save_results(tracks: dict[str, Any], names: list[str], path: Path) -> None:
+def save_results(tracks: Iterable[VideoTrack], names: list[str], path: Path) -> None:
     """Write the tracks in YouTube-VIS's format: video 1, categories from 1 as in ``names``."""
-    to_dataset_id = {i: i + 1 for i in range(len(names))}
-    entries = as_results(1, tracks, to_dataset_id)
-    for entry, track_id in zip(entries, tracks["track_ids"], strict=True):
-        entry["track_id"] = track_id
-        entry["category_name"] = names[entry["category_id"] - 1]
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(entries))
-    os.replace(partial, path)
+    write_entries(
+        (
+            {
+                "video_id": 1,
+                "category_id": track.label + 1,
+                "score": track.score,
+                "segmentations": track.masks,
+                "track_id": track.track_id,
+                "category_name": names[track.label],
+            }
+            for track in tracks
+        ),
+        path,
+    )
 
 
 def main(argv: list[str] | None = None) -> None:

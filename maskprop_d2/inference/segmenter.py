@@ -19,6 +19,7 @@ from ..structures import (
     FrameOutput,
     FrameResult,
     TrackedFrame,
+    VideoTrack,
     VideoTracks,
 )
 from ..tracking import TrackerFactory, build_tracker
@@ -175,7 +176,23 @@ class VideoStream:
         return next(self._results)
 
     def tracks(self, num_frames: int | None = None) -> VideoTracks:
-        """The video-level tracks of the first so many frames, by default of all finished so far."""
+        """The video-level tracks of the first so many frames, by default of all finished so far.
+
+        Raises:
+            VideoError: before the first frame.
+        """
+        if self._book.frame_size is None:
+            raise VideoError("the video has no frame")
+        tracks = VideoTracks(self._book.frame_size, [], [], [], [])
+        for track in self.each_track(num_frames):
+            tracks.track_ids.append(track.track_id)
+            tracks.pred_labels.append(track.label)
+            tracks.pred_scores.append(track.score)
+            tracks.pred_masks.append(track.masks)
+        return tracks
+
+    def each_track(self, num_frames: int | None = None) -> Iterator[VideoTrack]:
+        """The same one at a time: of a long video, all of them may be too much for memory."""
         options = self.segmenter
         return self._book.tracks(options.class_floor, options.track_score, num_frames)
 
