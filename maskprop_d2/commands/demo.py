@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 from tqdm import tqdm
@@ -25,6 +26,7 @@ from ..inference.id_masks import IdMaskWriter, draw_id_mask
 from ..inference.interruption import Interruption
 from ..inference.results import write_entries
 from ..inference.trails import Trails
+from ..inference.video import prefetch
 from ..inference.window import open_window
 from ..inference.writer import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter
 from ..structures import VideoTrack
@@ -158,8 +160,12 @@ def run(args: argparse.Namespace) -> None:
     results_path = (output.parent if to_file else output) / "results.json"
     with Interruption() as interruption:
         bar = tqdm(total=source.num_frames, unit="frame")
-        with bar, logging_redirect_tqdm(), writer:
-            for result in interruption.ends(stream):
+        # A GPU goes on with the next frames while these are drawn and encoded. A CPU that the
+        # network fills would only lose time by doing both at once.
+        on_gpu = segmenter.network.device.type == "cuda"
+        finished = prefetch(stream, 2) if on_gpu else nullcontext(stream)
+        with bar, logging_redirect_tqdm(), writer, finished as results:
+            for result in interruption.ends(results):
                 labels = [names[label] for label in result.labels]
                 tracks = result.masks, result.track_ids, labels, result.scores
                 drawn = draw_tracks(result.frame, *tracks, trails)
