@@ -1,5 +1,4 @@
 import logging
-import warnings
 
 from .config import ConfigError, build_segmenter, check_weights, class_names, load_config
 from .evaluator import YTVISEvaluator, write_results
@@ -23,5 +22,3 @@ __all__ = [
 logging.getLogger("torch.fx._symbolic_trace").addFilter(
     lambda record: not record.getMessage().startswith("is_fx_tracing will return true")
 )
-# Of Detectron2's code as well: nothing that one could do about.
-warnings.filterwarnings("ignore", "torch.meshgrid")

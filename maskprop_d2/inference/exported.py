@@ -8,6 +8,7 @@ its weights, and the options around it. ``engine/export.py`` writes it.
 
 import io
 import itertools
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -23,6 +24,9 @@ from torch import Tensor
 from ..errors import InputError
 from ..propagation import PropagationBranch
 from .frame_network import Detections, DetectorNetwork, FrameSettings
+
+# Of Detectron2's code, as it is and as a program: nothing that one could do about.
+warnings.filterwarnings("ignore", "torch.meshgrid")
 
 KEY = "maskprop_exported"
 VERSION = 1

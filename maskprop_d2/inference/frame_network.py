@@ -125,7 +125,8 @@ class DetectorNetwork(ABC):
         height, width = frames.shape[-2:]
         images, image_size = self.frame_settings.prepare(frames.to(self.device))
         with self._mixed_precision():
-            pyramid = self.pyramid(images)
+            # Detectron2 rounds boxes to the type of the features: 16 bits would move them by pixels.
+            pyramid = {k: level.float() for k, level in self.pyramid(images).items()}
             maps = self.propagation.encode(pyramid[self.frame_settings.propagation_feature])
             found = self.find_objects(pyramid, image_size)
         to_video = [width / image_size[1], height / image_size[0]] * 2

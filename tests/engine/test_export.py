@@ -17,6 +17,7 @@ from maskprop_d2.inference import VideoSegmenter
 from maskprop_d2.inference.exported import KEY
 from maskprop_d2.inference.frame_network import FrameSettings
 from maskprop_d2.ops.rle import decode
+from maskprop_d2.ops.soft_iou import pairwise_soft_iou
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs/moving_shapes/maskprop_tiny.yaml"
@@ -72,6 +73,21 @@ def test_mixed_precision_goes_along_and_changes_little(tmp_path):
         assert mixed.pred_scores == pytest.approx(exact.pred_scores, abs=0.05)
         # It does compute otherwise.
         assert mixed.pred_scores != pytest.approx(exact.pred_scores, abs=1e-6)
+
+
+def test_mixed_precision_does_not_move_boxes():
+    """Places beyond 256 pixels are an even number in bfloat16."""
+    frames, _ = draw_video(np.random.default_rng(2), 512, 768, 1, hard=False)
+    options = ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.3, "INPUT.MIN_SIZE_TEST", 0]
+    masks = []
+    for precision in ("float32", "bfloat16"):
+        cfg = config(*options, "MODEL.MASKPROP.PRECISION", precision)
+        with torch.inference_mode():
+            images = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+            (output,) = build_segmenter(cfg).network.detect(images)
+        masks.append((output.grid_masks > 0.5).flatten(1).float())
+    assert len(masks[0]) > 5
+    assert pairwise_soft_iou(*masks).amax(1).mean() > 0.98
 
 
 def test_an_unknown_precision_is_refused():
