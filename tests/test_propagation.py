@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from maskprop_d2.propagation import OffsetPredictor, PropagationBranch
+from maskprop_d2.propagation import OffsetPredictor, PropagationBranch, per_frame
 
 
 def branch(impl="fused", hidden=0, background=True, moved=True):
@@ -24,9 +24,8 @@ def branch(impl="fused", hidden=0, background=True, moved=True):
 
 def run(module, masks, features):
     """Propagate from frame 0 to all frames."""
-    maps = module.encode(features)
-    source = {name: m[0] for name, m in maps.items()}
-    return module(masks, source, maps)
+    maps = per_frame(module.encode(features))
+    return module(masks, maps[0], maps)
 
 
 def case(num_masks=3, size=(7, 9)):

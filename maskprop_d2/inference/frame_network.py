@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..ops.masks import keep_distinct, paste_masks
-from ..propagation import PropagationBranch, per_frame, stack_frames
+from ..propagation import PropagationBranch, per_frame
 from ..structures import FrameOutput
 
 
@@ -143,5 +143,4 @@ class DetectorNetwork(ABC):
 
     def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
         """See ``FrameNetwork.propagate``."""
-        maps = stack_frames([x.maps for x in targets])
-        return self.propagation(source.grid_masks, source.maps, maps)
+        return self.propagation(source.grid_masks, source.maps, [x.maps for x in targets])
