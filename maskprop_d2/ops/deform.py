@@ -7,12 +7,16 @@ Shape shorthand beyond that of ``structures``:
     R       taps in all, 9 * G, in the order (dilation, row, column)
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import deform_conv2d
+
+logger = logging.getLogger(__name__)
 
 
 def deform_masked_features(
@@ -54,7 +58,8 @@ def sample_and_sum(
     """For each instance the sum over taps r of ``(mask * map_r)`` sampled where tap r looks.
 
     With ``map_r = P W_r f_t / G`` this equals ``P g`` of :func:`deform_masked_features`, and no
-    C-channel feature is ever built for an instance.
+    C-channel feature is ever built for an instance. CUDA tensors go through Triton's kernels,
+    where these work.
 
     Args:
         masks: (N, h, w) soft masks in frame t.
@@ -71,10 +76,33 @@ def sample_and_sum(
     )
     if len(masks) == 0:
         return masks.new_zeros(len(offsets), 0, len(maps), *masks.shape[1:])
-    return _sample_and_sum(masks, maps, offsets, dilations)
+    if masks.is_cuda and {masks.dtype, maps.dtype, offsets.dtype} == {torch.float32}:
+        with torch.cuda.device(masks.device):
+            kernel = triton_kernel(masks.device)
+            if kernel is not None:
+                return kernel(masks, maps, offsets, dilations)
+    return sample_and_sum_torch(masks, maps, offsets, dilations)
 
 
-def _sample_and_sum(
+@cache
+def triton_kernel(device: torch.device) -> Callable[..., Tensor] | None:
+    """:func:`sample_and_sum` by Triton, if a small case runs on that device, forward and backward.
+    If not, None, and a line in the log says why."""
+    try:
+        from .deform_triton import sample_and_sum as kernel
+
+        with torch.inference_mode(False), torch.enable_grad():
+            masks = torch.ones(1, 1, 1, device=device)
+            maps = torch.ones(1, 9, 1, 1, device=device, requires_grad=True)
+            kernel(masks, maps, torch.zeros(1, 9, 2, 1, 1, device=device), [1]).sum().backward()
+    # Whatever is wrong with a compiler, a driver or a version: the slower way is open.
+    except Exception as error:
+        logger.warning("Masks are propagated without Triton, and slower: %s", error)
+        return None
+    return kernel
+
+
+def sample_and_sum_torch(
     masks: Tensor, maps: Tensor, offsets: Tensor, dilations: Sequence[int]
 ) -> Tensor:
     """:func:`sample_and_sum` by torch's own operators.
