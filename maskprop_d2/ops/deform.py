@@ -173,7 +173,9 @@ def _touched(masks: Tensor) -> Tensor:
     Where a mask is 0, what is sampled has no value and no gradient, save one with respect to the
     mask itself.
     """
-    covered = (masks != 0).any(0) if not masks.requires_grad else torch.ones_like(masks[0]) > 0
+    covered = torch.ones_like(masks[0], dtype=torch.bool)
+    if not masks.requires_grad:
+        covered = (masks != 0).any(0)
     covered = F.pad(covered, (2, 3, 2, 3))
     rows = covered[:-1] | covered[1:]
     return (rows[:, :-1] | rows[:, 1:]).flatten()

@@ -87,12 +87,14 @@ def test_sampling_is_as_exact_under_mixed_precision():
     ],
     ids=["inside", "corner", "cell", "empty"],
 )
-def test_masks_that_cover_part_of_the_grid(rows, columns):
-    """Only some taps look at a mask then; the masks are given, as in training."""
+@pytest.mark.parametrize("learnt", [False, True])
+def test_masks_that_cover_part_of_the_grid(rows, columns, learnt):
+    """Only some taps look at a mask then. In training the masks are given, not learnt: where they
+    are 0, they would have a gradient too."""
     case = random_case()
     masks = torch.zeros_like(case["masks"], requires_grad=False)
     masks[1:, rows, columns] = case["masks"].detach()[1:, rows, columns]
-    case["masks"] = masks
+    case["masks"] = masks.requires_grad_(learnt)
     expected, actual = literal(case), fused(case)
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-10)
     inputs = [x for x in case.values() if x.requires_grad]
