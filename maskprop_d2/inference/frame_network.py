@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..errors import InputError
 from ..ops.masks import keep_distinct, paste_masks
-from ..propagation import PropagationBranch, per_frame, stack_frames
+from ..propagation import PropagationBranch, per_frame
 from ..structures import FrameOutput
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -125,7 +125,7 @@ class DetectorNetwork(ABC):
         height, width = frames.shape[-2:]
         images, image_size = self.frame_settings.prepare(frames.to(self.device))
         with self._mixed_precision():
-            # Detectron2 rounds boxes to the type of the features: 16 bits would move them by pixels.
+            # Detectron2 rounds boxes to the type of the features: 16 bits would move them.
             pyramid = {k: level.float() for k, level in self.pyramid(images).items()}
             maps = self.propagation.encode(pyramid[self.frame_settings.propagation_feature])
             found = self.find_objects(pyramid, image_size)
@@ -166,6 +166,6 @@ class DetectorNetwork(ABC):
 
     def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
         """See ``FrameNetwork.propagate``."""
-        maps = stack_frames([x.maps for x in targets])
         with self._mixed_precision():
-            return self.propagation(source.grid_masks, source.maps, maps).float()
+            propagated = self.propagation(source.grid_masks, source.maps, [x.maps for x in targets])
+        return propagated.float()

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..inference.frame_network import Detections, DetectorNetwork, FrameSettings
 from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
-from ..propagation import PropagationBranch, per_frame, stack_frames
+from ..propagation import PropagationBranch, per_frame
 from .options import propagation_options, segmenter_options
 from .propagation_loss import PropagationLoss
 
@@ -183,7 +183,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         for source, partner, source_masks, x in zip(maps, partners, masks, targets, strict=False):
             if len(x) == 0:
                 continue
-            propagated = self.propagation(source_masks, source, stack_frames([source, partner]))
+            propagated = self.propagation(source_masks, source, [source, partner])
             grid = propagated.shape[-2:]
             truth = [self._to_grid(x.gt_masks, grid), self._to_grid(x.partner_masks, grid)]
             losses.append(self.propagation_loss(propagated, torch.stack(truth)))
