@@ -81,6 +81,18 @@ def add_maskprop_config(cfg: CN) -> None:
     # A track is reported for its best category, and for each further one scored at least this.
     linking.CLASS_FLOOR = 1.0
 
+    # Tracking by flow: "dis" (OpenCV's, on the CPU), or torchvision's "raft_small", "raft_large".
+    cfg.MODEL.MASKPROP.FLOW = CN()
+    cfg.MODEL.MASKPROP.FLOW.MODEL = "dis"
+    # Of RAFT: a file with its state_dict; empty: torchvision downloads its own.
+    cfg.MODEL.MASKPROP.FLOW.WEIGHTS = ""
+
+    # DeepSORT: how many frames a track outlives its last detection, and the cosine distance of
+    # colour histograms up to which a detection may be the track's.
+    cfg.MODEL.MASKPROP.DEEPSORT = CN()
+    cfg.MODEL.MASKPROP.DEEPSORT.MAX_AGE = 30
+    cfg.MODEL.MASKPROP.DEEPSORT.MAX_APPEARANCE_DISTANCE = 0.2
+
     # The small ResNet of the MovingShapes models: channels of its four stages.
     cfg.MODEL.SMALL_RESNET = CN()
     cfg.MODEL.SMALL_RESNET.STAGE_CHANNELS = [32, 64, 128, 192]
