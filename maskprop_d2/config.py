@@ -27,7 +27,8 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.MODEL.MASKPROP = CN()
     # T: masks are propagated to so many frames before and after (Fig. 6: 6 is best).
     cfg.MODEL.MASKPROP.CLIP_RADIUS = 6
-    # The method that gives detections their video-level ids: see maskprop_d2/tracking.
+    # The method that gives detections their video-level ids: "maskprop", "flow", "iou", "iou_plus",
+    # "deepsort", or "seqtracker", an offline one. See docs/architecture.md.
     cfg.MODEL.MASKPROP.TRACKER = "maskprop"
     # Take the detector's losses on the partner frame too, not on frame t alone (paper): its
     # features are there anyway, so that twice the examples cost little more time.
@@ -65,7 +66,9 @@ def add_maskprop_config(cfg: CN) -> None:
     propagation.GT_MASK_ITERS = 0
 
     linking = cfg.MODEL.MASKPROP.LINKING = CN()
-    # A clip track takes a video id only if it matches better than this (Sec. 4.3).
+    # A clip track takes a video id only if it matches better than this (Sec. 4.3). It is also the
+    # least overlap of two masks for "iou" and "seqtracker"; "iou_plus" and "deepsort" have limits
+    # of their own.
     linking.THRESHOLD = 0.1
     # Clips are compared over "all" frames that they share (the paper's Eq. 4 and 5), or over those
     # "near" both centres, near clips counting more: propagated far, masks of fast objects mislead.
