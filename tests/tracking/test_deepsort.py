@@ -89,6 +89,22 @@ def test_objects_that_change_places_while_hidden_are_told_by_their_looks():
     assert [pieces(found[name]) for name in "ab"] == [[0], [1]]
 
 
+@pytest.mark.parametrize(("gap", "ids"), [(0, {0}), (2, {0, 1})])
+def test_overlap_alone_is_enough_for_what_has_just_been_seen_only(gap, ids):
+    """An object in other colours takes the place of one that is gone."""
+    a = Object([(50, 30)] * 14, 1, color=(200, 60, 60))
+    b = Object([(50, 30)] * 14, 2, color=(60, 60, 200))
+    hidden = [("a", t) for t in range(6, 14)] + [("b", t) for t in range(6 + gap)]
+    scene = Scene({"b": b, "a": a}, hidden)
+    # Nearer is who is there.
+    red = list(scene.images())[:6]
+    scene.objects = {"a": a, "b": b}
+    blue = list(scene.images())[6:]
+    scene.images = lambda: iter(red + blue)
+    found = track("deepsort", scene)
+    assert set(pieces(found["a"]) + pieces(found["b"])) == ids
+
+
 def test_a_track_ends_after_max_age_and_a_new_one_after_one_miss():
     def ids(missed, max_age):
         scene = Scene({"a": Object([(50, 30)] * 14)}, [("a", t) for t in missed])
