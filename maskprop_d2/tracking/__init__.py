@@ -10,14 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InputError
-from . import iou, maskprop
+from . import deepsort, flow, iou, iou_plus, maskprop, seqtracker
 from .base import Linking, Tracker, TrackerFactory
 
 __all__ = ["TRACKERS", "Linking", "Tracker", "TrackerFactory", "build_tracker"]
 
 TRACKERS: dict[str, Callable[..., TrackerFactory]] = {
     "maskprop": maskprop.build,
+    "flow": flow.build,
     "iou": iou.build,
+    "iou_plus": iou_plus.build,
+    "deepsort": deepsort.build,
+    "seqtracker": seqtracker.build,
 }
 """The methods that ``MODEL.MASKPROP.TRACKER`` can name."""
 

@@ -16,6 +16,7 @@ from maskprop_d2.inference import ModelFileError, VideoFile, VideoSegmenter
 from maskprop_d2.inference.exported import KEY, ExportedNetwork
 from maskprop_d2.inference.writer import VideoWriter
 from maskprop_d2.ops.rle import decode
+from maskprop_d2.tracking import TRACKERS
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "demo/maskprop_tiny.pt"
@@ -107,6 +108,18 @@ def test_the_options_of_the_file_are_followed(changed):
     built = VideoSegmenter.from_exported(changed(segmenter={**segmenter, "class_floor": 0.2}))
     assert built.class_floor == 0.2
     assert built.stream([]).tracker.clip_radius == 0
+
+
+@pytest.mark.parametrize("method", TRACKERS)
+def test_any_method_links_what_it_finds(segmenter, changed, method):
+    tracker = {"name": method, "threshold": 0.1, "exclusive": True, "clip_radius": 2}
+    frames = draw(6, seed=9)[0]
+    path = changed(segmenter={"tracker": tracker})
+    linked = VideoSegmenter.from_exported(path, device="cpu").segment(frames)
+    # The scene is easy: all methods find the tracks of the file's own.
+    assert sorted(linked.pred_scores) == pytest.approx(
+        sorted(segmenter.segment(frames).pred_scores)
+    )
 
 
 def demo_without_detectron2(*options, status=0):

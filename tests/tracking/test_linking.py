@@ -3,7 +3,7 @@ import torch
 
 from maskprop_d2.structures import ClipTracks
 from maskprop_d2.tracking import Linking, build_tracker
-from maskprop_d2.tracking.assignment import IdAssigner
+from maskprop_d2.tracking.assignment import IdAssigner, assign_best_first
 from maskprop_d2.tracking.linking import ClipLinker, match_clips
 
 
@@ -112,6 +112,15 @@ def test_exclusive_assignment_maximises_the_sum_and_respects_the_threshold():
     # 0.1 does not match, so that it must not take 8 away from the first row.
     scores = torch.tensor([[0.3, 0.9], [0.0, 0.1]])
     assert IdAssigner(0.2, exclusive=True).assign(scores, [7, 8]) == [8, 0]
+
+
+def test_best_first_gives_a_column_to_the_surer_row_and_the_other_row_its_next_best():
+    scores = torch.tensor([[0.7, 0.2, 0.6], [0.9, 0.8, 0.1], [0.1, 0.1, 0.1]])
+    assert assign_best_first(scores, torch.tensor([0.3, 0.3, 0.3])) == [2, 0, None]
+    # Its next best is worse than none.
+    assert assign_best_first(scores, torch.tensor([0.65, 0.3, 0.0])) == [None, 0, 1]
+    assert assign_best_first(torch.zeros(0, 2), torch.zeros(0)) == []
+    assert assign_best_first(torch.zeros(2, 0), torch.zeros(2)) == [None, None]
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
