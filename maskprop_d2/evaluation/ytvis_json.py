@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, TextIO
 
 from ..errors import InputError
@@ -229,6 +229,16 @@ def _check_annotation(
         raise AnnotationError(f"{where}: 'areas' must hold a number or null for each frame")
     if annotation.get("iscrowd", 0) not in (0, 1):
         raise AnnotationError(f"{where}: 'iscrowd' must be 0 or 1")
+
+
+def leads_out(name: str) -> bool:
+    """Whether the name of a frame is no path inside the folder of frames.
+
+    Links in that folder are its owner's, and may lead anywhere.
+    """
+    # Knows both kinds of slashes.
+    path = PureWindowsPath(name)
+    return bool(path.anchor) or ".." in path.parts or "\0" in name
 
 
 def is_id(value: Any) -> bool:

@@ -8,10 +8,7 @@ its weights, and the options around it. ``engine/export.py`` writes it.
 
 import io
 import itertools
-import zipfile
-import zlib
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -23,6 +20,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..propagation import PropagationBranch
 from .frame_network import Detections, DetectorNetwork, FrameSettings
+from .weights_file import WeightsFileError, read_weights
 
 KEY = "maskprop_exported"
 VERSION = 1
@@ -105,20 +103,11 @@ def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ModelFileError: if there is no such file, or it is no exported model, damaged, or of
             another version.
     """
-    if not Path(path).is_file():
-        raise ModelFileError(f"{path}: there is no such file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise zipfile.BadZipFile(f"{damaged} is not what was written")
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
-        raise ModelFileError(f"{path} is damaged or no exported model: {error}") from error
-    # It is whole, but an archive of something else, or of more than weights and plain values.
-    except (RuntimeError, UnpicklingError):
-        contents = None
-    if not isinstance(contents, dict) or KEY not in contents:
+        contents = read_weights(path)
+    except WeightsFileError as error:
+        raise ModelFileError(f"{path} is no exported model: {error.reason}") from error
+    if not isinstance(contents.get(KEY), dict):
         raise ModelFileError(
             f"{path} is no exported model: make one of a config and weights with "
             "tools/export_model.py"
