@@ -11,9 +11,9 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from ..evaluation.ytvis_json import is_id, is_number, leads_out
+from ..inference.images import image_size
 from ..inference.video import VideoError, natural_sort
-from ..ops.rle import MAX_SIDE, is_absent, to_rle
-from .images import image_size
+from ..ops.rle import MAX_PIXELS, MAX_SIDE, is_absent, to_rle
 from .problems import FEW_PIXELS, Problem, Report
 
 # So far may areas (as a share, and in pixels) and the sides of boxes (in pixels) be off: tools
@@ -131,9 +131,12 @@ def _check_categories(categories: dict[int, dict[str, Any]], report: Report) -> 
 def _check_video(video: dict[str, Any], report: Report) -> bool:
     """Whether a video can be used."""
     where = f"video {video['id']}"
-    sides = [video.get("height"), video.get("width")]
+    sides: list[Any] = [video.get("height"), video.get("width")]
     names = video.get("file_names")
-    if not all(type(side) is int and 0 < side < MAX_SIDE for side in sides):
+    if (
+        not all(type(side) is int and 0 < side < MAX_SIDE for side in sides)
+        or sides[0] * sides[1] > MAX_PIXELS
+    ):
         report.add(Problem.BAD_VIDEO, f"{where}: height and width are {sides}")
         return False
     if not isinstance(names, list) or not names or not all(isinstance(x, str) for x in names):

@@ -95,10 +95,11 @@ def build_train_loader(cfg: Any) -> Any:
         "Training on %d annotated frames of %d videos", len(dataset), len(records)
     )
     num_frames = sum(record["length"] for record in records)
+    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     stream = SampleStream(
         dataset,
         SkipBadFrames(ClipPairMapper(cfg), cfg.DATALOADER.MAX_BAD_FRAMES, num_frames),
-        seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
+        seed=seed,
         batch_size=max(1, cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()),
         rank=comm.get_rank(),
         world_size=comm.get_world_size(),
@@ -109,6 +110,8 @@ def build_train_loader(cfg: Any) -> Any:
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
         aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        # Else a loader that begins takes a random number of the model's.
+        seed=seed,
     )
 
 

@@ -60,8 +60,6 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[
                         "segmentation": segmentation,
                     }
                 )
-    num_frames = sum(record["length"] for record in records.values())
-    MetadataCatalog.get(dataset_name).set(num_frames=num_frames)
     return list(records.values())
 
 

@@ -23,15 +23,14 @@ class YTVISEvaluator(DatasetEvaluator):
     """Collects the tracks of all videos, writes ``results.json`` and ``results.zip``, and scores
     them if the annotation file has annotations."""
 
-    def __init__(self, dataset_name: str, output_dir: str, finished: FinishedVideos):
+    def __init__(self, dataset_name: str, finished: FinishedVideos):
         """
         Args:
             dataset_name: a registered data set.
-            output_dir: where to write.
-            finished: keeps the results.
+            finished: keeps the results until they are whole; its folder is where to write.
         """
         self._metadata = MetadataCatalog.get(dataset_name)
-        self._output_dir = Path(output_dir)
+        self._output_dir = finished.folder
         self._finished = finished
 
     def reset(self) -> None:

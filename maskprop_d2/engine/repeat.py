@@ -126,14 +126,12 @@ def _commit() -> str | None:
 
 def _data_set(cfg: Any, name: str) -> dict[str, Any]:
     """What tells a data set from another of its name, as far as it can be read."""
-    metadata = MetadataCatalog.get(name)
-    if metadata.get("evaluator_type") == "ytvis" and "num_frames" not in metadata.as_dict():
-        try:
-            load_records(cfg, name)
-        except InputError as error:
-            return {"error": str(error)}
-    json_file = metadata.get("json_file")
-    if json_file is None or not Path(json_file).is_file():
-        return {}
-    described = {"json": str(json_file), "sha256": file_hash(json_file)}
-    return {**described, "frames": metadata.get("num_frames")}
+    try:
+        records = load_records(cfg, name)
+    except InputError as error:
+        return {"error": str(error)}
+    described = {"frames": sum(record.get("length", 1) for record in records)}
+    json_file = MetadataCatalog.get(name).get("json_file")
+    if json_file is None:
+        return described
+    return {**described, "json": str(json_file), "sha256": file_hash(json_file)}

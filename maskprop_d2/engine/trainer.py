@@ -176,7 +176,7 @@ class Trainer(DefaultTrainer):
                 folder /= name
             json_file = MetadataCatalog.get(name).json_file
             finished = FinishedVideos(folder, fingerprint(cfg, model, json_file))
-            evaluator = YTVISEvaluator(name, folder, finished)
+            evaluator = YTVISEvaluator(name, finished)
             figures[name] = inference_on_dataset(SkipFinished(model, finished), loader, evaluator)
             if comm.is_main_process():
                 print_csv_format(figures[name])

@@ -27,7 +27,7 @@ class FinishedVideos:
             folder: of the evaluation's results.
             fingerprint: of all that results depend on; those of another evaluation are removed.
         """
-        self._folder = folder
+        self.folder = folder
         self._fingerprint = fingerprint
         self._file = folder / f"unfinished_{comm.get_rank()}.jsonl"
         self.results: list[dict[str, Any]] = []
@@ -39,7 +39,7 @@ class FinishedVideos:
         """Look for an unfinished evaluation. All processes must call this together."""
         self.results = []
         found: set[int] = set()
-        for path in sorted(self._folder.glob("unfinished_*.jsonl")):
+        for path in sorted(self.folder.glob("unfinished_*.jsonl")):
             number = path.stem.removeprefix("unfinished_")
             # Files of more processes than there are now are shared among them.
             if number.isdecimal() and int(number) % comm.get_world_size() == comm.get_rank():
@@ -54,7 +54,7 @@ class FinishedVideos:
                 "Going on with an evaluation that was stopped: %d videos are done",
                 len(self.video_ids),
             )
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         if not self._file.exists():
             self._file.write_text(f"{json.dumps(self._fingerprint)}\n")
 
@@ -66,7 +66,7 @@ class FinishedVideos:
 
     def remove(self) -> None:
         """The evaluation is finished. Only one process needs to call this."""
-        for path in self._folder.glob("unfinished_*.jsonl"):
+        for path in self.folder.glob("unfinished_*.jsonl"):
             path.unlink(missing_ok=True)
 
     def _read(self, path: Path) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, TextIO
 
 from ..errors import InputError
-from ..ops.rle import MAX_SIDE
+from ..ops.rle import MAX_PIXELS, MAX_SIDE
 
 CHUNK = 2**20
 """Characters that are read at a time."""
@@ -169,6 +169,11 @@ def check_ground_truth(data: Any, source: str | Path = "ground truth") -> None:
                     f"{source}: video {video_id} needs '{key}', a number of pixels, "
                     f"not {reprlib.repr(video.get(key))}"
                 )
+        if video["height"] * video["width"] > MAX_PIXELS:
+            raise AnnotationError(
+                f"{source}: video {video_id} has frames of {video['width']} x {video['height']} "
+                f"pixels: {MAX_PIXELS} are the most"
+            )
     categories = _by_id(data.get("categories"), "categories", source)
     id_of_name: dict[str, int] = {}
     for category_id, category in categories.items():

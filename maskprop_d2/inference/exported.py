@@ -8,6 +8,7 @@ its weights, and the options around it. ``engine/export.py`` writes it.
 
 import io
 import itertools
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,19 @@ VERSION = 1
 """Of what stands under ``KEY``; only this one is read."""
 
 
+MAX_PROGRAM = 2**28
+"""Bytes of a program, which is without weights: far more than any has."""
+MAX_DILATIONS = 64
+
+
 class ModelFileError(InputError):
     """A file that cannot be used as an exported model; the message says which and why."""
+
+
+def not_as_exported(path: str | Path, error: Exception) -> ModelFileError:
+    """For a file whose entries are not of the kind that an exported model has."""
+    reason = " ".join(str(error).split())[:200]
+    return ModelFileError(f"{path} is damaged: its entries are not as exported: {reason}")
 
 
 class ExportedNetwork(DetectorNetwork):
@@ -49,31 +61,66 @@ class ExportedNetwork(DetectorNetwork):
         """See ``VideoSegmenter.from_exported``."""
         weights, exported = _read(path)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        try:
+            self._build(weights, exported, score_threshold)
+        # What stands in the file may be of any kind.
+        except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+            raise not_as_exported(path, error) from error
+        try:
+            self._program = self._load_program(exported["program"], weights)
+        except RuntimeError as error:
+            raise ModelFileError(
+                f"{path} was exported with torch {exported.get('torch')}: torch "
+                f"{torch.__version__} cannot run its program. Export it anew with the older of "
+                "the two."
+            ) from error
+        except (TypeError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+            raise not_as_exported(path, error) from error
+
+    def _build(
+        self, weights: dict[str, Tensor], exported: dict[str, Any], score_threshold: float | None
+    ) -> None:
+        """All but the program."""
         self.class_names: list[str] = exported["class_names"]
         self.segmenter_options: dict[str, Any] = exported["segmenter"]
         self.frame_settings = FrameSettings(**exported["frame_settings"])
         if score_threshold is None:
             score_threshold = exported["score_threshold"]
         self._score_threshold = torch.tensor(score_threshold)
-        self.propagation = PropagationBranch(**exported["propagation"])
+        if len(exported["propagation"]["dilations"]) > MAX_DILATIONS:
+            raise ValueError("too many dilations")
+        # The weights of the file say how much memory there is to take, not its options.
+        with torch.device("meta"):
+            self.propagation = PropagationBranch(**exported["propagation"])
         prefix = "propagation."
         self.propagation.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+            {
+                k.removeprefix(prefix): self._loaded(v, torch.float32)
+                for k, v in weights.items()
+                if k.startswith(prefix)
+            },
+            assign=True,
         )
-        self.propagation.to(self.device).eval()
-        try:
-            program = io.BytesIO(exported["program"].numpy().tobytes())
-            self._program = torch.jit.load(program, map_location=self.device)
-        except RuntimeError as error:
-            raise ModelFileError(
-                f"{path} was exported with torch {exported['torch']}: torch {torch.__version__} "
-                "cannot run its program. Export it anew with the older of the two."
-            ) from error
-        model = self._program.model
+        self.propagation.eval()
+
+    def _load_program(self, program: Tensor, weights: dict[str, Tensor]) -> Any:
+        """The detector, with its weights."""
+        archive = io.BytesIO(program.numpy().tobytes())
+        with zipfile.ZipFile(archive) as entries:
+            if sum(x.file_size for x in entries.infolist()) > MAX_PROGRAM or entries.testzip():
+                raise zipfile.BadZipFile("the program is damaged")
+        archive.seek(0)
+        loaded = torch.jit.load(archive, map_location=self.device)
+        model = loaded.model
         for name, value in itertools.chain(model.named_parameters(), model.named_buffers()):
             # What no checkpoint has, like the anchors, is in the program.
             if name in weights:
-                value.data = weights[name].to(self.device, value.dtype)
+                value.data = self._loaded(weights[name], value.dtype)
+        return loaded
+
+    def _loaded(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        # A copy, so that the file may change.
+        return weight.to(self.device, dtype, copy=True)
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
         """See ``DetectorNetwork.pyramid``."""

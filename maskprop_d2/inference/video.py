@@ -14,18 +14,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import av
-import cv2
 import numpy as np
 
-from ..errors import InputError
+from ..errors import VideoError
+from ..ops.rle import MAX_PIXELS
 from .excerpt import Excerpt
+from .images import read_image
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 Item = TypeVar("Item")
-
-
-class VideoError(InputError):
-    """A video that cannot be read; the message says which and why."""
 
 
 class VideoFile:
@@ -132,7 +129,8 @@ class VideoFile:
     @contextmanager
     def _open(self) -> Iterator[av.container.InputContainer]:
         try:
-            container = av.open(self.path)
+            # Of each frame, whatever the file's head promises.
+            container = av.open(self.path, options={"max_pixels": str(MAX_PIXELS)})
         except (av.FFmpegError, OSError) as error:
             reason = error.strerror or error
             raise VideoError(f"{self.path} cannot be opened as a video: {reason}") from error
@@ -209,19 +207,14 @@ class FrameFiles:
     def __iter__(self) -> Iterator[np.ndarray]:
         size = None
         for path in self.paths:
-            if not Path(path).is_file():
-                raise VideoError(f"frame {path} is missing")
-            # Converts grey, alpha and 16 bits to what is wanted.
-            frame = cv2.imread(path, cv2.IMREAD_COLOR)
-            if frame is None:
-                raise VideoError(f"frame {path} is not an image")
+            frame = read_image(path)
             size = size or frame.shape
             if frame.shape != size:
                 raise VideoError(
                     f"frame {path} has {frame.shape[1]} x {frame.shape[0]} pixels, but the first "
                     f"frame has {size[1]} x {size[0]}"
                 )
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            yield frame
 
 
 def find_frames(inputs: Iterable[str]) -> list[str]:

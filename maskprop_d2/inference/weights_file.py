@@ -145,6 +145,10 @@ def _bytes(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    return b""
+
+
 # What pickled arrays ask for, and what they get. numpy calls its inner part by two names.
 _KNOWN: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): _Dtype,
@@ -152,6 +156,8 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _bytes,
     ("collections", "OrderedDict"): dict,
 }
+for _builtins in ("builtins", "__builtin__"):
+    _KNOWN[_builtins, "bytes"] = _no_bytes
 for _core in ("numpy.core", "numpy._core"):
     _KNOWN[f"{_core}.multiarray", "_reconstruct"] = _Array
     _KNOWN[f"{_core}.multiarray", "scalar"] = _number

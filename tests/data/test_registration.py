@@ -13,6 +13,7 @@ from small_videos import write_data_set
 from maskprop_d2.data import build_test_loader, build_train_loader, register_ytvis
 from maskprop_d2.data.categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
 from maskprop_d2.engine import YTVISEvaluator, class_names, load_config
+from maskprop_d2.engine.unfinished import FinishedVideos
 from maskprop_d2.evaluation import AnnotationError
 
 TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
@@ -76,7 +77,8 @@ def test_a_config_registers_data_sets_that_serve_in_every_place(registered, tmp_
     (inputs,) = build_test_loader(cfg, name)
     track = {"pred_labels": [1], "pred_scores": [0.9]}
     data = json.loads((tmp_path / "train.json").read_text())
-    evaluator = YTVISEvaluator(name, str(tmp_path / "out"))
+    evaluator = YTVISEvaluator(name, FinishedVideos(tmp_path / "out", "of one model"))
+    evaluator.reset()
     evaluator.process(inputs, [{**track, "pred_masks": [data["annotations"][0]["segmentations"]]}])
     figures = evaluator.evaluate()["segm"]
     assert figures["AP-square"] == pytest.approx(100)
