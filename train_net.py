@@ -72,11 +72,16 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-if __name__ == "__main__":
+def argument_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = default_argument_parser()
     # A free port: with Detectron2's fixed one, two trainings on a machine would collide.
     parser.set_defaults(dist_url="auto")
-    args = parser.parse_args()
+    return parser
+
+
+if __name__ == "__main__":
+    args = argument_parser().parse_args()
     try:
         launch(
             run,
