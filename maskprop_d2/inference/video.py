@@ -130,7 +130,9 @@ class VideoFile:
     def _open(self) -> Iterator[av.container.InputContainer]:
         try:
             # Of each frame, whatever the file's head promises.
-            container = av.open(self.path, options={"max_pixels": str(MAX_PIXELS)})
+            container = av.open(
+                self.path, options={"max_pixels": str(MAX_PIXELS)}, metadata_errors="replace"
+            )
         except (av.FFmpegError, OSError) as error:
             reason = error.strerror or error
             raise VideoError(f"{self.path} cannot be opened as a video: {reason}") from error

@@ -61,7 +61,7 @@ def read_weights(path: str | Path) -> dict[str, Any]:
 
 
 def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or ["it makes no sense"])[0]
+    return (text.strip().splitlines() or ["it makes no sense"])[0][:200]
 
 
 def _check(contents: Any, file_size: int) -> None:
