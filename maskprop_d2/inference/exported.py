@@ -9,6 +9,7 @@ its weights, and the options around it. ``engine/export.py`` writes it.
 import io
 import itertools
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ VERSION = 1
 MAX_PROGRAM = 2**28
 """Bytes of a program, which is without weights: far more than any has."""
 MAX_DILATIONS = 64
+BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+"""What reading a damaged zip archive raises."""
 
 
 class ModelFileError(InputError):
@@ -74,7 +77,7 @@ class ExportedNetwork(DetectorNetwork):
                 f"{torch.__version__} cannot run its program. Export it anew with the older of "
                 "the two."
             ) from error
-        except (TypeError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, *BAD_ARCHIVE) as error:
             raise not_as_exported(path, error) from error
 
     def _build(

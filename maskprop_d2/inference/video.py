@@ -129,16 +129,22 @@ class VideoFile:
     @contextmanager
     def _open(self) -> Iterator[av.container.InputContainer]:
         try:
-            # Of each frame, whatever the file's head promises.
-            container = av.open(
-                self.path, options={"max_pixels": str(MAX_PIXELS)}, metadata_errors="replace"
-            )
+            # Tags of old files are not all in Unicode.
+            container = av.open(self.path, metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             reason = error.strerror or error
             raise VideoError(f"{self.path} cannot be opened as a video: {reason}") from error
         with container:
             if not container.streams.video:
                 raise VideoError(f"{self.path} has no video stream")
+            context = container.streams.video[0].codec_context
+            if context.width * context.height > MAX_PIXELS:
+                raise VideoError(
+                    f"{self.path} has frames of {context.width} x {context.height} pixels: "
+                    f"{MAX_PIXELS} are the most"
+                )
+            # Also of frames that are larger than the file's head says.
+            context.options = {"max_pixels": str(MAX_PIXELS)}
             yield container
 
 
