@@ -37,8 +37,8 @@ def main() -> None:
     while kills < args.kills:
         before = progress(output)
         process = start(command)
-        # Every second time it may still be starting.
-        while kills % 2 == 0 and progress(output) == before and not ended(process):
+        # Every fourth time it may still be starting.
+        while kills % 4 != 3 and progress(output) == before and not ended(process):
             time.sleep(0.01)
         time.sleep(moments.uniform(0, args.within))
         if ended(process):

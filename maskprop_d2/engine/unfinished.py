@@ -124,7 +124,9 @@ def fingerprint(cfg: Any, model: nn.Module, json_file: str) -> str:
     config.WEIGHTS = ""
     parts = [config.dump(), cfg.INPUT.dump(), cfg.TEST.dump(), file_hash(json_file)]
     digest = hashlib.sha256("\n".join(parts).encode())
-    for name, value in sorted(model.state_dict().items()):
+    # Not as many processes wrap it.
+    weights = getattr(model, "module", model).state_dict()
+    for name, value in sorted(weights.items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -32,6 +32,8 @@ VERSION = 1
 MAX_PROGRAM = 2**28
 """Bytes of a program, which is without weights: far more than any has."""
 MAX_DILATIONS = 64
+WRONG_ENTRY = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+"""What building from an entry of another kind, or another value, raises."""
 BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 """What reading a damaged zip archive raises."""
 
@@ -67,7 +69,7 @@ class ExportedNetwork(DetectorNetwork):
         try:
             self._build(weights, exported, score_threshold)
         # What stands in the file may be of any kind.
-        except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        except (*WRONG_ENTRY, RuntimeError) as error:
             raise not_as_exported(path, error) from error
         try:
             self._program = self._load_program(exported["program"], weights)
@@ -77,7 +79,7 @@ class ExportedNetwork(DetectorNetwork):
                 f"{torch.__version__} cannot run its program. Export it anew with the older of "
                 "the two."
             ) from error
-        except (TypeError, ValueError, KeyError, AttributeError, *BAD_ARCHIVE) as error:
+        except (*WRONG_ENTRY, *BAD_ARCHIVE) as error:
             raise not_as_exported(path, error) from error
 
     def _build(

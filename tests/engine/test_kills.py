@@ -30,7 +30,7 @@ def final_metrics(output):
 
 @pytest.mark.parametrize(
     ("kills", "iterations"),
-    [(2, 30), pytest.param(20, 200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    [(2, 20), pytest.param(20, 140, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
 def test_training(tmp_path, kills, iterations):
     data_sets = small_data_sets(tmp_path / "datasets")

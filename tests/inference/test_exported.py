@@ -178,8 +178,18 @@ def test_what_is_no_exported_model_of_this_version_is_refused(changed, tmp_path)
             VideoSegmenter.from_exported(path)
         assert "\n" not in str(info.value)
     program = torch.load(TINY, weights_only=True)[KEY]["program"][:-100]
-    with pytest.raises(ModelFileError, match=r"is damaged: its entries are not as exported"):
-        VideoSegmenter.from_exported(changed(program=program))
+    contents = torch.load(TINY, weights_only=True)[KEY]
+    for values in (
+        {"program": program},
+        {"program": None},
+        {"propagation": {**contents["propagation"], "num_groups": 0}},
+        {"propagation": {**contents["propagation"], "in_channels": 10**9}},
+        {"propagation": {**contents["propagation"], "dilations": [1] * 10**5}},
+        {"segmenter": {**contents["segmenter"], "other": 1}},
+        {"frame_settings": 5},
+    ):
+        with pytest.raises(ModelFileError, match=r"damaged: its entries are not as exported"):
+            VideoSegmenter.from_exported(changed(**values))
 
 
 def test_damaged_files_are_refused(tmp_path):
