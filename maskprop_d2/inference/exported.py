@@ -8,6 +8,7 @@ its weights, and the options around it. ``engine/export.py`` writes it.
 
 import io
 import itertools
+import reprlib
 import zipfile
 import zlib
 from pathlib import Path
@@ -167,7 +168,7 @@ def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     version = contents[KEY].get("version")
     if version != VERSION:
         raise ModelFileError(
-            f"{path} is an exported model of version {version}, but only version {VERSION} can be "
-            "read: export it anew with tools/export_model.py of this version of maskprop_d2"
+            f"{path} is an exported model of version {reprlib.repr(version)}, but only version "
+            f"{VERSION} can be read: export it anew with tools/export_model.py of this version of maskprop_d2"
         )
     return contents["model"], contents[KEY]

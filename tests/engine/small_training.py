@@ -1,6 +1,8 @@
 """A training that takes seconds."""
 
 import os
+import signal
+import time
 from pathlib import Path
 
 from make_moving_shapes import main as make_moving_shapes
@@ -37,3 +39,16 @@ def small(output, max_iter, *more):
         "DATALOADER.NUM_WORKERS": "0",
     }
     return [*(x for pair in options.items() for x in pair), *more]
+
+
+def ended(group, seconds):
+    """Whether all processes of a group end within some time; then or now they have."""
+    deadline = time.monotonic() + seconds
+    try:
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.2)
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return True
+    return False

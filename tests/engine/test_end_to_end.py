@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from convert_davis import main as convert_davis
-from small_training import ROOT, TINY, environment, small, small_data_sets
+from small_training import ROOT, TINY, ended, environment, small, small_data_sets
 from split_ytvis import main as split_ytvis
 
 from demo import main as demo
@@ -142,19 +142,6 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(data_sets, tmp_path,
     result = run(data_sets, "train_net.py", *many, "--resume", *options)
     assert f"Starting training from iteration {last + 1}" in result.stdout
     assert (tmp_path / "model_final.pth").exists()
-
-
-def ended(group, seconds):
-    """Whether all processes of a group end within some time; then or now they have."""
-    deadline = time.monotonic() + seconds
-    try:
-        while time.monotonic() < deadline:
-            os.killpg(group, 0)
-            time.sleep(0.2)
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 def test_the_demo_on_a_video_and_on_frames(trained, data_sets, tmp_path):
