@@ -32,7 +32,6 @@ VERSION = 1
 
 MAX_PROGRAM = 2**28
 """Bytes of a program, which is without weights: far more than any has."""
-MAX_DILATIONS = 64
 WRONG_ENTRY = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 """What building from an entry of another kind, or another value, raises."""
 BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
@@ -93,11 +92,13 @@ class ExportedNetwork(DetectorNetwork):
         if score_threshold is None:
             score_threshold = exported["score_threshold"]
         self._score_threshold = torch.tensor(score_threshold)
-        if len(exported["propagation"]["dilations"]) > MAX_DILATIONS:
-            raise ValueError("too many dilations")
-        # The weights of the file say how much memory there is to take, not its options.
+        # The weights of the file say how much there is to build, not its options.
+        options, largest = exported["propagation"], weights["propagation.deform_weight"]
+        sizes = len(options["dilations"]), options["in_channels"]
+        if tuple(largest.shape[:2]) != sizes or not largest.numel():
+            raise ValueError(f"{sizes} dilations and channels do not fit the weights")
         with torch.device("meta"):
-            self.propagation = PropagationBranch(**exported["propagation"])
+            self.propagation = PropagationBranch(**options)
         prefix = "propagation."
         self.propagation.load_state_dict(
             {
@@ -169,6 +170,7 @@ def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if version != VERSION:
         raise ModelFileError(
             f"{path} is an exported model of version {reprlib.repr(version)}, but only version "
-            f"{VERSION} can be read: export it anew with tools/export_model.py of this version of maskprop_d2"
+            f"{VERSION} can be read: export it anew with tools/export_model.py of this version of "
+            "maskprop_d2"
         )
     return contents["model"], contents[KEY]

@@ -138,6 +138,8 @@ class VideoFile:
             if not container.streams.video:
                 raise VideoError(f"{self.path} has no video stream")
             context = container.streams.video[0].codec_context
+            if context is None:
+                raise VideoError(f"{self.path} is in a format that FFmpeg cannot decode here")
             if context.width * context.height > MAX_PIXELS:
                 raise VideoError(
                     f"{self.path} has frames of {context.width} x {context.height} pixels: "

@@ -1,7 +1,6 @@
 """Training, evaluation and the demo, as a user runs them, on a handful of tiny videos."""
 
 import json
-import os
 import re
 import signal
 import subprocess

@@ -83,7 +83,9 @@ def _read_results(path: Path) -> None:
 
 def _make_rle(random: Random) -> bytes:
     if random.random() < 0.5:
-        return json.dumps(forged(random, random.choice((_mask(), _results()[0])))).encode()
+        polygon = _ground_truth()["annotations"][0]["segmentations"][1]
+        masks = [*_results()[0]["segmentations"], polygon]
+        return json.dumps(forged(random, random.choice(masks))).encode()
     text = "".join(chr(random.randrange(48, 112)) for _ in range(random.randrange(30)))
     size = [random.choice((1, 20, 4096, 8191)) for _ in range(2)]
     return json.dumps({"size": size, "counts": text}).encode()
