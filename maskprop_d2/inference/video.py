@@ -67,7 +67,13 @@ class VideoFile:
         read = 0
         problems: list[str] = []
         for frame in islice(self._frames(problems), 0, None, self._excerpt.stride):
-            yield _to_rgb(frame)
+            try:
+                image = _to_rgb(frame)
+            # Not every format of pixels that a file may name has a way to RGB.
+            except av.FFmpegError as error:
+                problems.append(error.strerror or str(error))
+                continue
+            yield image
             read += 1
         # The number is an estimate where frames last differently long.
         expected = self.num_frames if self._is_counted else None
