@@ -9,6 +9,9 @@ def add_maskprop_config(cfg: CN) -> None:
     # in DATASETS.TRAIN and DATASETS.TEST. See docs/own_data.md.
     cfg.DATASETS.REGISTER = []
 
+    # Training goes on without frames that cannot be read, up to this share of all frames.
+    cfg.DATALOADER.MAX_BAD_FRAMES = 0.01
+
     # Training pairs: the partner of frame t is drawn from t - RANGE .. t + RANGE (Sec. 4.4),
     # counted in frames of the source video, of which a data set lists every STRIDE-th one
     # (5 in YouTube-VIS).

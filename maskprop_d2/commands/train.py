@@ -4,17 +4,19 @@ import argparse
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
 from ..engine import Trainer, check_weights, load_config
+from ..engine.checkpoint import Checkpointer
+from ..engine.faults import GO_ON, explain
+from ..engine.repeat import choose_seed, record_run
 from ..errors import InputError
 
 
@@ -43,10 +45,16 @@ def main(argv: list[str] | None = None) -> None:
             args=(args,),
         )
     except ProcessExitedException as error:
-        if error.exit_code != 2:
+        if error.exit_code == 2:
+            # One of many processes has said what is wrong, and torch has ended the others.
+            sys.exit(2)
+        if error.signal_name is None:
             raise
-        # One of many processes has said what is wrong, and torch has ended the others.
-        sys.exit(2)
+        fail(
+            f"process {error.error_index} of {args.num_gpus} was ended by {error.signal_name}, "
+            "and the others with it. If memory was short, lower SOLVER.IMS_PER_BATCH or "
+            f"DATALOADER.NUM_WORKERS. {GO_ON}"
+        )
 
 
 def run_as_worker_of_torchrun(args: argparse.Namespace) -> None:
@@ -67,8 +75,19 @@ def run(args: argparse.Namespace) -> Any:
         return train_or_evaluate(args)
     except InputError as error:
         # What comes from a data loader's process has that process's traceback before it.
-        print(f"error: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
-        sys.exit(2)
+        fail(str(error).strip().splitlines()[-1])
+    # Of what happens outside of an iteration, as while it is evaluated.
+    except (OSError, RuntimeError, MemoryError) as error:
+        reason = explain(error)
+        if reason is None:
+            raise
+        fail(f"{reason}. {GO_ON}")
+
+
+def fail(message: str) -> NoReturn:
+    """End with one line and exit status 2."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.exit(2)
 
 
 def train_or_evaluate(args: argparse.Namespace) -> Any:
@@ -82,6 +101,7 @@ def train_or_evaluate(args: argparse.Namespace) -> Any:
     cfg = load_config(args.config_file, args.opts)
     if not args.resume:
         check_weights(cfg)
+    choose_seed(cfg)
     cfg.freeze()
     default_setup(cfg, args)
     # The folder of its log file is known only now.
@@ -91,9 +111,11 @@ def train_or_evaluate(args: argparse.Namespace) -> Any:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        checkpointer = DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR)
+        checkpointer = Checkpointer(model, save_dir=cfg.OUTPUT_DIR)
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         return Trainer.test(cfg, model)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
+    if comm.is_main_process():
+        record_run(cfg, sys.argv)
     return trainer.train()

@@ -10,7 +10,8 @@ from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances
 from torch import Tensor
 
-from ..inference.video import FrameFiles
+from ..evaluation import AnnotationError
+from ..inference.video import FrameFiles, VideoError
 from ..ops.rle import decode, to_rle
 from .augmentation import augment_clip, build_clip_augmentations
 from .warp import build_image_warp
@@ -63,11 +64,20 @@ class ClipPairMapper:
             ``partner_masks``, the same objects' masks in the partner, empty where they cannot be
             seen; ``partner_instances``, the objects seen in the partner; ``height``, ``width``,
             ``file_name``, ``video_id`` of frame t.
+
+        Raises:
+            VideoError: if a frame cannot be read, or has not the size that the record says.
+            AnnotationError: if a mask cannot be used.
         """
         video, t = sample["video"], sample["frame"]
         partner = self.sample_partner(t, video["length"])
         paths = [video["file_names"][t], video["file_names"][partner]]
         frames = list(FrameFiles(paths))
+        if frames[0].shape[:2] != (video["height"], video["width"]):
+            raise VideoError(
+                f"frame {paths[0]} has {frames[0].shape[1]} x {frames[0].shape[0]} pixels, but "
+                f"its video {video['width']} x {video['height']}"
+            )
         warp: T.Transform = T.NoOpTransform()
         if partner == t:
             warp = self.image_warp.get_transform(frames[1])
@@ -134,7 +144,7 @@ class ClipPairMapper:
             try:
                 mask = decode(to_rle(annotation["segmentation"], height, width))
             except ValueError as error:
-                raise ValueError(
+                raise AnnotationError(
                     f"video {video['video_id']}, frame {t}, annotation {annotation['id']}: {error}"
                 ) from error
             masks[i] = transforms.apply_segmentation(mask.astype(np.uint8))

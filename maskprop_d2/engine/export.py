@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import os
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import torch
 from detectron2.export.torchscript_patch import patch_builtin_len
 from torch import Tensor, nn
 
+from ..files import whole_file
 from ..inference.exported import KEY, VERSION
 from ..modeling import MaskProp
 from ..modeling.options import propagation_options, segmenter_options
@@ -74,11 +74,8 @@ def export_model(cfg: Any, output: str | Path, *, half: bool = False) -> None:
         # As bytes it would not load as safely: see ``weights_only`` of torch.load.
         "program": torch.frombuffer(bytearray(trace_detector(model)), dtype=torch.uint8),
     }
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f"{output.name}.partial")
-    torch.save({"model": weights, KEY: exported}, partial)
-    os.replace(partial, output)
+    with whole_file(output) as partial:
+        torch.save({"model": weights, KEY: exported}, partial)
 
 
 @torch.no_grad()

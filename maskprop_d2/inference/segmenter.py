@@ -23,7 +23,7 @@ from ..structures import (
     VideoTracks,
 )
 from ..tracking import TrackerFactory, build_tracker
-from .exported import ExportedNetwork
+from .exported import ExportedNetwork, not_as_exported
 from .track_book import TrackBook
 from .video import VideoError, prefetch
 
@@ -108,7 +108,10 @@ class VideoSegmenter:
             ModelFileError: if it is no exported model, damaged, or of another version.
         """
         network = ExportedNetwork(path, score_threshold=score_threshold, device=device)
-        return cls.from_options(network, **network.segmenter_options)
+        try:
+            return cls.from_options(network, **network.segmenter_options)
+        except (TypeError, ValueError) as error:
+            raise not_as_exported(path, error) from error
 
     def stream(self, frames: Iterable[np.ndarray]) -> "VideoStream":
         """Start on a video.

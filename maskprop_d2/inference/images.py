@@ -1,0 +1,48 @@
+"""Reading images, none larger than any video's frame."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ..errors import VideoError
+from ..ops.rle import MAX_PIXELS
+
+_EXIF_ORIENTATION = 0x0112
+
+
+def read_image(path: str) -> np.ndarray:
+    """An image, grey, colour or with alpha, of 8 or 16 bits, as (H, W, 3) uint8 RGB.
+
+    Raises:
+        VideoError: if there is no such file, it is not an image, or far too large.
+    """
+    # A small file can hold an image of any size.
+    height, width = image_size(path)
+    if height * width > MAX_PIXELS:
+        raise VideoError(f"frame {path} has {width} x {height} pixels: {MAX_PIXELS} are the most")
+    # Converts grey, alpha and 16 bits to what is wanted.
+    frame = cv2.imread(path, cv2.IMREAD_COLOR)
+    if frame is None:
+        raise VideoError(f"frame {path} is not an image")
+    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(H, W) of an image as it is shown, and as ``read_image`` reads it: cameras store frames lying
+    down and say so beside the pixels. Reads the file's head only.
+
+    Raises:
+        VideoError: if there is no such file, or it is not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            lying = "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+    except FileNotFoundError as error:
+        raise VideoError(f"frame {path} is missing") from error
+    # On damaged files Pillow's decoders raise whatever they stumble over.
+    except Exception as error:
+        raise VideoError(f"frame {path} is not an image") from error
+    return (width, height) if lying else (height, width)
