@@ -17,9 +17,7 @@ import time
 import traceback
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import train_net
+from maskprop_d2.commands.train import argument_parser, run
 
 
 def main() -> None:
@@ -30,7 +28,7 @@ def main() -> None:
     parser.add_argument("--within", type=float, default=0.5, help="seconds that a kill may wait")
     parser.add_argument("arguments", nargs="+", help="of train_net.py, after --")
     args = parser.parse_args()
-    command = train_net.argument_parser().parse_args(args.arguments)
+    command = argument_parser().parse_args(args.arguments)
     moments = random.Random(args.seed)
     output = Path(command.opts[command.opts.index("OUTPUT_DIR") + 1])
     kills = in_writing = 0
@@ -71,7 +69,7 @@ def start(command: argparse.Namespace) -> int:
     if process:
         return process
     try:
-        train_net.run(command)
+        run(command)
         os._exit(0)
     except SystemExit as end:
         os._exit(end.code if isinstance(end.code, int) else 1)

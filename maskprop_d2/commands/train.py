@@ -22,9 +22,7 @@ from ..errors import InputError
 
 def main(argv: list[str] | None = None) -> None:
     """The command: on one machine or many, by Detectron2's own ``launch`` or under ``torchrun``."""
-    parser = default_argument_parser()
-    # A free port: with Detectron2's fixed one, two trainings on a machine would collide.
-    parser.set_defaults(dist_url="auto")
+    parser = argument_parser()
     args = parser.parse_args(argv)
     if not args.config_file:
         parser.error("--config-file is missing: configs/ has some")
@@ -55,6 +53,14 @@ def main(argv: list[str] | None = None) -> None:
             "and the others with it. If memory was short, lower SOLVER.IMS_PER_BATCH or "
             f"DATALOADER.NUM_WORKERS. {GO_ON}"
         )
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = default_argument_parser()
+    # A free port: with Detectron2's fixed one, two trainings on a machine would collide.
+    parser.set_defaults(dist_url="auto")
+    return parser
 
 
 def run_as_worker_of_torchrun(args: argparse.Namespace) -> None:
