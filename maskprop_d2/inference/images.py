@@ -1,5 +1,6 @@
 """Reading images, none larger than any video's frame."""
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ from ..errors import VideoError
 from ..ops.rle import MAX_PIXELS
 
 _EXIF_ORIENTATION = 0x0112
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def read_image(path: str) -> np.ndarray:
@@ -22,6 +24,7 @@ def read_image(path: str) -> np.ndarray:
     height, width = image_size(path)
     if height * width > MAX_PIXELS:
         raise VideoError(f"frame {path} has {width} x {height} pixels: {MAX_PIXELS} are the most")
+    _check_png(path)
     # Converts grey, alpha and 16 bits to what is wanted.
     frame = cv2.imread(path, cv2.IMREAD_COLOR)
     if frame is None:
@@ -46,3 +49,23 @@ def image_size(path: str | Path) -> tuple[int, int]:
     except Exception as error:
         raise VideoError(f"frame {path} is not an image") from error
     return (width, height) if lying else (height, width)
+
+
+def _check_png(path: str) -> None:
+    """OpenCV makes room for a part of a PNG file before it looks whether the file has so much.
+
+    Raises:
+        VideoError: if a part says that it is longer than the file; other kinds of files pass.
+    """
+    length = Path(path).stat().st_size
+    with open(path, "rb") as file:
+        if file.read(len(_PNG_SIGNATURE)) != _PNG_SIGNATURE:
+            return
+        kind = b""
+        while kind != b"IEND" and len(head := file.read(8)) == 8:
+            size, kind = struct.unpack(">I4s", head)
+            # A checksum of four bytes follows.
+            end = file.tell() + size + 4
+            if end > length:
+                raise VideoError(f"frame {path} is not a whole image: its end is missing")
+            file.seek(end)
