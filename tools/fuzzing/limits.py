@@ -59,6 +59,9 @@ def failures(name: str, seed: int, count: int) -> Iterator[tuple[int, str]]:
         except EOFError:
             process.join()
             yield reading, f"the process ends with {process.exitcode}"
+            if reading < begin:
+                # It cannot even start.
+                return
         process.kill()
         process.join()
         begin = reading + 1
