@@ -27,8 +27,8 @@ from id_masks import read_binary_mask
 from tqdm import tqdm
 from ytvis_writer import track_fields, write_ytvis
 
-from maskprop_d2.data.images import image_size
 from maskprop_d2.evaluation import AnnotationError, check_ground_truth, load_json
+from maskprop_d2.inference.images import image_size
 from maskprop_d2.ops.rle import encode
 
 COLUMNS = ("MaskPath", "ImageID", "LabelName")

@@ -9,8 +9,8 @@ from PIL import Image
 from tqdm import tqdm
 from ytvis_writer import track_fields
 
-from maskprop_d2.data.images import image_size
 from maskprop_d2.evaluation import AnnotationError
+from maskprop_d2.inference.images import image_size
 from maskprop_d2.inference.video import IMAGE_SUFFIXES, natural_sort
 from maskprop_d2.ops.rle import encode
 

@@ -9,6 +9,9 @@ def add_maskprop_config(cfg: CN) -> None:
     # in DATASETS.TRAIN and DATASETS.TEST. See docs/own_data.md.
     cfg.DATASETS.REGISTER = []
 
+    # Training goes on without frames that cannot be read, up to this share of all frames.
+    cfg.DATALOADER.MAX_BAD_FRAMES = 0.01
+
     # Training pairs: the partner of frame t is drawn from t - RANGE .. t + RANGE (Sec. 4.4),
     # counted in frames of the source video, of which a data set lists every STRIDE-th one
     # (5 in YouTube-VIS).
@@ -27,7 +30,8 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.MODEL.MASKPROP = CN()
     # T: masks are propagated to so many frames before and after (Fig. 6: 6 is best).
     cfg.MODEL.MASKPROP.CLIP_RADIUS = 6
-    # The method that gives detections their video-level ids: see maskprop_d2/tracking.
+    # The method that gives detections their video-level ids: "maskprop", "flow", "iou", "iou_plus",
+    # "deepsort", or "seqtracker", an offline one. See docs/architecture.md.
     cfg.MODEL.MASKPROP.TRACKER = "maskprop"
     # Take the detector's losses on the partner frame too, not on frame t alone (paper): its
     # features are there anyway, so that twice the examples cost little more time.
@@ -40,6 +44,9 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.MODEL.MASKPROP.DUPLICATE_THRESH = 0.7
     # Frames that go through the detector at once during inference.
     cfg.MODEL.MASKPROP.FRAMES_PER_BATCH = 4
+    # What inference computes in: "float32", or mixed with "bfloat16" (CPUs and GPUs that have it:
+    # about twice as fast) or "float16" (GPUs). For training see SOLVER.AMP.ENABLED.
+    cfg.MODEL.MASKPROP.PRECISION = "float32"
 
     propagation = cfg.MODEL.MASKPROP.PROPAGATION = CN()
     # "fused" (fast) or "literal" (as the paper writes it): the same function to float error.
@@ -97,7 +104,9 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.5, 0.25]
 
     linking = cfg.MODEL.MASKPROP.LINKING = CN()
-    # A clip track takes a video id only if it matches better than this (Sec. 4.3).
+    # A clip track takes a video id only if it matches better than this (Sec. 4.3). It is also the
+    # least overlap of two masks for "iou" and "seqtracker"; "iou_plus" and "deepsort" have limits
+    # of their own.
     linking.THRESHOLD = 0.1
     # Clips are compared over "all" frames that they share (the paper's Eq. 4 and 5), or over those
     # "near" both centres, near clips counting more: propagated far, masks of fast objects mislead.
@@ -112,6 +121,18 @@ def add_maskprop_config(cfg: CN) -> None:
     linking.TRACK_SCORE = "detections"
     # A track is reported for its best category, and for each further one scored at least this.
     linking.CLASS_FLOOR = 1.0
+
+    # Tracking by flow: "dis" (OpenCV's, on the CPU), or torchvision's "raft_small", "raft_large".
+    cfg.MODEL.MASKPROP.FLOW = CN()
+    cfg.MODEL.MASKPROP.FLOW.MODEL = "dis"
+    # Of RAFT: a file with its state_dict; empty: torchvision downloads its own.
+    cfg.MODEL.MASKPROP.FLOW.WEIGHTS = ""
+
+    # DeepSORT: how many frames a track outlives its last detection, and the cosine distance of
+    # colour histograms up to which a detection may be the track's.
+    cfg.MODEL.MASKPROP.DEEPSORT = CN()
+    cfg.MODEL.MASKPROP.DEEPSORT.MAX_AGE = 30
+    cfg.MODEL.MASKPROP.DEEPSORT.MAX_APPEARANCE_DISTANCE = 0.2
 
     # The small ResNet of the MovingShapes models: channels of its four stages.
     cfg.MODEL.SMALL_RESNET = CN()

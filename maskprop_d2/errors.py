@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     Commands print the message and end with status 2.
     """
+
+
+class VideoError(InputError):
+    """A video, or a frame of it, that cannot be read; the message says which and why."""

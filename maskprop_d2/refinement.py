@@ -6,13 +6,19 @@ Shape shorthand beyond that of ``structures``:
     P       side of a crop in cells (384)
 """
 
+from math import inf
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import roi_align
 
+from .errors import InputError
 from .ops.masks import paste_masks
+
+MAX_CROP_SIZE = 4096
+"""Far more than any model has, but a mask of this side fits into memory."""
 
 
 class ResidualBlock(nn.Module):
@@ -62,8 +68,17 @@ class MaskRefinement(nn.Module):
             channels: of the three residual blocks.
             num_groups: of their GroupNorm.
             chunk_size: crops that are worked on at once.
+
+        Raises:
+            InputError: if there can be no such crops.
         """
         super().__init__()
+        whole = isinstance(crop_size, int) and isinstance(chunk_size, int)
+        if not (whole and 0 < crop_size <= MAX_CROP_SIZE and 0 < context < inf and chunk_size > 0):
+            raise InputError(
+                f"REFINEMENT.CROP_SIZE {crop_size} (at most {MAX_CROP_SIZE}), CONTEXT {context}, "
+                f"CHUNK_SIZE {chunk_size}: all must be above 0, the first and the last whole"
+            )
         self.crop_size = crop_size
         self.context = context
         self.chunk_size = chunk_size

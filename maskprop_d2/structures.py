@@ -42,25 +42,29 @@ class FrameOutput:
         boxes_video: (N, 4) boxes in pixels of the video frame.
         scores: (N,) detection scores in [0, 1], the score of the detected category.
         class_scores: (N, K+1) softmax vectors.
-        box_masks: (N, m, m) soft masks.
-        mask_boxes_video: (N, 4) the boxes that these fill: ``boxes_video``, or larger crops around
-            them if the masks were refined.
+        box_masks: (N, m, m) soft masks that fill ``mask_boxes_video``.
         grid_masks: (N, h, w) the masks, before they are refined, pasted onto the propagation grid.
         grid_box_video: (4,) the box, in pixels of the video frame, that the grid covers.
         maps: what the network's ``propagate`` needs of this frame, by name, each (channels, h, w).
+        crops_video: (N, 4) the crops, larger than the boxes, in which masks were refined, or None.
     """
 
     boxes_video: Tensor
     scores: Tensor
     class_scores: Tensor
     box_masks: Tensor
-    mask_boxes_video: Tensor
     grid_masks: Tensor
     grid_box_video: Tensor
     maps: dict[str, Tensor] = field(default_factory=dict)
+    crops_video: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def mask_boxes_video(self) -> Tensor:
+        """(N, 4) the boxes that ``box_masks`` fill, in pixels of the video frame."""
+        return self.boxes_video if self.crops_video is None else self.crops_video
 
 
 class FrameNetwork(Protocol):
@@ -71,6 +75,21 @@ class FrameNetwork(Protocol):
 
     def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
         """Propagate the masks of ``source`` to ``targets``: (S, N, h, w) soft masks."""
+
+
+@dataclass
+class Frame:
+    """One frame of a video and what the network gives for it: all that a tracking method sees.
+
+    Attributes:
+        index: frame index t.
+        image: (H, W, 3) uint8 RGB.
+        output: the detections and feature maps.
+    """
+
+    index: int
+    image: np.ndarray
+    output: FrameOutput
 
 
 @dataclass
@@ -96,6 +115,21 @@ class ClipTracks:
 
 
 @dataclass
+class TrackedFrame:
+    """What a tracking method says of one frame.
+
+    Attributes:
+        index: frame index t.
+        ids: video-level ids, from 0, of its N detections.
+        clip: their masks in the frames around; None where the method propagates no masks.
+    """
+
+    index: int
+    ids: list[int]
+    clip: ClipTracks | None = None
+
+
+@dataclass
 class FrameResult:
     """One finished frame of a video.
 
@@ -114,6 +148,23 @@ class FrameResult:
     labels: list[int]
     scores: list[float]
     masks: list[RLE]
+
+
+@dataclass
+class VideoTrack:
+    """One video-level track, for one category.
+
+    Attributes:
+        track_id: its id.
+        label: category index in 0..K-1.
+        score: in [0, 1].
+        masks: L entries, an RLE or None where the object is not seen.
+    """
+
+    track_id: int
+    label: int
+    score: float
+    masks: list[RLE | None]
 
 
 @dataclass

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from maskprop_d2.propagation import OffsetPredictor, PropagationBranch
+from maskprop_d2 import propagation
+from maskprop_d2.propagation import OffsetPredictor, PropagationBranch, per_frame
 
 
 def branch(impl="fused", hidden=0, background=True, moved=True):
@@ -24,9 +25,8 @@ def branch(impl="fused", hidden=0, background=True, moved=True):
 
 def run(module, masks, features):
     """Propagate from frame 0 to all frames."""
-    maps = module.encode(features)
-    source = {name: m[0] for name, m in maps.items()}
-    return module(masks, source, maps)
+    maps = per_frame(module.encode(features))
+    return module(masks, maps[0], maps)
 
 
 def case(num_masks=3, size=(7, 9)):
@@ -89,3 +89,23 @@ def test_no_instance(impl, hidden):
 def test_unknown_implementation_is_refused():
     with pytest.raises(ValueError, match="IMPL must be 'fused' or 'literal', not 'fast'"):
         branch("fast")
+
+
+@pytest.mark.parametrize("numbers", [1, 7 * 9 * 16 * 2])
+def test_targets_may_go_through_in_any_number_at_once(numbers, monkeypatch):
+    masks, features = case()
+    expected = run(branch(), masks, features)
+    monkeypatch.setattr(propagation, "CACHED_NUMBERS", numbers)
+    torch.testing.assert_close(run(branch(), masks, features), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("hidden", [0, 4])
+def test_mixed_precision_costs_little_accuracy(hidden):
+    module, (masks, features) = branch(hidden=hidden).float(), case(size=(7, 90))
+    masks, features = masks.float(), features.float()
+    expected = run(module, masks, features)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = run(module, masks, features)
+    assert (output - expected).abs().mean() < 0.02
+    (gradient,) = torch.autograd.grad(output.sum(), module.offset_predictor.conv1.weight)
+    assert gradient.abs().max() > 0

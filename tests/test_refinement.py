@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from maskprop_d2.errors import InputError
 from maskprop_d2.ops.masks import paste_masks
 from maskprop_d2.refinement import MaskRefinement
 
@@ -43,6 +44,19 @@ def test_crops_are_squares_around_the_boxes():
     crops = refinement().crop_boxes(boxes)
     expected = [[5, -10, 55, 40], [-6, -2, 14, 18], [4.375, 4.375, 5.625, 5.625]]
     assert crops.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"crop_size": x} for x in (0, -1, 10**6)),
+        *({"context": x} for x in (0.0, float("nan"), float("inf"))),
+        {"chunk_size": 0},
+    ],
+)
+def test_crops_that_cannot_be_are_refused(wrong):
+    with pytest.raises(InputError, match=r"REFINEMENT\.CROP_SIZE .* CONTEXT .* CHUNK_SIZE"):
+        refinement(**wrong)
 
 
 def test_it_starts_as_an_enlargement():

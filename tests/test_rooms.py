@@ -16,13 +16,14 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 import maskprop_d2
-rooms = ["errors", "ops", "propagation", "refinement", "tracking", "evaluation", "inference"]
-rooms.append("structures")
+rooms = ["errors", "files", "propagation", "refinement", "structures"]
+rooms += ["ops", "tracking", "evaluation", "inference"]
 for room in rooms:
     module = importlib.import_module(f"maskprop_d2.{room}")
     for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
         importlib.import_module(f"maskprop_d2.{room}.{info.name}")
 import maskprop_d2.data.validate
+import maskprop_d2.commands.main, maskprop_d2.commands.demo, maskprop_d2.commands.visualize
 import convert_coco, convert_davis, convert_mots, convert_openimages, split_ytvis
 """
 

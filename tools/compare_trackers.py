@@ -3,8 +3,9 @@
 
     python tools/compare_trackers.py --config-file F --dataset D --output DIR --opts MODEL.WEIGHTS W
 
-The detector runs once; then each method links what it found. ``--sweep clip-radius`` instead
-gives the curve of Figure 6, ``--sweep threshold`` that of the linking threshold.
+The detector runs once; then each method links what it found: detections and maps are kept for one
+video at a time. ``--sweep clip-radius`` instead gives the curve of Figure 6, ``--sweep threshold``
+that of the linking threshold.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from maskprop_d2.errors import InputError
 from maskprop_d2.evaluation import evaluate, identity_measures, load_json
 from maskprop_d2.inference import VideoSegmenter
 from maskprop_d2.inference.results import as_results
-from maskprop_d2.modeling.meta_arch import segmenter_options
+from maskprop_d2.modeling.options import segmenter_options
 from maskprop_d2.structures import FrameNetwork, FrameOutput
 from maskprop_d2.tracking import TRACKERS
 
@@ -43,11 +44,16 @@ FIGURES = ("AP", "AP50", "AP75", "AR1", "AR10")
 
 
 class Replay(FrameNetwork):
-    """A network that detects in a video once, and then gives the same detections again."""
+    """A network that detects in each video once, and then gives the same detections again."""
 
     def __init__(self, network: FrameNetwork):
         self._network = network
         self._outputs: list[FrameOutput] = []
+        self._next = 0
+
+    def next_video(self) -> None:
+        """Forget what was detected."""
+        self._outputs.clear()
         self._next = 0
 
     def rewind(self) -> None:
@@ -108,16 +114,17 @@ def link_all(
     loader = build_test_loader(cfg, dataset)
     ids = MetadataCatalog.get(dataset).thing_dataset_id_to_contiguous_id
     to_dataset_id = {v: k for k, v in ids.items()}
-    options = {}
+    replay = Replay(network)
+    segmenters = {}
     for name, overrides in compared.items():
         changed = cfg.clone()
         changed.merge_from_list(overrides)
-        options[name] = segmenter_options(changed)
+        segmenters[name] = VideoSegmenter.from_options(replay, **segmenter_options(changed))
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in compared}
     seconds = dict.fromkeys(["detector", *compared], 0.0)
     frames_seen = 0
     for (video,) in tqdm(loader, desc=dataset, unit="video", disable=not sys.stderr.isatty()):
-        replay = Replay(network)
+        replay.next_video()
         frames = list(video["frames"])
         frames_seen += len(frames)
         start = time.perf_counter()
@@ -126,10 +133,10 @@ def link_all(
             batch = torch.stack([torch.from_numpy(x) for x in frames[i : i + size]])
             replay.detect(batch.permute(0, 3, 1, 2))
         seconds["detector"] += time.perf_counter() - start
-        for name, values in options.items():
+        for name, segmenter in segmenters.items():
             replay.rewind()
             start = time.perf_counter()
-            tracks = VideoSegmenter.from_options(replay, **values).segment(frames)
+            tracks = segmenter.segment(frames)
             seconds[name] += time.perf_counter() - start
             results[name] += as_results(video["video_id"], tracks.as_dict(), to_dataset_id)
     return results, {name: 1000 * x / frames_seen for name, x in seconds.items()}

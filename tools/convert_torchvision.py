@@ -2,17 +2,17 @@
 """ImageNet weights of torchvision's ResNets and ResNeXts as a checkpoint for Detectron2's."""
 
 import argparse
-import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor
 
 from maskprop_d2.errors import InputError
+from maskprop_d2.files import whole_file
+from maskprop_d2.inference.weights_file import read_weights
 
 MODELS = (
     "resnet18",
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     if (args.model is None) == (args.weights is None):
         parser.error("give either --model or --weights")
     try:
-        weights = read_weights(args.weights) if args.weights else download(args.model)
+        weights = read_torchvision(args.weights) if args.weights else download(args.model)
         write_checkpoint(convert(weights), args.output)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -61,20 +61,14 @@ def download(model: str) -> dict[str, Tensor]:
     return torchvision.models.get_model_weights(model).DEFAULT.get_state_dict(progress=True)
 
 
-def read_weights(path: str) -> dict[str, Tensor]:
+def read_torchvision(path: str) -> dict[str, Tensor]:
     """A file of torchvision's weights.
 
     Raises:
         InputError: if it is missing, or holds something else.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: there is no such file")
-    try:
-        weights: Any = torch.load(path, map_location="cpu", weights_only=True)
-    # Of other files torch raises whatever comes.
-    except Exception as error:
-        raise InputError(f"{path} cannot be read as weights of torchvision") from error
-    if not isinstance(weights, dict) or "layer1.0.conv1.weight" not in weights:
+    weights = read_weights(path)
+    if "layer1.0.conv1.weight" not in weights:
         raise InputError(f"{path} has no weights of a ResNet of torchvision")
     return weights
 
@@ -96,11 +90,9 @@ def write_checkpoint(weights: dict[str, Tensor], output: str) -> None:
     path = Path(output)
     if path.suffix != ".pth":
         raise InputError(f"--output {output}: Detectron2 knows such a file by its ending, .pth")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
     checkpoint = {"model": weights, "__author__": "torchvision", "matching_heuristics": True}
-    torch.save(checkpoint, partial)
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        torch.save(checkpoint, partial)
 
 
 if __name__ == "__main__":

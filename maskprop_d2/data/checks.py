@@ -5,15 +5,15 @@ Unlike ``check_ground_truth`` it does not stop at the first problem.
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from ..evaluation.ytvis_json import is_id, is_number
+from ..evaluation.ytvis_json import is_id, is_number, leads_out
+from ..inference.images import image_size
 from ..inference.video import VideoError, natural_sort
-from ..ops.rle import MAX_SIDE, is_absent, to_rle
-from .images import image_size
+from ..ops.rle import MAX_PIXELS, MAX_SIDE, is_absent, to_rle
 from .problems import FEW_PIXELS, Problem, Report
 
 # So far may areas (as a share, and in pixels) and the sides of boxes (in pixels) be off: tools
@@ -73,7 +73,7 @@ def check_frames(
         for video in videos
         if video
         for t, name in enumerate(video["file_names"])
-        if not _leads_out(name)
+        if not leads_out(name)
     ]
 
     def check(frame: tuple[dict[str, Any], int, str]) -> tuple[Problem, str] | None:
@@ -131,9 +131,12 @@ def _check_categories(categories: dict[int, dict[str, Any]], report: Report) -> 
 def _check_video(video: dict[str, Any], report: Report) -> bool:
     """Whether a video can be used."""
     where = f"video {video['id']}"
-    sides = [video.get("height"), video.get("width")]
+    sides: list[Any] = [video.get("height"), video.get("width")]
     names = video.get("file_names")
-    if not all(type(side) is int and 0 < side < MAX_SIDE for side in sides):
+    if (
+        not all(type(side) is int and 0 < side < MAX_SIDE for side in sides)
+        or sides[0] * sides[1] > MAX_PIXELS
+    ):
         report.add(Problem.BAD_VIDEO, f"{where}: height and width are {sides}")
         return False
     if not isinstance(names, list) or not names or not all(isinstance(x, str) for x in names):
@@ -148,7 +151,7 @@ def _check_frame_lists(videos: list[dict[str, Any]], report: Report) -> None:
         names = video["file_names"]
         for t, name in enumerate(names):
             where = f"video {video['id']}, frame {t}"
-            if _leads_out(name):
+            if leads_out(name):
                 report.add(Problem.OUTSIDE_ROOT, f"{where}: {name}")
             if seen.setdefault(name, where) != where:
                 report.add(Problem.FRAME_TWICE, f"{seen[name]} and {where}: {name}")
@@ -158,12 +161,6 @@ def _check_frame_lists(videos: list[dict[str, Any]], report: Report) -> None:
         if length != len(names):
             where = f"video {video['id']}: {length!r} for {len(names)} frames"
             report.add(Problem.VIDEO_LENGTH, where)
-
-
-def _leads_out(name: str) -> bool:
-    # Knows both kinds of slashes.
-    path = PureWindowsPath(name)
-    return bool(path.anchor) or ".." in path.parts
 
 
 def _check_track(

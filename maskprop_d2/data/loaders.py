@@ -10,11 +10,14 @@ from detectron2.data import (
     build_detection_test_loader,
     build_detection_train_loader,
 )
+from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
 from ..evaluation import AnnotationError
+from .bad_frames import SkipBadFrames
 from .mapper import ClipPairMapper, map_test_video
 from .stills import image_as_video, is_image
+from .stream import SampleStream
 
 
 class FrameDataset(Dataset):
@@ -91,12 +94,24 @@ def build_train_loader(cfg: Any) -> Any:
     logging.getLogger(__name__).info(
         "Training on %d annotated frames of %d videos", len(dataset), len(records)
     )
-    return build_detection_train_loader(
+    num_frames = sum(record["length"] for record in records)
+    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    stream = SampleStream(
         dataset,
-        mapper=ClipPairMapper(cfg),
+        SkipBadFrames(ClipPairMapper(cfg), cfg.DATALOADER.MAX_BAD_FRAMES, num_frames),
+        seed=seed,
+        batch_size=max(1, cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()),
+        rank=comm.get_rank(),
+        world_size=comm.get_world_size(),
+    )
+    return build_detection_train_loader(
+        stream,
+        mapper=None,
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
         aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        # Else a loader that begins takes a random number of the model's.
+        seed=seed,
     )
 
 

@@ -10,7 +10,8 @@ from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances
 from torch import Tensor
 
-from ..inference.video import FrameFiles
+from ..evaluation import AnnotationError
+from ..inference.video import FrameFiles, VideoError
 from ..ops.rle import decode, to_rle
 from .augmentation import augment_clip, build_clip_augmentations
 from .semantic import build_semantic_map, transform_semantic_map
@@ -70,11 +71,20 @@ class ClipPairMapper:
             seen; ``partner_instances``, the objects seen in the partner; ``height``, ``width``,
             ``file_name``, ``video_id`` of frame t. If asked for, also ``sem_seg`` and
             ``partner_sem_seg``, (H, W) uint8 class index of each pixel.
+
+        Raises:
+            VideoError: if a frame cannot be read, or has not the size that the record says.
+            AnnotationError: if a mask cannot be used.
         """
         video, t = sample["video"], sample["frame"]
         partner = self.sample_partner(t, video["length"])
         paths = [video["file_names"][t], video["file_names"][partner]]
         frames = list(FrameFiles(paths))
+        if frames[0].shape[:2] != (video["height"], video["width"]):
+            raise VideoError(
+                f"frame {paths[0]} has {frames[0].shape[1]} x {frames[0].shape[0]} pixels, but "
+                f"its video {video['width']} x {video['height']}"
+            )
         warp: T.Transform = T.NoOpTransform()
         if partner == t:
             warp = self.image_warp.get_transform(frames[1])
@@ -149,7 +159,7 @@ class ClipPairMapper:
             try:
                 mask = decode(to_rle(annotation["segmentation"], height, width))
             except ValueError as error:
-                raise ValueError(
+                raise AnnotationError(
                     f"video {video['video_id']}, frame {t}, annotation {annotation['id']}: {error}"
                 ) from error
             masks[i] = transforms.apply_segmentation(mask.astype(np.uint8))

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from detectron2.data import transforms as T
 
-from ..errors import InputError
+from ..errors import InputError, VideoError
 from ..evaluation import AnnotationError
+from ..inference.images import read_pixels
 from ..ops.rle import decode, to_rle
 from ..structures import IGNORED
 
@@ -79,9 +80,10 @@ def read_semantic_map(video: dict[str, Any], t: int, num_classes: int) -> np.nda
             "MODEL.MASKPROP.SEMANTIC.NUM_CLASSES 0 to draw them from the instance masks"
         )
     path = video["sem_seg_file_names"][t]
-    classes = cv2.imread(path, cv2.IMREAD_UNCHANGED)
-    if classes is None:
-        raise AnnotationError(f"{path}: there is no such map of semantic classes, or it is damaged")
+    try:
+        classes = read_pixels(path, cv2.IMREAD_UNCHANGED)
+    except VideoError as error:
+        raise AnnotationError(f"{path} is no map of semantic classes: {error}") from error
     expected = (video["height"], video["width"])
     if classes.shape != expected or classes.dtype != np.uint8:
         raise AnnotationError(

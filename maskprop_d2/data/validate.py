@@ -15,7 +15,6 @@ from .problems import Report
 def main(argv: list[str] | None = None) -> None:
     """Print what is wrong; exits with status 1 if that is fatal, 2 if the file cannot be read."""
     parser = argparse.ArgumentParser(
-        prog="python -m maskprop_d2.data.validate",
         description="Find what breaks or biases training in a data set of YouTube-VIS's format.",
     )
     parser.add_argument("json", help="its annotation file (.json, .gz)")
@@ -69,4 +68,6 @@ def print_report(report: Report) -> None:
 
 
 if __name__ == "__main__":
+    # Else Python before 3.14 would call it validate.py.
+    sys.argv[0] = "python -m maskprop_d2.data.validate"
     main()

@@ -6,6 +6,7 @@ from typing import Any
 from detectron2.data import MetadataCatalog
 
 from ..evaluation import AnnotationError, check_ground_truth, load_json
+from ..evaluation.ytvis_json import leads_out
 from ..ops.rle import is_absent
 
 
@@ -24,7 +25,8 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[
         file has it (RLE or polygons), only of objects seen in that frame.
 
     Raises:
-        AnnotationError: if the file is missing or not in that format.
+        AnnotationError: if the file is missing or not in that format, or names a frame that is not
+            in ``image_root``.
     """
     data = load_json(json_file)
     check_ground_truth(data, json_file)
@@ -38,7 +40,10 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[
             "height": video["height"],
             "width": video["width"],
             "length": len(video["file_names"]),
-            "file_names": [os.path.join(image_root, name) for name in video["file_names"]],
+            "file_names": [
+                _frame_path(image_root, name, f"{json_file}: video {video['id']}")
+                for name in video["file_names"]
+            ],
             "annotations": [[] for _ in video["file_names"]],
         }
         for video in data["videos"]
@@ -56,6 +61,12 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[
                     }
                 )
     return list(records.values())
+
+
+def _frame_path(image_root: str, name: str, where: str) -> str:
+    if leads_out(name):
+        raise AnnotationError(f"{where}: the file name {name!r} leads out of the frames' folder")
+    return os.path.join(image_root, name)
 
 
 def _set_metadata(

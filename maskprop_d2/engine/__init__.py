@@ -3,6 +3,7 @@ import logging
 from .config import ConfigError, build_segmenter, check_weights, class_names, load_config
 from .evaluator import YTVISEvaluator, write_results
 from .export import export_model
+from .faults import EXPLAINED
 from .trainer import Trainer
 
 __all__ = [
@@ -17,6 +18,10 @@ __all__ = [
     "write_results",
 ]
 
+# Detectron2 prints the way through its code to what is told in one line at the end.
+logging.getLogger("detectron2.engine.train_loop").addFilter(
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], EXPLAINED))
+)
 # Detectron2 asks torch whether it is being traced, and each process once gets as an answer, in the
 # middle of its progress bar, that the question could be put better.
 logging.getLogger("torch.fx._symbolic_trace").addFilter(

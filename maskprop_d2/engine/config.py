@@ -1,13 +1,11 @@
 """From a config file to a config, and from that to a segmenter."""
 
 import logging
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
@@ -18,6 +16,7 @@ from ..data.loaders import load_records
 from ..errors import InputError
 from ..evaluation import AnnotationError
 from ..inference.segmenter import VideoSegmenter
+from .checkpoint import Checkpointer
 
 
 class ConfigError(InputError):
@@ -77,7 +76,8 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
     """A segmenter with the weights of ``MODEL.WEIGHTS``, ready for videos.
 
     Raises:
-        ConfigError: if they are missing or damaged.
+        ConfigError: if they are missing.
+        WeightsFileError: if they are damaged, or more than weights.
     """
     check_weights(cfg)
     if not cfg.MODEL.WEIGHTS:
@@ -85,12 +85,7 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
             "MODEL.WEIGHTS is empty: the network is random, and finds nothing that is there."
         )
     model = build_model(cfg)
-    try:
-        DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
-    except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        raise ConfigError(
-            f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS}: it cannot be loaded: {_in_one_line(error)}"
-        ) from error
+    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
     model.eval()
     return model.segmenter
 

@@ -4,7 +4,6 @@ import itertools
 import json
 import logging
 import math
-import os
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -15,37 +14,41 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from ..evaluation import evaluate, format_table, load_json
+from ..files import whole_file
 from ..inference.results import as_results
+from .unfinished import FinishedVideos
 
 
 class YTVISEvaluator(DatasetEvaluator):
     """Collects the tracks of all videos, writes ``results.json`` and ``results.zip``, and scores
     them if the annotation file has annotations."""
 
-    def __init__(self, dataset_name: str, output_dir: str):
+    def __init__(self, dataset_name: str, finished: FinishedVideos):
         """
         Args:
             dataset_name: a registered data set.
-            output_dir: where to write.
+            finished: keeps the results until they are whole; its folder is where to write.
         """
         self._metadata = MetadataCatalog.get(dataset_name)
-        self._output_dir = Path(output_dir)
-        self._results: list[dict[str, Any]] = []
+        self._output_dir = finished.folder
+        self._finished = finished
 
     def reset(self) -> None:
-        """Forget all results."""
-        self._results = []
+        """Begin, with what an evaluation that was stopped has left."""
+        self._finished.find()
 
-    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any] | None]) -> None:
         """Add the tracks of some videos.
 
         Args:
             inputs: records with ``video_id``.
-            outputs: the model's outputs for them.
+            outputs: the model's outputs for them, None for those that are finished already.
         """
         to_dataset_id = {v: k for k, v in self._metadata.thing_dataset_id_to_contiguous_id.items()}
         for video, output in zip(inputs, outputs, strict=True):
-            self._results += as_results(video["video_id"], output, to_dataset_id)
+            if output is not None:
+                results = as_results(video["video_id"], output, to_dataset_id)
+                self._finished.add(video["video_id"], results)
 
     def evaluate(self) -> "OrderedDict[str, Any] | None":
         """Write and score. Figures are percent, NaN where nothing can be counted.
@@ -54,11 +57,14 @@ class YTVISEvaluator(DatasetEvaluator):
             ``{"segm": {"AP": ..., ...}}`` on the main process, empty where there are no
             annotations to score against.
         """
-        gathered = comm.gather(self._results, dst=0)
+        gathered = comm.gather(self._finished.results, dst=0)
         if not comm.is_main_process():
             return None
         results = list(itertools.chain(*gathered))
+        # Whatever the number of processes, and however often it was stopped.
+        results.sort(key=lambda x: x["video_id"])
         write_results(results, self._output_dir)
+        self._finished.remove()
         ground_truth = load_json(self._metadata.json_file)
         logger = logging.getLogger(__name__)
         if not ground_truth.get("annotations"):
@@ -77,11 +83,10 @@ class YTVISEvaluator(DatasetEvaluator):
 
 def write_results(results: list[dict[str, Any]], folder: Path) -> None:
     """Write ``results.json`` and ``results.zip`` (that file alone), each whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "results.json.partial"
-    partial.write_text(json.dumps(results))
-    partial_zip = folder / "results.zip.partial"
-    with zipfile.ZipFile(partial_zip, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(partial, "results.json")
-    os.replace(partial, folder / "results.json")
-    os.replace(partial_zip, folder / "results.zip")
+    with whole_file(folder / "results.json") as results_file:
+        results_file.write_text(json.dumps(results))
+        with (
+            whole_file(folder / "results.zip") as archive_file,
+            zipfile.ZipFile(archive_file, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
+            archive.write(results_file, "results.json")

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import os
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -15,9 +14,10 @@ import torch
 from detectron2.export.torchscript_patch import patch_builtin_len
 from torch import Tensor, nn
 
+from ..files import whole_file
 from ..inference.exported import KEY, VERSION
 from ..modeling import MaskProp
-from ..modeling.meta_arch import propagation_options, refinement_options, segmenter_options
+from ..modeling.options import propagation_options, refinement_options, segmenter_options
 from .config import build_segmenter, class_names
 
 
@@ -76,11 +76,8 @@ def export_model(cfg: Any, output: str | Path, *, half: bool = False) -> None:
     }
     if model.refinement is not None:
         exported["refinement"] = refinement_options(cfg)
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f"{output.name}.partial")
-    torch.save({"model": weights, KEY: exported}, partial)
-    os.replace(partial, output)
+    with whole_file(output) as partial:
+        torch.save({"model": weights, KEY: exported}, partial)
 
 
 @torch.no_grad()

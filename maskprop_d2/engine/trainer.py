@@ -1,23 +1,31 @@
 """Detectron2's default trainer, over videos."""
 
-import os
 import sys
 import time
+from collections import OrderedDict
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer, HookBase, SimpleTrainer, defaults
+from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
 from tqdm import tqdm
 
 from ..data import build_test_loader, build_train_loader
+from ..data.stream import begin_with
 from ..errors import InputError
+from .checkpoint import Checkpointer
 from .evaluator import YTVISEvaluator
+from .faults import explained
+from .repeat import drop_from, seed_of_step
+from .unfinished import FinishedVideos, SkipFinished, fingerprint
 
 
 class ProgressBar(HookBase):
@@ -85,7 +93,7 @@ class Trainer(DefaultTrainer):
                 "the number of GPUs that the schedule is written for: set the latter to 0 to train "
                 "by the config's figures as they are"
             )
-        replaced = {}
+        replaced: dict[str, Any] = {"DetectionCheckpointer": Checkpointer}
         if cfg.MODEL.DEVICE == "cpu":
             # Detectron2 names a GPU to torch's wrapper for many processes, also where there is
             # none, and has mixed precision for GPUs alone.
@@ -95,6 +103,34 @@ class Trainer(DefaultTrainer):
             for name, replacement in replaced.items():
                 stack.enter_context(mock.patch.object(defaults, name, replacement))
             super().__init__(cfg)
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """As in the base class; data, random numbers and ``metrics.json`` go on where they were."""
+        super().resume_or_load(resume)
+        if self.start_iter:
+            begin_with(self._trainer.data_loader, self.start_iter)
+            if comm.is_main_process():
+                drop_from(Path(self.cfg.OUTPUT_DIR) / "metrics.json", self.start_iter)
+
+    def run_step(self) -> None:
+        """As in the base class, with random numbers that depend on seed and iteration alone.
+
+        Raises:
+            TrainingError: if training cannot go on.
+        """
+        if self.cfg.SEED >= 0:
+            torch.manual_seed(seed_of_step(self.cfg.SEED, self.iter, comm.get_rank()))
+        with explained(self.iter):
+            super().run_step()
+
+    def after_step(self) -> None:
+        """As in the base class.
+
+        Raises:
+            TrainingError: if training cannot go on.
+        """
+        with explained(self.iter):
+            super().after_step()
 
     def build_hooks(self) -> list[HookBase]:
         """Those of Detectron2, and a progress bar."""
@@ -134,9 +170,24 @@ class Trainer(DefaultTrainer):
         return tqdm(loader, desc=dataset_name, unit="video", disable=quiet)
 
     @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> YTVISEvaluator:
-        """Results go to ``OUTPUT_DIR/inference``, or a folder each if there are several sets."""
-        folder = os.path.join(cfg.OUTPUT_DIR, "inference")
-        if len(cfg.DATASETS.TEST) > 1:
-            folder = os.path.join(folder, dataset_name)
-        return YTVISEvaluator(dataset_name, folder)
+    def test(cls, cfg: CfgNode, model: torch.nn.Module) -> OrderedDict[str, Any]:
+        """Evaluate on each of ``DATASETS.TEST``; an evaluation that was stopped goes on.
+
+        Results go to ``OUTPUT_DIR/inference``, or a folder each if there are several sets.
+
+        Returns:
+            the figures of the data set, or of each by its name.
+        """
+        figures: OrderedDict[str, Any] = OrderedDict()
+        for name in cfg.DATASETS.TEST:
+            loader = cls.build_test_loader(cfg, name)
+            folder = Path(cfg.OUTPUT_DIR) / "inference"
+            if len(cfg.DATASETS.TEST) > 1:
+                folder /= name
+            json_file = MetadataCatalog.get(name).json_file
+            finished = FinishedVideos(folder, fingerprint(cfg, model, json_file))
+            evaluator = YTVISEvaluator(name, finished)
+            figures[name] = inference_on_dataset(SkipFinished(model, finished), loader, evaluator)
+            if comm.is_main_process():
+                print_csv_format(figures[name])
+        return figures[name] if len(figures) == 1 else figures

@@ -27,36 +27,43 @@ def main(argv: list[str] | None = None) -> None:
     """Print the table and write the metrics; exits with status 2 on bad input."""
     args = _parser().parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")
+    # Files of results make many objects, none of them in cycles: to look for such is lost time.
+    gc.disable()
     try:
-        if args.output and (Path(args.output).is_dir() or not Path(args.output).parent.is_dir()):
-            raise AnnotationError(f"--output {args.output} must be a file in a folder that exists")
-        ground_truth = load_json(args.ground_truth)
-        metrics = evaluate(
-            ground_truth,
-            iterate_json(args.results),
-            (args.ground_truth, args.results),
-            strict=args.strict,
-            oracle=args.oracle,
-            identity=args.identity,
-            processes=len(os.sched_getaffinity(0)),
-        )
-        extras = _extras(metrics, args)
-        _print(metrics, extras)
-        if not ground_truth.get("annotations"):
-            print(f"{args.ground_truth} has no annotations: there is nothing to score against.")
-        if args.output:
-            partial = f"{args.output}.partial"
-            with open(partial, "w", encoding="utf-8") as file:
-                json.dump({**metrics.as_dict(), **extras}, file, indent=2)
-            os.replace(partial, args.output)
+        _run(args)
     except (AnnotationError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        gc.enable()
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.output and (Path(args.output).is_dir() or not Path(args.output).parent.is_dir()):
+        raise AnnotationError(f"--output {args.output} must be a file in a folder that exists")
+    ground_truth = load_json(args.ground_truth)
+    metrics = evaluate(
+        ground_truth,
+        iterate_json(args.results),
+        (args.ground_truth, args.results),
+        strict=args.strict,
+        oracle=args.oracle,
+        identity=args.identity,
+        processes=len(os.sched_getaffinity(0)),
+    )
+    extras = _extras(metrics, args)
+    _print(metrics, extras)
+    if not ground_truth.get("annotations"):
+        print(f"{args.ground_truth} has no annotations: there is nothing to score against.")
+    if args.output:
+        partial = f"{args.output}.partial"
+        with open(partial, "w", encoding="utf-8") as file:
+            json.dump({**metrics.as_dict(), **extras}, file, indent=2)
+        os.replace(partial, args.output)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m maskprop_d2.evaluation",
         description="Score video instance segmentation results by video AP and AR.",
     )
     parser.add_argument("ground_truth", help="annotations in YouTube-VIS's format (.json, .gz)")
@@ -110,6 +117,6 @@ def _print(metrics: Metrics, extras: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    # Files of results make many objects, none of them in cycles: to look for such is lost time.
-    gc.disable()
+    # Else Python before 3.14 would call it __main__.py.
+    sys.argv[0] = "python -m maskprop_d2.evaluation"
     main()

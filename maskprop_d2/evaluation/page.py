@@ -26,7 +26,7 @@ from .results import read_tracks
 from .timeline import FALSE, FOUND, MISSED, WRONG_CATEGORY, Timeline, seen_timeline, video_timeline
 from .tracks import Track, Video, best_by_category
 from .video_ap import Metrics, score_tracks
-from .ytvis_json import AnnotationError, iterate_json, load_json
+from .ytvis_json import AnnotationError, iterate_json, leads_out, load_json
 
 FILES = Path(__file__).parent / "page_files"
 THRESHOLD_WITHOUT_TRUTH = 0.3
@@ -200,18 +200,16 @@ def _write_call(path: Path, function: str, data: Any) -> None:
 def _check_frames(images: Path, videos: Any) -> None:
     if not images.is_dir():
         raise AnnotationError(f"--images {images} must be the folder of the frames")
-    missing = [
-        (name, video["id"])
-        for video in videos
-        for name in video["file_names"]
-        if not (images / name).is_file()
-    ]
+    frames = [(name, video["id"]) for video in videos for name in video["file_names"]]
+    for name, video_id in frames:
+        if leads_out(name):
+            raise AnnotationError(f"video {video_id}: {name!r} leads out of the frames' folder")
+    missing = [(name, video_id) for name, video_id in frames if not (images / name).is_file()]
     if missing:
-        total = sum(len(x["file_names"]) for x in videos)
         name, video_id = missing[0]
         raise AnnotationError(
-            f"--images {images} lacks {len(missing)} of {total} frames, for example {name} of "
-            f"video {video_id}: it must be the folder that 'file_names' are relative to"
+            f"--images {images} lacks {len(missing)} of {len(frames)} frames, for example {name} "
+            f"of video {video_id}: it must be the folder that 'file_names' are relative to"
         )
 
 

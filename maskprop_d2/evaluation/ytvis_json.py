@@ -8,11 +8,11 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, TextIO
 
 from ..errors import InputError
-from ..ops.rle import MAX_SIDE
+from ..ops.rle import MAX_PIXELS, MAX_SIDE
 
 CHUNK = 2**20
 """Characters that are read at a time."""
@@ -169,6 +169,11 @@ def check_ground_truth(data: Any, source: str | Path = "ground truth") -> None:
                     f"{source}: video {video_id} needs '{key}', a number of pixels, "
                     f"not {reprlib.repr(video.get(key))}"
                 )
+        if video["height"] * video["width"] > MAX_PIXELS:
+            raise AnnotationError(
+                f"{source}: video {video_id} has frames of {video['width']} x {video['height']} "
+                f"pixels: {MAX_PIXELS} are the most"
+            )
     categories = _by_id(data.get("categories"), "categories", source)
     id_of_name: dict[str, int] = {}
     for category_id, category in categories.items():
@@ -229,6 +234,16 @@ def _check_annotation(
         raise AnnotationError(f"{where}: 'areas' must hold a number or null for each frame")
     if annotation.get("iscrowd", 0) not in (0, 1):
         raise AnnotationError(f"{where}: 'iscrowd' must be 0 or 1")
+
+
+def leads_out(name: str) -> bool:
+    """Whether the name of a frame is no path inside the folder of frames.
+
+    Links in that folder are its owner's, and may lead anywhere.
+    """
+    # Knows both kinds of slashes.
+    path = PureWindowsPath(name)
+    return bool(path.anchor) or ".." in path.parts or "\0" in name
 
 
 def is_id(value: Any) -> bool:

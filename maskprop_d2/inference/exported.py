@@ -8,10 +8,11 @@ its weights, and the options around it. ``engine/export.py`` writes it.
 
 import io
 import itertools
+import reprlib
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -24,14 +25,32 @@ from ..errors import InputError
 from ..propagation import PropagationBranch
 from ..refinement import MaskRefinement
 from .frame_network import Detections, DetectorNetwork, FrameSettings
+from .weights_file import WeightsFileError, read_weights
+
+# Of Detectron2's code, as it is and as a program: nothing that one could do about.
+warnings.filterwarnings("ignore", "torch.meshgrid")
 
 KEY = "maskprop_exported"
 VERSION = 1
 """Of what stands under ``KEY``; only this one is read."""
 
 
+MAX_PROGRAM = 2**28
+"""Bytes of a program, which is without weights: far more than any has."""
+WRONG_ENTRY = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+"""What building from an entry of another kind, or another value, raises."""
+BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+"""What reading a damaged zip archive raises."""
+
+
 class ModelFileError(InputError):
     """A file that cannot be used as an exported model; the message says which and why."""
+
+
+def not_as_exported(path: str | Path, error: Exception) -> ModelFileError:
+    """For a file whose entries are not of the kind that an exported model has."""
+    reason = " ".join(str(error).split())[:200]
+    return ModelFileError(f"{path} is damaged: its entries are not as exported: {reason}")
 
 
 class ExportedNetwork(DetectorNetwork):
@@ -52,37 +71,76 @@ class ExportedNetwork(DetectorNetwork):
         """See ``VideoSegmenter.from_exported``."""
         weights, exported = _read(path)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        try:
+            self._build(weights, exported, score_threshold)
+        # What stands in the file may be of any kind.
+        except (*WRONG_ENTRY, RuntimeError) as error:
+            raise not_as_exported(path, error) from error
+        try:
+            self._program = self._load_program(exported["program"], weights)
+        except RuntimeError as error:
+            raise ModelFileError(
+                f"{path} was exported with torch {exported.get('torch')}: torch "
+                f"{torch.__version__} cannot run its program. Export it anew with the older of "
+                "the two."
+            ) from error
+        except (*WRONG_ENTRY, *BAD_ARCHIVE) as error:
+            raise not_as_exported(path, error) from error
+
+    def _build(
+        self, weights: dict[str, Tensor], exported: dict[str, Any], score_threshold: float | None
+    ) -> None:
+        """All but the program."""
         self.class_names: list[str] = exported["class_names"]
         self.segmenter_options: dict[str, Any] = exported["segmenter"]
         self.frame_settings = FrameSettings(**exported["frame_settings"])
         if score_threshold is None:
             score_threshold = exported["score_threshold"]
         self._score_threshold = torch.tensor(score_threshold)
-        self.propagation = PropagationBranch(**exported["propagation"])
+        # The weights of the file say how much there is to build, not its options.
+        options, largest = exported["propagation"], weights["propagation.deform_weight"]
+        sizes = len(options["dilations"]), options["in_channels"]
+        if tuple(largest.shape[:2]) != sizes or not largest.numel():
+            raise ValueError(f"{sizes} dilations and channels do not fit the weights")
+        with torch.device("meta"):
+            self.propagation = PropagationBranch(**options)
+            self.refinement = (
+                MaskRefinement(**exported["refinement"]) if "refinement" in exported else None
+            )
         self._load(self.propagation, weights, "propagation.")
-        self.refinement = None
-        if "refinement" in exported:
-            self.refinement = MaskRefinement(**exported["refinement"])
+        if self.refinement is not None:
             self._load(self.refinement, weights, "refinement.")
-        try:
-            program = io.BytesIO(exported["program"].numpy().tobytes())
-            self._program = torch.jit.load(program, map_location=self.device)
-        except RuntimeError as error:
-            raise ModelFileError(
-                f"{path} was exported with torch {exported['torch']}: torch {torch.__version__} "
-                "cannot run its program. Export it anew with the older of the two."
-            ) from error
-        model = self._program.model
+
+    def _load(self, part: nn.Module, weights: dict[str, Tensor], prefix: str) -> None:
+        """Give a part that has no numbers yet those of its name."""
+        part.load_state_dict(
+            {
+                k.removeprefix(prefix): self._loaded(v, torch.float32)
+                for k, v in weights.items()
+                if k.startswith(prefix)
+            },
+            assign=True,
+        )
+        part.eval()
+
+    def _load_program(self, program: Tensor, weights: dict[str, Tensor]) -> Any:
+        """The detector, with its weights."""
+        archive = io.BytesIO(program.numpy().tobytes())
+        with zipfile.ZipFile(archive) as entries:
+            if sum(x.file_size for x in entries.infolist()) > MAX_PROGRAM or entries.testzip():
+                raise zipfile.BadZipFile("the program is damaged")
+        archive.seek(0)
+        loaded = torch.jit.load(archive, map_location=self.device)
+        model = loaded.model
         for name, value in itertools.chain(model.named_parameters(), model.named_buffers()):
             # What no checkpoint has, like the anchors, is in the program.
             if name in weights:
-                value.data = weights[name].to(self.device, value.dtype)
+                value.data = self._loaded(weights[name], value.dtype)
+        return loaded
 
-    def _load(self, part: nn.Module, weights: dict[str, Tensor], prefix: str) -> None:
-        part.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        )
-        part.to(self.device).eval()
+    def _loaded(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        # A copy, so that the file may change.
+        return weight.to(self.device, dtype, copy=True)
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
         """See ``DetectorNetwork.pyramid``."""
@@ -112,28 +170,19 @@ def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ModelFileError: if there is no such file, or it is no exported model, damaged, or of
             another version.
     """
-    if not Path(path).is_file():
-        raise ModelFileError(f"{path}: there is no such file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise zipfile.BadZipFile(f"{damaged} is not what was written")
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
-        raise ModelFileError(f"{path} is damaged or no exported model: {error}") from error
-    # It is whole, but an archive of something else, or of more than weights and plain values.
-    except (RuntimeError, UnpicklingError):
-        contents = None
-    if not isinstance(contents, dict) or KEY not in contents:
+        contents = read_weights(path)
+    except WeightsFileError as error:
+        raise ModelFileError(f"{path} is no exported model: {error.reason}") from error
+    if not isinstance(contents.get(KEY), dict):
         raise ModelFileError(
-            f"{path} is no exported model: make one of a config and weights with "
-            "tools/export_model.py"
+            f"{path} is no exported model: make one of a config and weights with `maskprop export`"
         )
     version = contents[KEY].get("version")
     if version != VERSION:
         raise ModelFileError(
-            f"{path} is an exported model of version {version}, but only version {VERSION} can be "
-            "read: export it anew with tools/export_model.py of this version of maskprop_d2"
+            f"{path} is an exported model of version {reprlib.repr(version)}, but only version "
+            f"{VERSION} can be read: export it anew with `maskprop export` of this version of "
+            "maskprop_d2"
         )
     return contents["model"], contents[KEY]

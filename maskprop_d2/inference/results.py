@@ -1,5 +1,9 @@
 """Results in YouTube-VIS's format."""
 
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 
@@ -23,3 +27,18 @@ def as_results(
         }
         for label, score, masks in tracks
     ]
+
+
+def write_entries(entries: Iterable[dict[str, Any]], path: Path) -> None:
+    """Write a json list, one entry in memory at a time, beside its place and then renamed."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("w") as file:
+            file.write("[")
+            for i, entry in enumerate(entries):
+                file.write(",\n" if i else "")
+                file.write(json.dumps(entry))
+            file.write("]")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

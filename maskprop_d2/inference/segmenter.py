@@ -1,7 +1,7 @@
 """Streaming video instance segmentation over any frame network."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,24 @@ from torch import Tensor
 from ..errors import InputError
 from ..ops.masks import paste_binary_mask
 from ..ops.rle import encode
-from ..structures import ClipTracks, FrameNetwork, FrameOutput, FrameResult, VideoTracks
-from ..tracking import Tracker, build_tracker
-from .exported import ExportedNetwork
+from ..structures import (
+    Frame,
+    FrameNetwork,
+    FrameOutput,
+    FrameResult,
+    TrackedFrame,
+    VideoTrack,
+    VideoTracks,
+)
+from ..tracking import TrackerFactory, build_tracker
+from .exported import ExportedNetwork, not_as_exported
 from .track_book import TrackBook
 from .video import VideoError, prefetch
 
 
 class VideoSegmenter:
-    """Segments, classifies and tracks the objects of videos of any length in constant memory.
+    """Segments, classifies and tracks the objects of videos of any length; in constant memory,
+    unless the tracking method is an offline one.
 
     >>> for result in segmenter.stream(VideoFile("cats.mp4")):
     ...     print(result.index, result.track_ids)
@@ -31,7 +40,7 @@ class VideoSegmenter:
         self,
         network: FrameNetwork,
         *,
-        make_tracker: Callable[[], Tracker],
+        make_tracker: TrackerFactory,
         final_mask: str = "center",
         class_floor: float = 1.0,
         track_score: str = "detections",
@@ -44,7 +53,8 @@ class VideoSegmenter:
             final_mask: a track's mask in a frame: "center", the detection there (the paper's
                 choice); "average", the mean of the masks of all clips that cover the frame;
                 "fill", the detection, or that mean where the detector missed the object. The
-                last two delay the output by 2T frames instead of T.
+                last two delay the output by 2T frames instead of T; methods that propagate no
+                masks have the detections alone.
             class_floor: a track is reported for its best category, and for each further one
                 whose score is at least this.
             track_score: a track's score is the mean over its "detections" (the paper's choice), or
@@ -87,7 +97,7 @@ class VideoSegmenter:
         score_threshold: float | None = None,
         device: str | torch.device | None = None,
     ) -> "VideoSegmenter":
-        """From a file that ``tools/export_model.py`` made; Detectron2 is not needed.
+        """From a file that ``maskprop export`` made; Detectron2 is not needed.
 
         Args:
             path: the file. What it holds runs in torch's interpreter of TorchScript alone.
@@ -98,7 +108,10 @@ class VideoSegmenter:
             ModelFileError: if it is no exported model, damaged, or of another version.
         """
         network = ExportedNetwork(path, score_threshold=score_threshold, device=device)
-        return cls.from_options(network, **network.segmenter_options)
+        try:
+            return cls.from_options(network, **network.segmenter_options)
+        except (TypeError, ValueError) as error:
+            raise not_as_exported(path, error) from error
 
     def stream(self, frames: Iterable[np.ndarray]) -> "VideoStream":
         """Start on a video.
@@ -120,12 +133,14 @@ class VideoSegmenter:
 
 
 class _WindowFrame:
-    """A frame of the sliding window, from its detection until it is finished."""
+    """What is needed of a frame from its detection until it is finished; not its feature maps."""
 
-    def __init__(self, index: int, frame: np.ndarray, output: FrameOutput):
-        self.index = index
-        self.frame = frame
-        self.output = output
+    def __init__(self, frame: Frame):
+        self.image = frame.image
+        self.box_masks = frame.output.box_masks
+        self.mask_boxes_video = frame.output.mask_boxes_video
+        self.class_scores = frame.output.class_scores
+        self.grid_box_video = frame.output.grid_box_video
         self.ids: list[int] = []
         # Of each video id: the sum of the masks that clips give it here, and their number.
         self.clip_masks: dict[int, tuple[Tensor, int]] = {}
@@ -140,20 +155,21 @@ class _WindowFrame:
 class VideoStream:
     """One video on its way through a segmenter: frames go in, finished frames come out.
 
-    It holds the frames of the sliding window, and the RLEs of what is finished.
+    It holds the frames that are not finished, and the RLEs of what is. How many the former are is
+    up to the tracking method: T, or all until the end of the video for an offline one.
     """
 
     def __init__(self, segmenter: VideoSegmenter, frames: Iterable[np.ndarray]):
         """See ``VideoSegmenter.stream``."""
         self.segmenter = segmenter
-        self.tracker = segmenter.make_tracker()
+        self.tracker = segmenter.make_tracker(segmenter.network)
         self._results = self._run(frames)
         self._book = TrackBook()
-        self._radius = self.tracker.clip_radius
+        self._uses_clips = segmenter.final_mask != "center" and self.tracker.clip_radius > 0
         # Clips centred up to T frames later also have a say in an averaged mask.
-        self._lag = 0 if segmenter.final_mask == "center" else self._radius
+        self._lag = self.tracker.clip_radius if self._uses_clips else 0
         self._window: deque[_WindowFrame] = deque()
-        self._next_center = 0
+        # Index of the first frame of the window, the next to be finished.
         self._next_result = 0
 
     def __iter__(self) -> Iterator[FrameResult]:
@@ -163,7 +179,23 @@ class VideoStream:
         return next(self._results)
 
     def tracks(self, num_frames: int | None = None) -> VideoTracks:
-        """The video-level tracks of the first so many frames, by default of all finished so far."""
+        """The video-level tracks of the first so many frames, by default of all finished so far.
+
+        Raises:
+            VideoError: before the first frame.
+        """
+        if self._book.frame_size is None:
+            raise VideoError("the video has no frame")
+        tracks = VideoTracks(self._book.frame_size, [], [], [], [])
+        for track in self.each_track(num_frames):
+            tracks.track_ids.append(track.track_id)
+            tracks.pred_labels.append(track.label)
+            tracks.pred_scores.append(track.score)
+            tracks.pred_masks.append(track.masks)
+        return tracks
+
+    def each_track(self, num_frames: int | None = None) -> Iterator[VideoTrack]:
+        """The same one at a time: of a long video, all of them may be too much for memory."""
         options = self.segmenter
         return self._book.tracks(options.class_floor, options.track_score, num_frames)
 
@@ -171,11 +203,16 @@ class VideoStream:
         index = 0
         with prefetch(frames, 2 * self.segmenter.frames_per_batch) as ahead:
             while batch := list(islice(ahead, self.segmenter.frames_per_batch)):
-                for frame, output in zip(batch, self._detect(batch, index), strict=True):
-                    self._window.append(_WindowFrame(index, frame, output))
+                for image, output in zip(batch, self._detect(batch, index), strict=True):
+                    for tracked in self._track(Frame(index, image, output)):
+                        self._add(tracked)
+                        while self._next_result <= tracked.index - self._lag:
+                            yield self._finish_next()
                     index += 1
-                    yield from self._advance(last_center=index - 1 - self._radius)
-        yield from self._advance(last_center=index - 1, last_result=index - 1)
+        for tracked in self._track(None):
+            self._add(tracked)
+        while self._window:
+            yield self._finish_next()
 
     @torch.inference_mode()
     def _detect(self, batch: list[np.ndarray], index: int) -> list[FrameOutput]:
@@ -191,67 +228,41 @@ class VideoStream:
         stacked = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
         return self.segmenter.network.detect(stacked)
 
-    def _advance(self, last_center: int, last_result: int | None = None) -> Iterator[FrameResult]:
-        """Link the clips up to ``last_center``, and give the frames that this finishes."""
-        while self._next_center <= last_center:
-            self._link(self._next_center)
-            self._next_center += 1
-        if last_result is None:
-            last_result = last_center - self._lag
-        while self._next_result <= last_result:
-            yield self._finish(self._window[self._next_result - self._window[0].index])
-            self._next_result += 1
-            self._drop_frames()
+    @torch.inference_mode()
+    def _track(self, frame: Frame | None) -> list[TrackedFrame]:
+        """What the tracker knows once it has seen the next frame, or, for None, the end."""
+        if frame is None:
+            return self.tracker.finish()
+        self._window.append(_WindowFrame(frame))
+        return self.tracker.add(frame)
 
     @torch.inference_mode()
-    def _link(self, center: int) -> None:
-        """Build the clip around a frame and give its tracks their video-level ids."""
-        clip_frames = [x for x in self._window if abs(x.index - center) <= self._radius]
-        middle = clip_frames[center - clip_frames[0].index]
-        clip = ClipTracks(
-            center=center,
-            start=clip_frames[0].index,
-            masks=self._propagate(middle, clip_frames),
-            class_scores=middle.output.class_scores,
-        )
-        middle.ids = self.tracker.step(clip)
-        self._book.add_scores(middle.ids, middle.output.class_scores)
-        if self.segmenter.final_mask != "center":
-            for x, masks in zip(clip_frames, clip.masks, strict=True):
-                x.add_clip_masks(middle.ids, masks)
-
-    def _propagate(self, middle: _WindowFrame, clip_frames: list[_WindowFrame]) -> Tensor:
-        """(S, N, h, w): the detector's masks in the middle, propagated ones around it."""
-        masks = middle.output.grid_masks
-        targets = [x.output for x in clip_frames if x is not middle]
-        if not targets or len(masks) == 0:
-            return masks.expand(len(clip_frames), -1, -1, -1)
-        propagated = self.segmenter.network.propagate(middle.output, targets)
-        before = middle.index - clip_frames[0].index
-        return torch.cat([propagated[:before], masks[None], propagated[before:]])
+    def _add(self, tracked: TrackedFrame) -> None:
+        """Note the ids of a frame, and what its clip says of the frames around."""
+        middle = self._window[tracked.index - self._next_result]
+        middle.ids = tracked.ids
+        self._book.add_scores(middle.ids, middle.class_scores)
+        if self._uses_clips and tracked.clip is not None:
+            for s, masks in zip(tracked.clip.frames, tracked.clip.masks, strict=True):
+                self._window[s - self._next_result].add_clip_masks(middle.ids, masks)
 
     @torch.inference_mode()
-    def _finish(self, x: _WindowFrame) -> FrameResult:
-        """The final masks of a frame."""
-        height, width = x.frame.shape[:2]
+    def _finish_next(self) -> FrameResult:
+        """The final masks of the first frame of the window, which leaves it."""
+        x = self._window.popleft()
+        self._next_result += 1
+        height, width = x.image.shape[:2]
         final: dict[int, Tensor] = {}
-        if self.segmenter.final_mask != "center":
+        if self._uses_clips:
             for track_id, (total, count) in x.clip_masks.items():
-                box = x.output.grid_box_video
-                final[track_id] = paste_binary_mask(total / count, box, height, width)
-        if self.segmenter.final_mask != "average":
+                final[track_id] = paste_binary_mask(total / count, x.grid_box_video, height, width)
+        if not self._uses_clips or self.segmenter.final_mask == "fill":
             detected: dict[int, Tensor] = {}
-            masks_and_boxes = zip(x.output.box_masks, x.output.mask_boxes_video, strict=True)
+            masks_and_boxes = zip(x.box_masks, x.mask_boxes_video, strict=True)
             for track_id, (mask, box) in zip(x.ids, masks_and_boxes, strict=True):
                 pasted = paste_binary_mask(mask, box, height, width)
                 # Without exclusive assignment two detections may share an id.
                 detected[track_id] = pasted | detected.get(track_id, False)
             final.update(detected)
         masks = {k: encode(m.cpu().numpy()) for k, m in sorted(final.items()) if m.any()}
-        return self._book.add_frame(x.frame, masks)
-
-    def _drop_frames(self) -> None:
-        """Forget the frames that no clip to come reaches and that are finished."""
-        oldest_needed = min(self._next_center - self._radius, self._next_result)
-        while self._window and self._window[0].index < oldest_needed:
-            self._window.popleft()
+        return self._book.add_frame(x.image, masks)

@@ -1,11 +1,13 @@
 """What is known of the tracks of one video: scores and finished masks."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..structures import RLE, FrameResult, VideoTracks
-from .video import VideoError
+from ..structures import RLE, FrameResult, VideoTrack
+from .mask_store import MaskStore
 
 
 class TrackBook:
@@ -19,7 +21,7 @@ class TrackBook:
         self.frame_size: tuple[int, int] | None = None
         self._score_sums: dict[int, Tensor] = {}
         self._num_scores: dict[int, int] = {}
-        self._masks: list[dict[int, RLE]] = []
+        self._masks = MaskStore()
 
     def add_scores(self, ids: list[int], class_scores: Tensor) -> None:
         """Add the detections of one frame: their ids, and (N, K+1) their softmax vectors."""
@@ -34,10 +36,10 @@ class TrackBook:
             frame: (H, W, 3) uint8 RGB.
             masks: RLEs of the frame's size, of the tracks that are seen in it.
         """
-        self._masks.append(masks)
+        self._masks.add_frame(masks)
         best = [self.class_scores(track_id).max(0) for track_id in masks]
         return FrameResult(
-            index=len(self._masks) - 1,
+            index=self._masks.num_frames - 1,
             frame=frame,
             track_ids=list(masks),
             labels=[int(x.indices) for x in best],
@@ -51,29 +53,22 @@ class TrackBook:
 
     def tracks(
         self, class_floor: float, track_score: str, num_frames: int | None = None
-    ) -> VideoTracks:
+    ) -> Iterator[VideoTrack]:
         """The tracks that are seen at least once, for their best category and for each further
         one scored at least ``class_floor``; of the first ``num_frames`` frames, or of all. See
         ``VideoSegmenter`` for ``track_score``.
-
-        Raises:
-            VideoError: before the first frame.
         """
-        if self.frame_size is None:
-            raise VideoError("the video has no frame")
-        video = VideoTracks(self.frame_size, [], [], [], [])
-        frames = self._masks[:num_frames]
-        for track_id in sorted({y for masks in frames for y in masks}):
+        if num_frames is None:
+            num_frames = self._masks.num_frames
+        for track_id in self._masks.track_ids():
+            masks = self._masks.track(track_id, num_frames)
+            seen = sum(mask is not None for mask in masks)
+            if not seen:
+                continue
             scores = self.class_scores(track_id)
             wanted = scores >= class_floor
             wanted[scores.argmax()] = True
-            track_masks = [masks.get(track_id) for masks in frames]
             if track_score == "video":
-                seen = sum(mask is not None for mask in track_masks)
-                scores = scores * (seen / len(frames))
+                scores = scores * (seen / num_frames)
             for label in torch.nonzero(wanted)[:, 0].tolist():
-                video.track_ids.append(track_id)
-                video.pred_labels.append(label)
-                video.pred_scores.append(float(scores[label]))
-                video.pred_masks.append(track_masks)
-        return video
+                yield VideoTrack(track_id, label, float(scores[label]), masks)

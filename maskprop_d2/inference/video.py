@@ -14,18 +14,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import av
-import cv2
 import numpy as np
 
-from ..errors import InputError
+from ..errors import VideoError
+from ..ops.rle import MAX_PIXELS
 from .excerpt import Excerpt
+from .images import read_image
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 Item = TypeVar("Item")
-
-
-class VideoError(InputError):
-    """A video that cannot be read; the message says which and why."""
 
 
 class VideoFile:
@@ -70,7 +67,13 @@ class VideoFile:
         read = 0
         problems: list[str] = []
         for frame in islice(self._frames(problems), 0, None, self._excerpt.stride):
-            yield _to_rgb(frame)
+            try:
+                image = _to_rgb(frame)
+            # Not every format of pixels that a file may name has a way to RGB.
+            except av.FFmpegError as error:
+                problems.append(error.strerror or str(error))
+                continue
+            yield image
             read += 1
         # The number is an estimate where frames last differently long.
         expected = self.num_frames if self._is_counted else None
@@ -132,13 +135,24 @@ class VideoFile:
     @contextmanager
     def _open(self) -> Iterator[av.container.InputContainer]:
         try:
-            container = av.open(self.path)
+            # Tags of old files are not all in Unicode.
+            container = av.open(self.path, metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             reason = error.strerror or error
             raise VideoError(f"{self.path} cannot be opened as a video: {reason}") from error
         with container:
             if not container.streams.video:
                 raise VideoError(f"{self.path} has no video stream")
+            context = container.streams.video[0].codec_context
+            if context is None:
+                raise VideoError(f"{self.path} is in a format that FFmpeg cannot decode here")
+            if context.width * context.height > MAX_PIXELS:
+                raise VideoError(
+                    f"{self.path} has frames of {context.width} x {context.height} pixels: "
+                    f"{MAX_PIXELS} are the most"
+                )
+            # Also of frames that are larger than the file's head says.
+            context.options = {"max_pixels": str(MAX_PIXELS)}
             yield container
 
 
@@ -209,19 +223,14 @@ class FrameFiles:
     def __iter__(self) -> Iterator[np.ndarray]:
         size = None
         for path in self.paths:
-            if not Path(path).is_file():
-                raise VideoError(f"frame {path} is missing")
-            # Converts grey, alpha and 16 bits to what is wanted.
-            frame = cv2.imread(path, cv2.IMREAD_COLOR)
-            if frame is None:
-                raise VideoError(f"frame {path} is not an image")
+            frame = read_image(path)
             size = size or frame.shape
             if frame.shape != size:
                 raise VideoError(
                     f"frame {path} has {frame.shape[1]} x {frame.shape[0]} pixels, but the first "
                     f"frame has {size[1]} x {size[0]}"
                 )
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            yield frame
 
 
 def find_frames(inputs: Iterable[str]) -> list[str]:

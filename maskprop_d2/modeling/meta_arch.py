@@ -4,20 +4,19 @@ from typing import Any
 
 import torch
 from detectron2.config import configurable
-from detectron2.layers import ShapeSpec
-from detectron2.modeling import META_ARCH_REGISTRY, Backbone, GeneralizedRCNN
+from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
 from detectron2.structures import BitMasks, ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import InputError
 from ..inference.frame_network import Detections, DetectorNetwork, FrameSettings
 from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
-from ..propagation import PropagationBranch, per_frame, stack_frames
+from ..propagation import PropagationBranch, per_frame
 from ..refinement import MaskRefinement
 from .backbone.deformable import use_torchvision_deform_conv
+from .options import frame_settings, propagation_options, refinement_options, segmenter_options
 from .propagation_loss import PropagationLoss
 from .roi_heads.semantic import EMBEDDING, SemanticBranch
 
@@ -85,14 +84,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         use_torchvision_deform_conv(args["backbone"])
         options = cfg.MODEL.MASKPROP
         shapes = args["backbone"].output_shape()
-        level = options.PROPAGATION.IN_FEATURE
-        if level not in shapes:
-            raise InputError(
-                f"MODEL.MASKPROP.PROPAGATION.IN_FEATURE is '{level}', but the backbone gives only "
-                f"{', '.join(shapes)}"
-            )
         return {
             **args,
+            "frame_settings": frame_settings(cfg, args["backbone"]),
             "propagation": PropagationBranch(**propagation_options(cfg, shapes)),
             "propagation_loss": PropagationLoss(cfg),
             "semantic_branch": SemanticBranch(cfg, shapes) if options.SEMANTIC.ENABLED else None,
@@ -100,17 +94,6 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
                 MaskRefinement(**refinement_options(cfg)) if options.REFINEMENT.ENABLED else None
             ),
             "refinement_loss_weight": options.REFINEMENT.LOSS_WEIGHT,
-            "frame_settings": FrameSettings(
-                input_format=cfg.INPUT.FORMAT,
-                short_side=cfg.INPUT.MIN_SIZE_TEST,
-                max_long_side=cfg.INPUT.MAX_SIZE_TEST,
-                pixel_mean=list(cfg.MODEL.PIXEL_MEAN),
-                pixel_std=list(cfg.MODEL.PIXEL_STD),
-                size_divisibility=size_divisibility(args["backbone"]),
-                propagation_feature=level,
-                propagation_stride=shapes[level].stride,
-                duplicate_threshold=options.DUPLICATE_THRESH,
-            ),
             "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
             "train_on_partner": options.TRAIN_ON_PARTNER,
             "freeze_detector": options.FREEZE_DETECTOR,
@@ -247,7 +230,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         for source, partner, source_masks, x in zip(maps, partners, masks, targets, strict=False):
             if len(x) == 0:
                 continue
-            propagated = self.propagation(source_masks, source, stack_frames([source, partner]))
+            propagated = self.propagation(source_masks, source, [source, partner])
             grid = propagated.shape[-2:]
             truth = [self._to_grid(x.gt_masks, grid), self._to_grid(x.partner_masks, grid)]
             losses.append(self.propagation_loss(propagated, torch.stack(truth)))
@@ -282,70 +265,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         ]
 
 
-def size_divisibility(backbone: Backbone) -> int:
-    """What the sides of a backbone's input must be multiples of.
-
-    Raises:
-        InputError: if it wants squares, which would waste most of each frame of a video.
-    """
-    constraints = backbone.padding_constraints
-    if constraints.get("square_size", 0) > 0:
-        raise InputError(
-            "the backbone pads its input to squares: build it with square_pad=0, so that frames "
-            "keep their shape"
-        )
-    # ViTDet's pyramid misspells it.
-    names = ("size_divisibility", "size_divisiblity")
-    return max(backbone.size_divisibility, *(constraints.get(name, 0) for name in names))
-
-
 def mean_or_zero(losses: Tensor, part: nn.Module) -> Tensor:
     """The mean of the losses of a part of the network; where there are none, zero, with a gradient
     for each of its parameters: where many processes train, each of them must give all."""
     if losses.numel() > 0:
         return losses.mean()
     return torch.stack([x.sum() for x in part.parameters()]).sum() * 0.0
-
-
-def propagation_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
-    """Arguments of ``PropagationBranch`` from the config and the shapes of the pyramid's levels."""
-    options = cfg.MODEL.MASKPROP.PROPAGATION
-    return {
-        "in_channels": shapes[options.IN_FEATURE].channels,
-        "offset_channels": options.OFFSET_CHANNELS,
-        "num_groups": options.NUM_GROUPS,
-        "dilations": list(options.DILATIONS),
-        "hidden_dim": options.HIDDEN_DIM,
-        "background": options.BACKGROUND,
-        "impl": options.IMPL,
-    }
-
-
-def refinement_options(cfg: Any) -> dict[str, Any]:
-    """Arguments of ``MaskRefinement`` from the config."""
-    options = cfg.MODEL.MASKPROP.REFINEMENT
-    return {
-        "crop_size": options.CROP_SIZE,
-        "context": options.CONTEXT,
-        "channels": options.CHANNELS,
-        "num_groups": options.NUM_GROUPS,
-        "chunk_size": options.CHUNK_SIZE,
-    }
-
-
-def segmenter_options(cfg: Any) -> dict[str, Any]:
-    """Arguments of ``VideoSegmenter.from_options``, besides the network, from the config."""
-    options = cfg.MODEL.MASKPROP
-    return {
-        "tracker": {
-            "name": options.TRACKER,
-            "clip_radius": options.CLIP_RADIUS,
-            "threshold": options.LINKING.THRESHOLD,
-            "exclusive": options.LINKING.EXCLUSIVE,
-            "match": options.LINKING.MATCH,
-        },
-        "final_mask": options.LINKING.FINAL_MASK,
-        "class_floor": options.LINKING.CLASS_FLOOR,
-        "track_score": options.LINKING.TRACK_SCORE,
-        "frames_per_batch": options.FRAMES_PER_BATCH,
-    }

@@ -7,12 +7,16 @@ Shape shorthand beyond that of ``structures``:
     R       taps in all, 9 * G, in the order (dilation, row, column)
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import deform_conv2d
+
+logger = logging.getLogger(__name__)
 
 
 def deform_masked_features(
@@ -54,9 +58,8 @@ def sample_and_sum(
     """For each instance the sum over taps r of ``(mask * map_r)`` sampled where tap r looks.
 
     With ``map_r = P W_r f_t / G`` this equals ``P g`` of :func:`deform_masked_features`, and no
-    C-channel feature is ever built for an instance. The weights and places of the 4R samples of
-    a cell are the same for all instances, so that what is left is a sparse matrix product with
-    the masks, which torch has (CPU and GPU, forward and backward) as ``embedding_bag``.
+    C-channel feature is ever built for an instance. CUDA tensors go through Triton's kernels,
+    where these work.
 
     Args:
         masks: (N, h, w) soft masks in frame t.
@@ -71,45 +74,108 @@ def sample_and_sum(
     masks, maps, offsets = (
         x.to(torch.promote_types(x.dtype, torch.float32)) for x in (masks, maps, offsets)
     )
+    if len(masks) == 0:
+        return masks.new_zeros(len(offsets), 0, len(maps), *masks.shape[1:])
+    if masks.is_cuda and {masks.dtype, maps.dtype, offsets.dtype} == {torch.float32}:
+        with torch.cuda.device(masks.device):
+            kernel = triton_kernel(masks.device)
+            if kernel is not None:
+                return kernel(masks, maps, offsets, dilations)
+    return sample_and_sum_torch(masks, maps, offsets, dilations)
+
+
+@cache
+def triton_kernel(device: torch.device) -> Callable[..., Tensor] | None:
+    """:func:`sample_and_sum` by Triton, if a small case runs on that device, forward and backward.
+    If not, None, and a line in the log says why."""
+    try:
+        from .deform_triton import sample_and_sum as kernel
+
+        with torch.inference_mode(False), torch.enable_grad():
+            masks = torch.ones(1, 1, 1, device=device)
+            maps = torch.ones(1, 9, 1, 1, device=device, requires_grad=True)
+            kernel(masks, maps, torch.zeros(1, 9, 2, 1, 1, device=device), [1]).sum().backward()
+    # Whatever is wrong with a compiler, a driver or a version: the slower way is open.
+    except Exception as error:
+        logger.warning("Masks are propagated without Triton, and slower: %s", error)
+        return None
+    return kernel
+
+
+def sample_and_sum_torch(
+    masks: Tensor, maps: Tensor, offsets: Tensor, dilations: Sequence[int]
+) -> Tensor:
+    """:func:`sample_and_sum` by torch's own operators.
+
+    A tap of a target cell gives nothing unless it looks at a cell that some mask covers. The taps
+    that do are picked out first; their places and bilinear weights are the same for all
+    instances, so that what is left is a sparse matrix times the masks: ``embedding_bag``, with a
+    target cell as a bag of taps, once for each of the four cells around a place. The grid is
+    padded by two cells on every side, whose masks are 0: the four cells around a place then exist
+    for all places that matter, and all others are moved to where nothing is.
+    """
     num_maps, num_taps, height, width = maps.shape
-    num_targets, num_masks = len(offsets), len(masks)
-    if num_masks == 0:
-        return masks.new_zeros(num_targets, 0, num_maps, height, width)
-    cells = height * width
-    index, weight = _bilinear_corners(offsets, dilations)
-    bags = index.permute(1, 3, 0, 2).reshape(num_targets * cells, num_taps * 4)
-    table = masks.flatten(1).T.contiguous()
+    stride = width + 4
+    # Row-major over (target, cell, tap): the taps of a target cell lie together. Free of cost
+    # where the offsets come from convolutions in the channels-last format.
+    places = offsets.permute(0, 3, 4, 1, 2) + _tap_places(height, width, dilations).to(offsets)
+    places = places.reshape(-1, 2)
+    with torch.no_grad():
+        corner = places.floor().int()
+        corner = (corner[:, 0].clamp(-2, height) + 2) * stride + corner[:, 1].clamp(-2, width) + 2
+        looks_at_mask = _touched(masks).index_select(0, corner)
+        active = looks_at_mask.nonzero().squeeze(1)
+        corner = corner.index_select(0, active)
+        map_corner = corner + (active % num_taps).int() * ((height + 4) * stride)
+        taps_per_cell = looks_at_mask.view(-1, num_taps).sum(1)
+        bags = (taps_per_cell.cumsum(0) - taps_per_cell).int()
+    places = places.index_select(0, active)
+    (down, right), (up, left) = ((x[:, 0], x[:, 1]) for x in _fractions(places))
+    corners = ((0, up * left), (1, up * right), (stride, down * left), (stride + 1, down * right))
+    mask_table = F.pad(masks, (2, 2, 2, 2)).flatten(1).T.contiguous()
+    map_tables = F.pad(maps, (2, 2, 2, 2)).flatten(1)
     sums = []
-    for tap_maps in maps.flatten(2):
-        values = tap_maps.gather(1, index.flatten(1)).view_as(weight) * weight
-        values = values.permute(1, 3, 0, 2).reshape_as(bags)
-        sums.append(F.embedding_bag(bags, table, per_sample_weights=values, mode="sum"))
-    stacked = torch.stack(sums).view(num_maps, num_targets, height, width, num_masks)
+    for map_table in map_tables:
+        terms = [
+            F.embedding_bag(
+                corner,
+                mask_table[shift:],
+                bags,
+                per_sample_weights=weight * map_table[shift:].index_select(0, map_corner),
+                mode="sum",
+            )
+            for shift, weight in corners
+        ]
+        sums.append(terms[0] + terms[1] + terms[2] + terms[3])
+    stacked = torch.stack(sums).view(num_maps, len(offsets), height, width, len(masks))
     return stacked.permute(1, 4, 0, 2, 3)
 
 
-def _bilinear_corners(offsets: Tensor, dilations: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The four cells around each sampled place, and their bilinear weights.
+def _tap_places(height: int, width: int, dilations: Sequence[int]) -> Tensor:
+    """(h, w, R, 2): the places (y, x) at which the taps of each cell look without offsets."""
+    steps = torch.tensor(dilations)[:, None] * torch.tensor([-1, 0, 1])
+    y = torch.arange(height)[:, None, None, None, None] + steps[:, :, None]
+    x = torch.arange(width)[:, None, None, None] + steps[:, None, :]
+    y, x = torch.broadcast_tensors(y, x)
+    return torch.stack([y, x], dim=-1).flatten(2, 4)
 
-    Returns:
-        index (int64) and weight, both (R, S, 4, h*w): cells outside of the grid have weight 0.
+
+def _fractions(places: Tensor) -> tuple[Tensor, Tensor]:
+    """How far places lie from the cell above and to the left, and from the next one."""
+    fraction = places - places.detach().floor()
+    return fraction, 1 - fraction
+
+
+def _touched(masks: Tensor) -> Tensor:
+    """Of each cell of the padded grid, in row-major order, whether any mask covers it, or its
+    neighbour below, to the right, or below to the right.
+
+    Where a mask is 0, what is sampled has no value and no gradient, save one with respect to the
+    mask itself.
     """
-    height, width = offsets.shape[-2:]
-    steps = offsets.new_tensor([-1, 0, 1])
-    reach = offsets.new_tensor(dilations)[:, None] * steps
-    tap_y = reach[:, :, None].expand(-1, 3, 3).reshape(-1, 1, 1)
-    tap_x = reach[:, None, :].expand(-1, 3, 3).reshape(-1, 1, 1)
-    rows = torch.arange(height, device=offsets.device)[:, None]
-    columns = torch.arange(width, device=offsets.device)
-    y = offsets[:, :, 0] + tap_y + rows
-    x = offsets[:, :, 1] + tap_x + columns
-    y, x = y.transpose(0, 1).flatten(2), x.transpose(0, 1).flatten(2)
-    y0, x0 = y.detach().floor(), x.detach().floor()
-    indices, weights = [], []
-    for corner_y, weight_y in ((y0, 1 - (y - y0)), (y0 + 1, y - y0)):
-        for corner_x, weight_x in ((x0, 1 - (x - x0)), (x0 + 1, x - x0)):
-            inside = (corner_y >= 0) & (corner_y < height) & (corner_x >= 0) & (corner_x < width)
-            index = corner_y.clamp(0, height - 1) * width + corner_x.clamp(0, width - 1)
-            indices.append(index.long())
-            weights.append(weight_y * weight_x * inside)
-    return torch.stack(indices, 2), torch.stack(weights, 2)
+    covered = torch.ones_like(masks[0], dtype=torch.bool)
+    if not masks.requires_grad:
+        covered = (masks != 0).any(0)
+    covered = F.pad(covered, (2, 3, 2, 3))
+    rows = covered[:-1] | covered[1:]
+    return (rows[:, :-1] | rows[:, 1:]).flatten()

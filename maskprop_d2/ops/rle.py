@@ -10,6 +10,8 @@ from ..structures import RLE
 
 MAX_SIDE = 2**15
 """Height and width of a frame are less than this, so that its pixels can be counted in 32 bits."""
+MAX_PIXELS = 2**26
+"""Of a frame: four times those of the largest videos. A mask of more would fill the memory."""
 MAX_OUTLINE = 2**20
 """In pixels, of all polygons of a mask together: far more than any object has."""
 _WRONG_SUM = "the RLE's runs must add up to the pixels of the frame"

@@ -1,42 +1,51 @@
-"""Tracking methods: from clip-level tracks to video-level ids."""
+"""
+Tracking methods: which detections of a video's frames are one object.
 
-from collections.abc import Callable
-from functools import partial
+Each method is a file with a function ``build``, which takes ``Linking`` and the method's own
+options and gives a ``TrackerFactory``; ``TRACKERS`` names them. What methods share stands in files
+of its own; no method knows another.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ..errors import InputError
-from .base import Tracker
-from .iou import IoUTracker
-from .maskprop import MaskPropTracker
+from . import deepsort, flow, iou, iou_plus, maskprop, seqtracker
+from .base import Linking, Tracker, TrackerFactory
 
-__all__ = ["TRACKERS", "IoUTracker", "MaskPropTracker", "Tracker", "build_tracker"]
+__all__ = ["TRACKERS", "Linking", "Tracker", "TrackerFactory", "build_tracker"]
 
-TRACKERS = ("maskprop", "iou")
+TRACKERS: dict[str, Callable[..., TrackerFactory]] = {
+    "maskprop": maskprop.build,
+    "flow": flow.build,
+    "iou": iou.build,
+    "iou_plus": iou_plus.build,
+    "deepsort": deepsort.build,
+    "seqtracker": seqtracker.build,
+}
 """The methods that ``MODEL.MASKPROP.TRACKER`` can name."""
 
 
 def build_tracker(
-    name: str, *, clip_radius: int, threshold: float, exclusive: bool, match: str = "near"
-) -> Callable[[], Tracker]:
-    """A factory of one tracker a video, for ``MODEL.MASKPROP.TRACKER``.
+    name: str,
+    *,
+    clip_radius: int,
+    threshold: float,
+    exclusive: bool,
+    match: str = "near",
+    options: Mapping[str, Any] | None = None,
+) -> TrackerFactory:
+    """What makes a tracker for each video, for ``MODEL.MASKPROP.TRACKER``.
 
     Args:
-        name: "maskprop" or "iou".
-        clip_radius: T, for the methods that look at more than one frame.
-        threshold: matching score above which an id is taken over.
-        exclusive: whether an id is given at most once in a frame.
-        match: see ``MaskPropTracker``.
+        name: one of ``TRACKERS``.
+        clip_radius, threshold, exclusive, match: see ``Linking``.
+        options: those of the method alone, by default its own defaults.
 
     Raises:
-        InputError: for an unknown name.
+        InputError: for an unknown name, or options that cannot be used.
     """
-    if name == "maskprop":
-        return partial(
-            MaskPropTracker,
-            clip_radius=clip_radius,
-            threshold=threshold,
-            exclusive=exclusive,
-            match=match,
-        )
-    if name == "iou":
-        return partial(IoUTracker, threshold=threshold, exclusive=exclusive)
-    raise InputError(f"unknown tracking method '{name}': there are {', '.join(TRACKERS)}")
+    if name not in TRACKERS:
+        raise InputError(f"unknown tracking method '{name}': there are {', '.join(TRACKERS)}")
+    linking = Linking(clip_radius, threshold, exclusive, match)
+    return TRACKERS[name](linking, **(options or {}))

@@ -45,3 +45,26 @@ class IdAssigner:
                 ids.append(self._next_id)
                 self._next_id += 1
         return ids
+
+
+def assign_best_first(scores: Tensor, new_scores: Tensor) -> list[int | None]:
+    """Pairs of rows and columns by falling score, each in one pair at most.
+
+    A row that loses its best column to a better row may have its next best, as long as that beats
+    its score for having none.
+
+    Args:
+        scores: (N, Y) of each row with each column.
+        new_scores: (N,) of each row for having no column.
+
+    Returns:
+        for each row its column, or None.
+    """
+    table = scores.double().cpu().numpy()
+    rows, columns = np.nonzero(table > new_scores.double().cpu().numpy()[:, None])
+    taken: list[int | None] = [None] * len(table)
+    for i in np.argsort(-table[rows, columns], kind="stable"):
+        row, column = int(rows[i]), int(columns[i])
+        if taken[row] is None and column not in taken:
+            taken[row] = column
+    return taken

@@ -1,21 +1,68 @@
 """The interface of a tracking method."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from ..structures import ClipTracks
+from ..structures import Frame, FrameNetwork, TrackedFrame
 
 
 class Tracker(Protocol):
-    """Gives the detections of one video, frame by frame, their video-level ids.
+    """Gives the detections of one video their video-level ids.
+
+    Frames go in one at a time, in order. They come out in order too, each as soon as the method
+    knows its ids: at once (``OnlineTracker``), some frames later (``ClipTracker``), or all at the
+    end (offline methods). What a method needs of a frame until then it keeps itself; it should be
+    little where it is kept for the whole video.
 
     Attributes:
-        clip_radius: how many frames on each side the method wants its clips to cover.
+        clip_radius: how many frames on each side its clips cover; 0: it propagates no masks.
     """
 
     clip_radius: int
 
-    def step(self, clip: ClipTracks) -> list[int]:
-        """The ids, from 0, of the N detections of frame ``clip.center``.
+    def add(self, frame: Frame) -> list[TrackedFrame]:
+        """Take the next frame, and give those whose ids are now known."""
 
-        Called once for each frame, in order.
-        """
+    def finish(self) -> list[TrackedFrame]:
+        """The video is over: give the frames that are left."""
+
+
+class OnlineTracker(ABC):
+    """A ``Tracker`` that knows the ids of a frame when it sees it."""
+
+    clip_radius = 0
+
+    @abstractmethod
+    def link(self, frame: Frame) -> list[int]:
+        """The ids, from 0, of the N detections of the next frame."""
+
+    def add(self, frame: Frame) -> list[TrackedFrame]:
+        """See ``Tracker.add``."""
+        return [TrackedFrame(frame.index, self.link(frame))]
+
+    def finish(self) -> list[TrackedFrame]:
+        """See ``Tracker.finish``."""
+        return []
+
+
+@dataclass(frozen=True)
+class Linking:
+    """The options that methods share.
+
+    Attributes:
+        clip_radius: T, of the methods that propagate masks.
+        threshold: matching score above which an id is taken over.
+        exclusive: whether an id is given at most once in a frame.
+        match: see ``ClipLinker``.
+    """
+
+    clip_radius: int
+    threshold: float
+    exclusive: bool
+    match: str
+
+
+TrackerFactory = Callable[[FrameNetwork], Tracker]
+"""Makes a new tracker for a video, over the network that detects in it."""

@@ -1,75 +1,19 @@
-"""The paper's linking of clip-level tracks into video-level tracks (Sec. 4.3)."""
+"""MaskProp: clips by the network's own propagation branch (Sec. 4.2 and 4.3 of the paper)."""
 
-from collections import deque
+from functools import partial
 
-import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..ops.soft_iou import pairwise_soft_iou
-from ..structures import ClipTracks
-from .assignment import IdAssigner
+from ..structures import Frame, FrameNetwork
+from .base import Linking, TrackerFactory
+from .clips import ClipTracker
 
 
-class MaskPropTracker:
-    """Matches the tracks of each clip with those of all earlier clips that it overlaps in time."""
-
-    def __init__(self, *, clip_radius: int, threshold: float, exclusive: bool, match: str):
-        """
-        Args:
-            clip_radius: T, at least 1.
-            threshold, exclusive: see ``IdAssigner``; the scores are those of Eq. 5.
-            match: how two clips are compared (Eq. 4), and a clip with a video-level track (Eq. 5).
-                "all": over all frames that both clips cover, and as the plain mean over the
-                track's clips (paper); "near": over the frames from one clip's centre to the
-                other's, where masks are propagated least far, and as a mean in which a clip
-                counts by the inverse square of its distance.
-        """
-        if clip_radius < 1:
-            raise InputError(f"linking needs clips that overlap: CLIP_RADIUS is {clip_radius}")
-        if match not in ("all", "near"):
-            raise InputError(f"LINKING.MATCH must be 'all' or 'near', not '{match}'")
-        self.clip_radius = clip_radius
-        self.match = match
-        self._assigner = IdAssigner(threshold, exclusive)
-        # Clips further back than 2T share no frame with the next one.
-        self._clips: deque[tuple[ClipTracks, list[int]]] = deque(maxlen=2 * clip_radius)
-
-    def step(self, clip: ClipTracks) -> list[int]:
-        """See ``Tracker.step``."""
-        ids = self._assigner.assign(*self._id_scores(clip))
-        self._clips.append((clip, ids))
-        return ids
-
-    def _id_scores(self, clip: ClipTracks) -> tuple[Tensor, list[int]]:
-        """Eq. 5: (N, Y) mean matching score with the tracks of each known id, and those ids."""
-        owners = [y for _, ids in self._clips for y in ids]
-        known_ids = sorted(set(owners))
-        if not known_ids:
-            return clip.masks.new_zeros(clip.masks.shape[1], 0), known_ids
-        near = self.match == "near"
-        matches = torch.cat([match_clips(clip, past, near) for past, _ in self._clips], dim=1)
-        membership = torch.tensor([[owner == y for y in known_ids] for owner in owners])
-        membership = membership.to(matches)
-        if near:
-            distances = [clip.center - past.center for past, ids in self._clips for _ in ids]
-            membership /= torch.tensor(distances).to(matches)[:, None] ** 2
-        return matches @ membership / membership.sum(0), known_ids
+def build(linking: Linking) -> TrackerFactory:
+    """See ``build_tracker``."""
+    return lambda network: ClipTracker(partial(propagate, network), linking)
 
 
-def match_clips(a: ClipTracks, b: ClipTracks, near: bool = False) -> Tensor:
-    """Eq. 4: the soft IoU of two clips' tracks, mean over the frames that both cover.
-
-    Args:
-        a, b: clips with N and M tracks that share at least one frame.
-        near: over those of them that lie between the clips' centres, the centres included.
-
-    Returns:
-        (N, M) matching scores in [0, 1].
-    """
-    first, last = max(a.start, b.start), min(a.frames[-1], b.frames[-1])
-    if near:
-        centers = sorted((a.center, b.center))
-        first, last = max(first, centers[0]), min(last, centers[1])
-    masks_a, masks_b = (x.masks[first - x.start : last + 1 - x.start].flatten(2) for x in (a, b))
-    return pairwise_soft_iou(masks_a, masks_b).mean(0)
+def propagate(network: FrameNetwork, source: Frame, targets: list[Frame]) -> Tensor:
+    """See ``clips.Propagate``."""
+    return network.propagate(source.output, [x.output for x in targets])

@@ -203,3 +203,21 @@ def test_a_wrong_mask_is_named_with_its_video_frame_and_annotation(records):
     records[0]["annotations"][2][0]["segmentation"] = {"size": [3, 3], "counts": [9]}
     with pytest.raises(ValueError, match=r"video 7, frame 2, annotation 5: the mask's size is"):
         mapper()({"video": records[0], "frame": 2})
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../v/0.png", "v/../../0.png", "C:\\0.png", "v\0"])
+def test_names_that_lead_out_of_the_folder_of_frames_are_refused(tmp_path, name):
+    write_data_set(tmp_path)
+    path = tmp_path / "train.json"
+    data = json.loads(path.read_text())
+    data["videos"][0]["file_names"][2] = name
+    path.write_text(json.dumps(data))
+    with pytest.raises(AnnotationError, match=r"video 7: the file name .* leads out") as info:
+        load_ytvis_json(str(path), str(tmp_path), f"test_{tmp_path.name}")
+    assert repr(name) in str(info.value)
+
+
+def test_a_frame_of_another_size_than_its_video_is_named(records):
+    records[0]["height"] = 41
+    with pytest.raises(VideoError, match=r"0\.png has 60 x 40 pixels, but its video 60 x 41"):
+        mapper()({"video": records[0], "frame": 0})

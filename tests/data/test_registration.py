@@ -13,7 +13,9 @@ from small_videos import write_data_set
 from maskprop_d2.data import build_test_loader, build_train_loader, register_ytvis
 from maskprop_d2.data.categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
 from maskprop_d2.engine import YTVISEvaluator, class_names, load_config
+from maskprop_d2.engine.unfinished import FinishedVideos
 from maskprop_d2.evaluation import AnnotationError
+from maskprop_d2.inference import VideoError
 
 TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
 
@@ -76,7 +78,8 @@ def test_a_config_registers_data_sets_that_serve_in_every_place(registered, tmp_
     (inputs,) = build_test_loader(cfg, name)
     track = {"pred_labels": [1], "pred_scores": [0.9]}
     data = json.loads((tmp_path / "train.json").read_text())
-    evaluator = YTVISEvaluator(name, str(tmp_path / "out"))
+    evaluator = YTVISEvaluator(name, FinishedVideos(tmp_path / "out", "of one model"))
+    evaluator.reset()
     evaluator.process(inputs, [{**track, "pred_masks": [data["annotations"][0]["segmentations"]]}])
     figures = evaluator.evaluate()["segm"]
     assert figures["AP-square"] == pytest.approx(100)
@@ -137,3 +140,18 @@ def test_the_trained_sets_names_need_no_file():
     datasets = SimpleNamespace(TRAIN=("ytvis_2021_train",), TEST=("ytvis_2021_val",))
     cfg = SimpleNamespace(MODEL=SimpleNamespace(ROI_HEADS=roi_heads), DATASETS=datasets)
     assert class_names(cfg) == YTVIS_2021
+
+
+def test_training_goes_on_without_a_few_bad_frames(registered, tmp_path):
+    _, cfg = registered
+    (tmp_path / "v/3.png").write_bytes(b"no image")
+    cfg.DATALOADER.MAX_BAD_FRAMES = 0.25
+    cfg.DATALOADER.NUM_WORKERS = 0
+    batches = iter(build_train_loader(cfg))
+    names = {x["file_name"] for _ in range(20) for x in next(batches)}
+    assert {name[-5:] for name in names} == {"0.png", "1.png", "2.png"}
+    cfg.DATALOADER.MAX_BAD_FRAMES = 0.24
+    batches = iter(build_train_loader(cfg))
+    with pytest.raises(VideoError, match=r"3\.png is not an image.*MAX_BAD_FRAMES 0\.24 allows 0"):
+        for _ in range(20):
+            next(batches)

@@ -1,7 +1,6 @@
 """Training, evaluation and the demo, as a user runs them, on a handful of tiny videos."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from convert_davis import main as convert_davis
-from make_moving_shapes import main as make_moving_shapes
+from small_training import ROOT, TINY, ended, environment, small, small_data_sets
 from split_ytvis import main as split_ytvis
 
 from demo import main as demo
@@ -24,26 +23,15 @@ from maskprop_d2.inference import VideoFile
 from maskprop_d2.inference.writer import VideoWriter
 from maskprop_d2.ops.rle import decode
 
-ROOT = Path(__file__).parents[2]
-TINY = "configs/moving_shapes/maskprop_tiny.yaml"
-
 
 @pytest.fixture(scope="module")
 def data_sets(tmp_path_factory):
     """A folder for DETECTRON2_DATASETS with three training videos and two for validation."""
-    root = tmp_path_factory.mktemp("datasets")
-    arguments = {"train": 3, "val": 2, "seed": 3, "height": 48, "width": 64, "length": 4}
-    options = [f"--{k}={v}" for k, v in arguments.items()]
-    make_moving_shapes(["--output", str(root / "moving_shapes"), *options])
-    return root
+    return small_data_sets(tmp_path_factory.mktemp("datasets"))
 
 
-def command(script, *options, config_file=ROOT / TINY):
+def command(script, *options, config_file=TINY):
     return [sys.executable, str(ROOT / script), "--config-file", str(config_file), *options]
-
-
-def environment(data_sets):
-    return {**os.environ, "DETECTRON2_DATASETS": str(data_sets), "OMP_NUM_THREADS": "1"}
 
 
 def run(data_sets, script, *options, status=0, **more):
@@ -55,24 +43,6 @@ def run(data_sets, script, *options, status=0, **more):
     )
     assert result.returncode == status, result.stdout[-3000:] + result.stderr[-3000:]
     return result
-
-
-def small(output, max_iter, *more):
-    """Config keys of a training that takes seconds."""
-    options = {
-        "OUTPUT_DIR": str(output),
-        "DATASETS.TRAIN": "('moving_shapes_train',)",
-        "INPUT.MIN_SIZE_TRAIN": "(48,)",
-        "INPUT.MIN_SIZE_TRAIN_SAMPLING": "choice",
-        "INPUT.MIN_SIZE_TEST": "48",
-        "SOLVER.IMS_PER_BATCH": "2",
-        "SOLVER.MAX_ITER": str(max_iter),
-        "SOLVER.CHECKPOINT_PERIOD": "2",
-        # So that a network that has seen nothing yet gives tracks.
-        "MODEL.ROI_HEADS.SCORE_THRESH_TEST": "0.01",
-        "DATALOADER.NUM_WORKERS": "0",
-    }
-    return [*(x for pair in options.items() for x in pair), *more]
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +96,22 @@ def test_two_processes_train_and_give_the_same_results_as_one(trained, data_sets
     assert "error: " in result.stderr and "Traceback" not in result.stderr
 
 
+def test_under_torchrun_the_results_are_those_of_one_process(trained, data_sets, tmp_path):
+    output, _ = trained
+    weights = ["MODEL.WEIGHTS", str(output / "model_final.pth")]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    python, *arguments = command("train_net.py", "--eval-only", *small(tmp_path, 4, *weights))
+    result = subprocess.run(
+        [python, *launcher, *arguments],
+        env=environment(data_sets),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    results = json.loads((tmp_path / "inference/results.json").read_text())
+    assert results == json.loads((output / "inference/results.json").read_text())
+
+
 def test_evaluation_of_a_set_without_annotations_writes_the_submission(
     trained, data_sets, tmp_path
 ):
@@ -171,19 +157,6 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(data_sets, tmp_path,
     result = run(data_sets, "train_net.py", *many, "--resume", *options)
     assert f"Starting training from iteration {last + 1}" in result.stdout
     assert (tmp_path / "model_final.pth").exists()
-
-
-def ended(group, seconds):
-    """Whether all processes of a group end within some time; then or now they have."""
-    deadline = time.monotonic() + seconds
-    try:
-        while time.monotonic() < deadline:
-            os.killpg(group, 0)
-            time.sleep(0.2)
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 def test_the_demo_on_a_video_and_on_frames(trained, data_sets, tmp_path):
@@ -306,7 +279,7 @@ def test_ones_own_data_as_the_page_says(data_sets, tmp_path):
     assert info.value.code == 0
     split_ytvis(["--json", json_file, "--fraction", "0.4"])
     (tmp_path / "tiny.yaml").write_text(
-        OWN_CONFIG.format(tiny=ROOT / TINY, folder=tmp_path, number=len(names))
+        OWN_CONFIG.format(tiny=TINY, folder=tmp_path, number=len(names))
     )
     result = run(
         data_sets,
@@ -350,7 +323,7 @@ MODEL:
 def test_what_the_demo_refuses(data_sets, tmp_path, capsys, options, message):
     frames = str(data_sets / "moving_shapes/valid/JPEGImages/valid_00000")
     options = [x.format(frames=frames) for x in options]
-    given = ["--config-file", str(ROOT / TINY), "--input", frames]
+    given = ["--config-file", str(TINY), "--input", frames]
     with pytest.raises(SystemExit) as info:
         demo([*given, "--output", str(tmp_path / "out/o.mp4"), *options])
     assert info.value.code == 2

@@ -12,9 +12,12 @@ from detectron2.modeling import build_model
 from moving_shapes import draw_video
 
 from maskprop_d2.engine import build_segmenter, export_model, load_config
-from maskprop_d2.inference import VideoSegmenter
+from maskprop_d2.errors import InputError
+from maskprop_d2.inference import ModelFileError, VideoSegmenter
 from maskprop_d2.inference.exported import KEY
+from maskprop_d2.inference.frame_network import FrameSettings
 from maskprop_d2.ops.rle import decode
+from maskprop_d2.ops.soft_iou import pairwise_soft_iou
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs/moving_shapes/maskprop_tiny.yaml"
@@ -58,6 +61,40 @@ def test_scores_and_masks_are_those_of_the_model(exported, size, hard):
     )
 
 
+def test_mixed_precision_goes_along_and_changes_little(tmp_path):
+    frames, _ = draw_video(np.random.default_rng(7), 128, 192, 6, hard=False)
+    exact = build_segmenter(config()).segment(frames)
+    cfg = config("MODEL.MASKPROP.PRECISION", "bfloat16")
+    export_model(cfg, tmp_path / "model.pt")
+    exported = VideoSegmenter.from_exported(tmp_path / "model.pt", device="cpu")
+    for segmenter in (build_segmenter(cfg), exported):
+        mixed = segmenter.segment(frames)
+        assert mixed.track_ids == exact.track_ids and mixed.pred_labels == exact.pred_labels
+        assert mixed.pred_scores == pytest.approx(exact.pred_scores, abs=0.05)
+        # It does compute otherwise.
+        assert mixed.pred_scores != pytest.approx(exact.pred_scores, abs=1e-6)
+
+
+def test_mixed_precision_does_not_move_boxes():
+    """Places beyond 256 pixels are an even number in bfloat16."""
+    frames, _ = draw_video(np.random.default_rng(2), 512, 768, 1, hard=False)
+    options = ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.3, "INPUT.MIN_SIZE_TEST", 0]
+    masks = []
+    for precision in ("float32", "bfloat16"):
+        cfg = config(*options, "MODEL.MASKPROP.PRECISION", precision)
+        with torch.inference_mode():
+            images = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+            (output,) = build_segmenter(cfg).network.detect(images)
+        masks.append((output.grid_masks > 0.5).flatten(1).float())
+    assert len(masks[0]) > 5
+    assert pairwise_soft_iou(*masks).amax(1).mean() > 0.98
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(InputError, match="PRECISION is 'float8'"):
+        build_segmenter(config("MODEL.MASKPROP.PRECISION", "float8"))
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -81,7 +118,7 @@ def test_options_of_propagation_and_linking_go_along(options, tmp_path):
     segmenter = VideoSegmenter.from_exported(tmp_path / "model.pt", device="cpu")
     expected = build_segmenter(cfg)
     assert segmenter.final_mask == "average"
-    assert segmenter.make_tracker().clip_radius == expected.make_tracker().clip_radius == 2
+    assert [x.stream([]).tracker.clip_radius for x in (segmenter, expected)] == [2, 2]
     assert_same_tracks(segmenter.segment(frames), expected.segment(frames))
 
 
@@ -138,6 +175,71 @@ def test_other_detectors(tmp_path, config_file, options):
             torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-3 if "mask" in name else 1e-4)
 
 
+@pytest.fixture(scope="module")
+def refined(tmp_path_factory):
+    """An exported model whose masks are refined, with some effect."""
+    folder = tmp_path_factory.mktemp("refined")
+    torch.manual_seed(0)
+    cfg = config(config_file=ROOT / "configs/moving_shapes/maskprop_tiny_refinement.yaml")
+    weights = initial_weights(cfg)
+    torch.nn.init.normal_(weights["refinement.predictor.weight"], std=0.3)
+    torch.save({"model": weights}, folder / "weights.pth")
+    cfg.MODEL.WEIGHTS = str(folder / "weights.pth")
+    export_model(cfg, folder / "model.pt")
+    return folder / "model.pt"
+
+
+def test_mixed_precision_refines_in_32_bits_what_it_gives(refined, tmp_path):
+    contents = torch.load(refined, weights_only=True)
+    contents[KEY]["frame_settings"]["precision"] = "bfloat16"
+    torch.save(contents, tmp_path / "mixed.pt")
+    frames, _ = draw_video(np.random.default_rng(7), 128, 192, 2, hard=False)
+    frames = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+    exact, mixed = (
+        VideoSegmenter.from_exported(x, device="cpu").network
+        for x in (refined, tmp_path / "mixed.pt")
+    )
+    found = []
+    detect = exact.find_objects
+    exact.find_objects = lambda *x: found.append(detect(*x)) or found[-1]
+    # The same objects, so that only refinement differs.
+    mixed.find_objects = lambda *_: found[-1]
+    with torch.inference_mode():
+        pairs = list(zip(exact.detect(frames), mixed.detect(frames), strict=True))
+    for a, b in pairs:
+        assert len(a) > 0
+        assert torch.equal(a.crops_video, b.crops_video)
+        assert b.box_masks.dtype == torch.float32
+        assert not torch.equal(a.box_masks, b.box_masks)
+        assert (a.box_masks - b.box_masks).abs().mean() < 0.01
+
+
+def test_refinement_that_does_not_fit_its_weights_is_refused(refined, tmp_path):
+    contents = torch.load(refined, weights_only=True)
+    options, weights = contents[KEY]["refinement"], contents["model"]
+    name = "refinement.blocks.0.conv1.weight"
+
+    def refused(model=weights, **values):
+        exported = {**contents[KEY], **values}
+        torch.save({"model": model, KEY: exported}, tmp_path / "wrong.pt")
+        with pytest.raises(ModelFileError, match="its entries are not as exported"):
+            VideoSegmenter.from_exported(tmp_path / "wrong.pt", device="cpu")
+
+    for wrong in (None, 5, [], {}, {**options, "other": 1}):
+        refused(refinement=wrong)
+    for key, value in (
+        *(("channels", x) for x in (8, 10**9, "8", -4)),
+        *(("crop_size", x) for x in (0, 10**6, None, 24.5)),
+        *(("chunk_size", x) for x in (0, "4", 1.5)),
+        *(("context", x) for x in (-1.0, float("nan"), [1])),
+        ("num_groups", 0),
+    ):
+        refused(refinement={**options, key: value})
+    refused({k: v for k, v in weights.items() if k != name})
+    refused({**weights, name: weights[name][:1]})
+    refused({**weights, name: "text"})
+
+
 def test_an_exported_model_also_serves_as_weights(exported, tmp_path):
     model = build_model(config())
     DetectionCheckpointer(model).load(str(exported))
@@ -157,6 +259,8 @@ def test_the_file_in_the_repository_is_what_its_config_gives(exported):
     made, kept = (torch.load(x, weights_only=True)[KEY] for x in (exported, TINY))
     for values in (made, kept):
         del values["program"], values["torch"]
+        # An option that came later has its default in a file without it.
+        values["frame_settings"] = FrameSettings(**values["frame_settings"])
     assert made == kept
 
 

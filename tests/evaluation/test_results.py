@@ -208,7 +208,7 @@ def test_damaged_archives_are_refused_clearly(tmp_path):
 
 
 def test_polygons_of_absurd_length_are_refused_before_they_are_drawn(ground_truth):
-    ground_truth["videos"][0].update(height=2**15 - 1, width=2**15 - 1)
+    ground_truth["videos"][0].update(height=2**15 - 1, width=2**11)
     annotation = ground_truth["annotations"][0]
     annotation["segmentations"] = [[[0, 0, 9e4, 9e4, 0, 9e4] * 10**4], None, None]
     with pytest.raises(AnnotationError, match="annotation 1, frame 0: the polygons' outline"):

@@ -2,6 +2,7 @@ import gc
 
 import numpy as np
 import pytest
+import torch
 from scripted import HEIGHT, WIDTH, ScriptedNetwork, frame_of
 
 from maskprop_d2.inference import VideoSegmenter
@@ -44,6 +45,22 @@ def test_two_objects_keep_their_ids_through_order_changes_and_a_miss():
     # The paper's choice: a frame without detection has no mask.
     assert a[4] is None
     assert decode(b[2])[20:32, 28:40].all() and pixels(b[2]) == 144
+
+
+def test_refined_masks_are_pasted_where_their_crops_are():
+    class Refined(ScriptedNetwork):
+        def detect(self, frames):
+            outputs = super().detect(frames)
+            for x in outputs:
+                x.crops_video = x.boxes_video + torch.tensor([-6, -6, 6, 6])
+                x.box_masks = torch.nn.functional.pad(torch.ones(len(x), 12, 12), [6] * 4)
+            return outputs
+
+    script, boxes = [[("a", 0)]] * LENGTH, {"a": moving(2, start=8, row=8)}
+    plain, refined = (segmenter(x(script, boxes)) for x in (ScriptedNetwork, Refined))
+    expected = plain.segment(frames())
+    found = refined.segment(frames())
+    assert found.pred_masks == expected.pred_masks
 
 
 def test_fast_objects_are_followed_by_propagation_and_not_by_neighbouring_masks():

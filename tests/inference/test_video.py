@@ -10,6 +10,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from maskprop_d2.inference import video
 from maskprop_d2.inference.excerpt import Excerpt
@@ -432,3 +433,42 @@ def test_what_a_writer_refuses(tmp_path):
         ):
             writer.write(wrong)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_that_would_fill_the_memory_are_not_decoded(tmp_path, monkeypatch):
+    with VideoWriter(tmp_path / "v.mp4", 5) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((48, 64, 3), np.uint8))
+    # The head says less than the frames have, in both places where it says it.
+    data = (tmp_path / "v.mp4").read_bytes()
+    size = struct.pack(">HH", 64, 48)
+    assert data.count(size) == 1
+    (tmp_path / "lies.mp4").write_bytes(data.replace(size, struct.pack(">HH", 8, 8)))
+    monkeypatch.setattr(video, "MAX_PIXELS", 64 * 48 - 1)
+    with pytest.raises(VideoError, match=r"has frames of 64 x 48 pixels: 3071 are the most"):
+        VideoFile(tmp_path / "v.mp4")
+    with pytest.raises(VideoError, match=r"lies\.mp4"):
+        VideoFile(tmp_path / "lies.mp4")
+    monkeypatch.setattr(video, "MAX_PIXELS", 64 * 48)
+    assert len(list(VideoFile(tmp_path / "lies.mp4"))) == 3
+
+
+def test_a_small_file_of_a_huge_image_is_refused_unread(tmp_path):
+    Image.new("1", (9000, 9000)).save(tmp_path / "bomb.png")
+    assert (tmp_path / "bomb.png").stat().st_size < 20000
+    with pytest.raises(VideoError, match="has 9000 x 9000 pixels: 67108864 are the most"):
+        list(FrameFiles([tmp_path / "bomb.png"]))
+
+
+def test_tags_that_are_no_text_do_no_harm(tmp_path):
+    with av.open(str(tmp_path / "v.avi"), "w") as container:
+        stream = container.add_stream("mpeg4", 5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.metadata["title"] = "Caf_"
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    data = (tmp_path / "v.avi").read_bytes()
+    assert data.count(b"Caf_") == 1
+    (tmp_path / "v.avi").write_bytes(data.replace(b"Caf_", "Café".encode("latin1")))
+    assert len(list(VideoFile(tmp_path / "v.avi"))) == 1

@@ -133,7 +133,11 @@ def test_names_and_shapes_are_those_of_detectron2(name, depth, groups, width):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "there is no such file"), (b"cat", "cannot be read as"), ({"a": 1}, "no weights of a")],
+    [
+        (None, "there is no such file"),
+        (b"cat", "cannot be loaded as weights"),
+        ({"a": 1}, "no weights of a"),
+    ],
 )
 def test_files_that_are_no_weights(content, message, tmp_path, capsys):
     path = tmp_path / "weights.pth"

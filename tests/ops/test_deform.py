@@ -75,3 +75,49 @@ def test_sampling_is_as_exact_under_mixed_precision():
     again = sample_and_sum(low["masks"].float(), maps, low["offsets"].float(), DILATIONS)
     assert sampled.dtype == torch.float32
     assert torch.equal(sampled, again)
+
+
+@pytest.mark.parametrize(
+    "rows, columns",
+    [
+        (slice(3, 6), slice(4, 7)),
+        (slice(0, 3), slice(8, 11)),
+        (slice(4, 5), slice(5, 6)),
+        (slice(0, 0), slice(0, 0)),
+    ],
+    ids=["inside", "corner", "cell", "empty"],
+)
+@pytest.mark.parametrize("learnt", [False, True])
+def test_masks_that_cover_part_of_the_grid(rows, columns, learnt):
+    """Only some taps look at a mask then. In training the masks are given, not learnt: where they
+    are 0, they would have a gradient too."""
+    case = random_case()
+    masks = torch.zeros_like(case["masks"], requires_grad=False)
+    masks[1:, rows, columns] = case["masks"].detach()[1:, rows, columns]
+    case["masks"] = masks.requires_grad_(learnt)
+    expected, actual = literal(case), fused(case)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-10)
+    inputs = [x for x in case.values() if x.requires_grad]
+    upstream = torch.randn_like(expected)
+    for a, b in zip(
+        torch.autograd.grad(actual, inputs, upstream),
+        torch.autograd.grad(expected, inputs, upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("far", [1e4, -1e12, float("inf"), float("nan")])
+def test_taps_that_look_far_outside_see_nothing(far):
+    case = random_case()
+    case["offsets"] = torch.full_like(case["offsets"], far)
+    sampled = fused(case)
+    assert (sampled == 0).all()
+    (gradient,) = torch.autograd.grad(sampled.sum(), case["features"])
+    assert (gradient == 0).all()
+
+
+def test_whole_offsets_look_at_cells_up_to_the_last():
+    case = random_case()
+    case["offsets"] = case["offsets"].detach().round().requires_grad_()
+    torch.testing.assert_close(fused(case), literal(case), rtol=0, atol=1e-10)

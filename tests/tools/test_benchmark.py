@@ -29,6 +29,18 @@ def test_linker(tmp_path):
     assert all(x["ms_a_frame"] > 0 for x in rows)
 
 
+@pytest.mark.parametrize("masks", [[], ["--dense"]])
+def test_propagation(tmp_path, masks):
+    command = [sys.executable, BENCHMARK, "propagation", "--json", tmp_path / "out.json"]
+    small = "--sizes 6x8 --instances 1 3 --hidden 0 2 --repeats 1 --literal-repeats 1"
+    subprocess.run([*command, *small.split(), *masks], check=True, capture_output=True)
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert [(x["instances"], x["hidden"]) for x in rows] == [(1, 0), (1, 2), (3, 0), (3, 2)]
+    assert all(x["max_abs_diff"] < 1e-4 for x in rows)
+    assert all((x["covered"] == 1) == bool(masks) for x in rows)
+    assert all(x["speedup"] == x["literal_s"] / x["fused_s"] for x in rows)
+
+
 def test_drawing(tmp_path):
     command = [sys.executable, BENCHMARK, "drawing", "--json", tmp_path / "out.json"]
     small = "--height 90 --width 160 --frames 4 --instances 3"

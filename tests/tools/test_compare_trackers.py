@@ -12,6 +12,8 @@ if not find_spec("detectron2"):
 
 from compare_trackers import main
 
+from maskprop_d2.tracking import TRACKERS
+
 TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
 SMALL = [
     "INPUT.MIN_SIZE_TEST",
@@ -42,7 +44,7 @@ def compare(tmp_path, capsys):
 
 def test_every_method_links_the_same_detections(compare):
     rows, printed, output = compare()
-    assert list(rows) == ["maskprop", "iou"]
+    assert list(rows) == list(TRACKERS)
     assert all(0 <= row["AP"] <= 100 and row["ms a frame"] > 0 for row in rows.values())
     assert "| maskprop |" in printed and "The detector takes" in printed
     masks = [
@@ -54,7 +56,12 @@ def test_every_method_links_the_same_detections(compare):
         )
         for name in rows
     ]
-    assert masks[0] and masks[0] == masks[1]
+    assert masks[0] and all(x == masks[0] for x in masks)
+
+
+def test_some_methods(compare):
+    rows, *_ = compare("--trackers", "iou", "seqtracker")
+    assert list(rows) == ["iou", "seqtracker"]
 
 
 def test_a_sweep_gives_a_row_for_each_value_and_a_curve(compare):

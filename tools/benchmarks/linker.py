@@ -1,5 +1,5 @@
-"""Linking clips into tracks: the cost of a frame as the video grows, and with the number of
-instances. Flat over the length means that no step looks further back than the clips overlap."""
+"""Tracking, given detections and propagated masks: the cost of a frame as the video grows, and with
+the number of instances. Flat over the length means that no step looks further back than needed."""
 
 import argparse
 import math
@@ -7,14 +7,16 @@ import statistics
 import time
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from maskprop_d2.structures import ClipTracks
-from maskprop_d2.tracking import build_tracker
+from maskprop_d2.structures import Frame, FrameNetwork, FrameOutput
+from maskprop_d2.tracking import TRACKERS, build_tracker
 
+STRIDE = 8
+IMAGE = np.full((360, 640, 3), 127, np.uint8)
 GRID = (45, 80)
-"""Of a frame of 360x640 pixels at stride 8."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--instances", type=int, nargs="+", default=[5, 10, 50])
     parser.add_argument("--clip-radius", type=int, default=6)
-    parser.add_argument("--trackers", nargs="+", default=["maskprop", "iou"])
+    parser.add_argument("--trackers", nargs="+", default=["maskprop", "iou"], choices=TRACKERS)
 
 
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -41,21 +43,15 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
 def measure(name: str, clip_radius: int, instances: int, length: int) -> dict[str, Any]:
     """One row: milliseconds a frame (medians) over all frames, the first and the last hundred."""
     make = build_tracker(name, clip_radius=clip_radius, threshold=0.1, exclusive=True)
-    tracker = make()
-    frames = [draw(instances, t) for t in range(-tracker.clip_radius, tracker.clip_radius)]
+    tracker = make(Perfect())
     milliseconds, ids = [], set()
     for t in range(length):
-        frames.append(draw(instances, t + tracker.clip_radius))
-        clip = ClipTracks(
-            center=t,
-            start=t - tracker.clip_radius,
-            masks=torch.stack(frames),
-            class_scores=torch.ones(instances, 2),
-        )
-        frames.pop(0)
+        frame = Frame(t, IMAGE, detections(instances, t))
         start = time.perf_counter()
-        ids.update(tracker.step(clip))
+        tracked = tracker.add(frame)
         milliseconds.append(1000 * (time.perf_counter() - start))
+        ids.update(y for x in tracked for y in x.ids)
+    ids.update(y for x in tracker.finish() for y in x.ids)
     return {
         "tracker": name,
         "instances": instances,
@@ -67,8 +63,29 @@ def measure(name: str, clip_radius: int, instances: int, length: int) -> dict[st
     }
 
 
-def draw(instances: int, t: int) -> Tensor:
-    """(N, h, w) soft disks, which go around in circles of their own."""
+class Perfect(FrameNetwork):
+    """A network whose propagation is given."""
+
+    def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
+        """See ``FrameNetwork.propagate``."""
+        return torch.stack([x.grid_masks for x in targets])
+
+
+def detections(instances: int, t: int) -> FrameOutput:
+    """Soft disks, of one category, which go around in circles of their own."""
+    grid_masks, centers, radius = draw(instances, t)
+    return FrameOutput(
+        boxes_video=torch.cat([centers - radius, centers + radius], dim=1) * STRIDE,
+        scores=torch.ones(instances),
+        class_scores=torch.tensor([1.0, 0.0]).expand(instances, 2),
+        box_masks=torch.ones(instances, 28, 28),
+        grid_masks=grid_masks,
+        grid_box_video=torch.tensor([0.0, 0.0, *reversed(GRID)]) * STRIDE,
+    )
+
+
+def draw(instances: int, t: int) -> tuple[Tensor, Tensor, float]:
+    """(N, h, w) masks of disks, (N, 2) their centres (x, y) and their radius in cells."""
     height, width = GRID
     i = torch.arange(instances)[:, None, None]
     angle = 0.05 * t + i
@@ -76,4 +93,5 @@ def draw(instances: int, t: int) -> Tensor:
     center_x = width * (0.5 + 0.4 * torch.cos(angle + i) * torch.sin(3.0 * i))
     y, x = torch.arange(height)[:, None], torch.arange(width)
     radius = 0.5 * height / math.sqrt(instances)
-    return (radius - torch.hypot(y - center_y, x - center_x)).sigmoid()
+    masks = (radius - torch.hypot(y - center_y, x - center_x)).sigmoid()
+    return masks, torch.cat([center_x, center_y], dim=1)[:, :, 0], radius

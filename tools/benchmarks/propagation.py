@@ -1,8 +1,13 @@
 """The propagation branch, literal against fused: from masks and offsets to the output of the
 classifier's first layer, in one target frame. The offset predictor is the same in both and stands
-apart."""
+apart.
+
+The masks are soft disks in boxes, as the mask head gives them, which together cover a quarter of
+the grid: the fused path works only where taps look at one of them. ``--dense`` takes masks that
+cover all of it, the worst case."""
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -11,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maskprop_d2.ops.masks import paste_masks
 from maskprop_d2.propagation import PropagationBranch
 
 CHANNELS = 256
@@ -21,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sizes", type=size, nargs="+", default=[(45, 80), (100, 168)])
     parser.add_argument("--instances", type=int, nargs="+", default=[1, 10, 50])
     parser.add_argument("--hidden", type=int, nargs="+", default=[0, 16])
+    parser.add_argument("--dense", action="store_true", help="masks that cover the whole grid")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--literal-repeats", type=int, default=3)
 
@@ -56,7 +63,10 @@ def measure_propagation(
     for parameter in branch.parameters():
         parameter += 0.01 * torch.randn_like(parameter)
     source, target = torch.randn(2, 1, CHANNELS, height, width)
-    masks = torch.rand(instances, height, width)
+    if args.dense:
+        masks = torch.rand(instances, height, width)
+    else:
+        masks = draw_masks(instances, height, width)
     offsets = 3 * torch.randn(1, 27, 2, height, width)
 
     def literal() -> Tensor:
@@ -82,12 +92,23 @@ def measure_propagation(
         "width": width,
         "instances": instances,
         "hidden": hidden,
+        "covered": (masks > 0).any(0).float().mean().item(),
         "literal_s": literal_s,
         "fused_s": fused_s,
         "speedup": literal_s / fused_s,
         "max_abs_diff": difference,
         "offsets_s": median_seconds(lambda: predictor(motion), args.repeats),
     }
+
+
+def draw_masks(instances: int, height: int, width: int) -> Tensor:
+    """(N, h, w) soft disks in square boxes anywhere in the grid, a quarter of its area in all."""
+    side = math.sqrt(height * width / 4 / instances)
+    corners = torch.rand(instances, 2) * (torch.tensor([width, height]) - side)
+    across = torch.linspace(-1, 1, 28)
+    disk = (20 * (0.9 - torch.hypot(across[:, None], across))).sigmoid()
+    boxes = torch.cat([corners, corners + side], dim=1)
+    return paste_masks(disk.expand(instances, -1, -1), boxes, height, width)
 
 
 def median_seconds(run: Callable[[], object], repeats: int) -> float:

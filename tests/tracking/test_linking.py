@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from maskprop_d2.structures import ClipTracks
-from maskprop_d2.tracking import IoUTracker, MaskPropTracker, build_tracker
-from maskprop_d2.tracking.assignment import IdAssigner
-from maskprop_d2.tracking.maskprop import match_clips
+from maskprop_d2.tracking import Linking, build_tracker
+from maskprop_d2.tracking.assignment import IdAssigner, assign_best_first
+from maskprop_d2.tracking.linking import ClipLinker, match_clips
 
 
 def bars(*columns, width=20):
@@ -21,11 +21,11 @@ def clip(center, start, *frames):
 
 
 def maskprop(clip_radius, match="all"):
-    return MaskPropTracker(clip_radius=clip_radius, threshold=0.1, exclusive=True, match=match)
+    return ClipLinker(Linking(clip_radius, threshold=0.1, exclusive=True, match=match))
 
 
-def run(tracker, clips):
-    return [tracker.step(c) for c in clips]
+def run(linker, clips):
+    return [linker.link(c) for c in clips]
 
 
 def test_match_clips_is_the_mean_over_shared_frames():
@@ -71,14 +71,8 @@ def test_maskprop_follows_objects_that_do_not_overlap_from_frame_to_frame(match)
         clip(1, 0, swapped[0], swapped[1], swapped[2]),
         clip(2, 1, frame[1], frame[2]),
     ]
-    tracker = maskprop(1, match)
-    assert run(tracker, clips) == [[0, 1], [1, 0], [0, 1]]
-
-
-def test_iou_tracker_follows_the_nearest_mask_instead():
-    clips = [clip(t, t, bars(*columns)) for t, columns in enumerate([(0, 10), (1, 11), (10, 0)])]
-    tracker = IoUTracker(threshold=0.1, exclusive=True)
-    assert run(tracker, clips) == [[0, 1], [0, 1], [1, 0]]
+    linker = maskprop(1, match)
+    assert run(linker, clips) == [[0, 1], [1, 0], [0, 1]]
 
 
 def test_a_missed_object_gets_its_id_back_within_the_window_only():
@@ -93,20 +87,20 @@ def test_a_missed_object_gets_its_id_back_within_the_window_only():
 
 
 def test_equation_5_averages_over_all_clips_with_an_id():
-    tracker = maskprop(2)
-    tracker.step(clip(0, 0, bars(0), bars(0), bars(0)))
-    tracker.step(clip(1, 0, bars(0), bars(2), bars(2), bars(2)))
+    linker = maskprop(2)
+    linker.link(clip(0, 0, bars(0), bars(0), bars(0)))
+    linker.link(clip(1, 0, bars(0), bars(2), bars(2), bars(2)))
     new = clip(2, 0, *[bars(0)] * 5)
-    scores, ids = tracker._id_scores(new)
+    scores, ids = linker._id_scores(new)
     assert ids == [0]
     torch.testing.assert_close(scores, torch.tensor([[(1 + (1 + 3 / 3) / 4) / 2]]))
 
 
 def test_near_clips_count_more():
-    tracker = maskprop(2, "near")
-    tracker.step(clip(0, 0, bars(0), bars(0), bars(0)))
-    tracker.step(clip(1, 0, bars(0), bars(2), bars(2), bars(2)))
-    scores, _ = tracker._id_scores(clip(2, 0, *[bars(0)] * 5))
+    linker = maskprop(2, "near")
+    linker.link(clip(0, 0, bars(0), bars(0), bars(0)))
+    linker.link(clip(1, 0, bars(0), bars(2), bars(2), bars(2)))
+    scores, _ = linker._id_scores(clip(2, 0, *[bars(0)] * 5))
     # The clip two frames back matches in 0 .. 2, the one before (counting 4 times) by a third.
     torch.testing.assert_close(scores, torch.tensor([[(1 / 4 * 1 + 1 * 1 / 3) / (1 / 4 + 1)]]))
 
@@ -120,6 +114,15 @@ def test_exclusive_assignment_maximises_the_sum_and_respects_the_threshold():
     assert IdAssigner(0.2, exclusive=True).assign(scores, [7, 8]) == [8, 0]
 
 
+def test_best_first_gives_a_column_to_the_surer_row_and_the_other_row_its_next_best():
+    scores = torch.tensor([[0.7, 0.2, 0.6], [0.9, 0.8, 0.1], [0.1, 0.1, 0.1]])
+    assert assign_best_first(scores, torch.tensor([0.3, 0.3, 0.3])) == [2, 0, None]
+    # Its next best is worse than none.
+    assert assign_best_first(scores, torch.tensor([0.65, 0.3, 0.0])) == [None, 0, 1]
+    assert assign_best_first(torch.zeros(0, 2), torch.zeros(0)) == []
+    assert assign_best_first(torch.zeros(2, 0), torch.zeros(2)) == [None, None]
+
+
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_frames_without_detections_or_ids(exclusive):
     assigner = IdAssigner(0.1, exclusive)
@@ -131,7 +134,7 @@ def test_unknown_method_and_clips_that_do_not_overlap_are_refused():
     with pytest.raises(ValueError, match="unknown tracking method 'sort'"):
         build_tracker("sort", clip_radius=1, threshold=0.1, exclusive=True)
     with pytest.raises(ValueError, match="CLIP_RADIUS is 0"):
-        build_tracker("maskprop", clip_radius=0, threshold=0.1, exclusive=True)()
+        build_tracker("maskprop", clip_radius=0, threshold=0.1, exclusive=True)(None)
     with pytest.raises(ValueError, match="must be 'all' or 'near'"):
         maskprop(1, "far")
 
@@ -146,7 +149,7 @@ def test_a_permutation_of_the_detections_changes_no_track(match):
         start = max(t - 2, 0)
         masks = torch.rand(t + 3 - start, 4, 3, 5, generator=generator)
         order = torch.randperm(4, generator=generator)
-        a = plain.step(ClipTracks(t, start, masks, torch.zeros(4, 2)))
-        b = permuted.step(ClipTracks(t, start, masks[:, order], torch.zeros(4, 2)))
+        a = plain.link(ClipTracks(t, start, masks, torch.zeros(4, 2)))
+        b = permuted.link(ClipTracks(t, start, masks[:, order], torch.zeros(4, 2)))
         for place, i in enumerate(order.tolist()):
             assert owner_of.setdefault(a[i], b[place]) == b[place]

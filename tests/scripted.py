@@ -40,7 +40,6 @@ class ScriptedNetwork:
                     scores=torch.full((len(objects),), 0.7),
                     class_scores=class_scores,
                     box_masks=torch.ones(len(objects), 8, 8),
-                    mask_boxes_video=boxes,
                     grid_masks=self.grid_masks(boxes),
                     grid_box_video=torch.tensor([0.0, 0.0, WIDTH, HEIGHT]),
                     maps={"frame": torch.tensor([t]), "objects": [i for i, _ in objects]},

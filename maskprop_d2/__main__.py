@@ -1,0 +1,6 @@
+"""``python -m maskprop_d2 COMMAND ...``"""
+
+from .commands.main import main
+
+if __name__ == "__main__":
+    main()

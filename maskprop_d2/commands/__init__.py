@@ -1,0 +1,1 @@
+"""The commands: ``maskprop demo``, ``maskprop train``, ...; one file each, thin over the rooms."""

@@ -1,0 +1,27 @@
+"""Write a trained model to one file that runs without Detectron2: see docs/export.md."""
+
+import argparse
+import logging
+import sys
+
+from ..engine import export_model, load_config
+from ..errors import InputError
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command: one clear line and exit status 2 for input that cannot be used."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config-file", required=True, metavar="F")
+    parser.add_argument("--weights", metavar="W", required=True, help="a checkpoint of that model")
+    parser.add_argument("--output", required=True, metavar="O", help="the file to write")
+    parser.add_argument("--half", action="store_true", help="store the weights in 16 bits")
+    parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
+    args = parser.parse_args(argv)
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    try:
+        cfg = load_config(args.config_file, [*args.opts, "MODEL.WEIGHTS", args.weights])
+        export_model(cfg, args.output, half=args.half)
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"wrote {args.output}")

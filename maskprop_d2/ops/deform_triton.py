@@ -1,0 +1,211 @@
+"""
+``sample_and_sum`` as Triton kernels, for GPUs; see ``deform.py`` for the maths and the letters.
+
+Nothing but the result is ever written to memory: places and weights are computed where they are
+used, and a block of target cells skips the taps that look at no mask.
+"""
+
+# Kernels have arguments of Triton's own kind.
+# mypy: allow-untyped-defs, allow-incomplete-defs
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+CELLS = 64
+"""Target cells of one program."""
+INSTANCES = 16
+"""Instances that a program treats at once."""
+
+
+def sample_and_sum(
+    masks: Tensor, maps: Tensor, offsets: Tensor, dilations: Sequence[int]
+) -> Tensor:
+    """See ``deform.sample_and_sum``; float32 only, N > 0."""
+    out: Tensor = _SampleAndSum.apply(masks, maps, offsets, tuple(dilations))
+    return out
+
+
+@triton.jit
+def _places(offsets, taps, target, tap, cell, inside, height, width, num_taps):
+    """The cells above and to the left of the places where a tap looks, and the way from there."""
+    cells = height * width
+    pair = (target * num_taps + tap) * 2
+    y = tl.load(offsets + pair * cells + cell, mask=inside, other=0.0)
+    x = tl.load(offsets + (pair + 1) * cells + cell, mask=inside, other=0.0)
+    y += tl.load(taps + 2 * tap) + cell // width
+    x += tl.load(taps + 2 * tap + 1) + cell % width
+    # Kept near the grid, so that integers can hold them. There is no mask outside.
+    y = tl.minimum(tl.maximum(y, -2.0), height + 1.0)
+    x = tl.minimum(tl.maximum(x, -2.0), width + 1.0)
+    top, left = tl.floor(y), tl.floor(x)
+    return top.to(tl.int32), left.to(tl.int32), y - top, x - left
+
+
+@triton.jit
+def _corner(top, left, down, right, i: tl.constexpr, j: tl.constexpr, inside, height, width):
+    """One of the four cells around places: where it lies, whether there is one, its bilinear
+    weight, and the derivatives of that with respect to y and x."""
+    row, column = top + i, left + j
+    exists = inside & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    weight_y = down if i else 1 - down
+    weight_x = right if j else 1 - right
+    slope_y = weight_x if i else -weight_x
+    slope_x = weight_y if j else -weight_y
+    return row * width + column, exists, weight_y * weight_x, slope_y, slope_x
+
+
+@triton.jit
+def _looks_at_mask(covered, top, left, down, right, inside, height, width):
+    """Whether any place of a block has a cell around it that a mask covers."""
+    found = tl.zeros_like(top)
+    for i in tl.static_range(2):
+        for j in tl.static_range(2):
+            at, exists, _, _, _ = _corner(top, left, down, right, i, j, inside, height, width)
+            found |= tl.load(covered + at, mask=exists, other=0).to(tl.int32)
+    return tl.max(found, axis=0) > 0
+
+
+@triton.jit
+def _forward(
+    masks, maps, offsets, taps, covered, out,
+    height, width, num_masks,
+    num_maps: tl.constexpr, num_taps: tl.constexpr,
+    CELLS: tl.constexpr, INSTANCES: tl.constexpr,
+):  # fmt: skip
+    """``out`` (S, D, h*w, N) of ``masks`` (h*w, N), ``maps`` (D, R, h*w), ``offsets``
+    (S, R, 2, h*w), ``taps`` (R, 2), ``covered`` (h*w); a program for each block of cells, target,
+    and pair of map and block of instances."""
+    cells = height * width
+    cell = tl.program_id(0) * CELLS + tl.arange(0, CELLS)
+    inside = cell < cells
+    target = tl.program_id(1)
+    d = tl.program_id(2) % num_maps
+    n = tl.program_id(2) // num_maps * INSTANCES + tl.arange(0, INSTANCES)
+    total = tl.zeros((CELLS, INSTANCES), dtype=tl.float32)
+    for tap in range(num_taps):
+        top, left, down, right = _places(
+            offsets, taps, target, tap, cell, inside, height, width, num_taps
+        )
+        if _looks_at_mask(covered, top, left, down, right, inside, height, width):
+            for i in tl.static_range(2):
+                for j in tl.static_range(2):
+                    at, exists, weight, _, _ = _corner(
+                        top, left, down, right, i, j, inside, height, width
+                    )
+                    map_at = maps + (d * num_taps + tap) * cells + at
+                    factor = weight * tl.load(map_at, mask=exists, other=0.0)
+                    mask_at = masks + at[:, None] * num_masks + n[None, :]
+                    known = exists[:, None] & (n < num_masks)[None, :]
+                    total += factor[:, None] * tl.load(mask_at, mask=known, other=0.0)
+    out_at = out + ((target * num_maps + d) * cells + cell)[:, None] * num_masks + n[None, :]
+    tl.store(out_at, total, mask=inside[:, None] & (n < num_masks)[None, :])
+
+
+@triton.jit
+def _backward(
+    masks, maps, offsets, taps, covered, grad, grad_masks, grad_maps, grad_offsets,
+    height, width, num_masks,
+    num_maps: tl.constexpr, num_taps: tl.constexpr,
+    CELLS: tl.constexpr, INSTANCES: tl.constexpr,
+    BLOCKS: tl.constexpr, NEED_MASKS: tl.constexpr,
+):  # fmt: skip
+    """The gradients, of the shapes of their tensors, from ``grad`` (S, D, h*w, N); a program for
+    each block of cells, target and tap. Those that many target cells share are added atomically."""
+    cells = height * width
+    cell = tl.program_id(0) * CELLS + tl.arange(0, CELLS)
+    inside = cell < cells
+    target, tap = tl.program_id(1), tl.program_id(2)
+    top, left, down, right = _places(
+        offsets, taps, target, tap, cell, inside, height, width, num_taps
+    )
+    if _looks_at_mask(covered, top, left, down, right, inside, height, width):
+        grad_y = tl.zeros((CELLS,), dtype=tl.float32)
+        grad_x = tl.zeros((CELLS,), dtype=tl.float32)
+        for d in range(num_maps):
+            grad_at = grad + ((target * num_maps + d) * cells + cell)[:, None] * num_masks
+            for i in tl.static_range(2):
+                for j in tl.static_range(2):
+                    at, exists, weight, slope_y, slope_x = _corner(
+                        top, left, down, right, i, j, inside, height, width
+                    )
+                    map_at = (d * num_taps + tap) * cells + at
+                    value = tl.load(maps + map_at, mask=exists, other=0.0)
+                    product = tl.zeros((CELLS,), dtype=tl.float32)
+                    for block in range(BLOCKS):
+                        n = (block * INSTANCES + tl.arange(0, INSTANCES))[None, :]
+                        known = exists[:, None] & (n < num_masks)
+                        upstream = tl.load(grad_at + n, mask=known, other=0.0)
+                        mask_at = at[:, None] * num_masks + n
+                        mask = tl.load(masks + mask_at, mask=known, other=0.0)
+                        product += tl.sum(upstream * mask, axis=1)
+                        if NEED_MASKS:
+                            share = upstream * (weight * value)[:, None]
+                            tl.atomic_add(grad_masks + mask_at, share, mask=known)
+                    tl.atomic_add(grad_maps + map_at, weight * product, mask=exists)
+                    grad_y += slope_y * value * product
+                    grad_x += slope_x * value * product
+        pair = (target * num_taps + tap) * 2
+        tl.store(grad_offsets + pair * cells + cell, grad_y, mask=inside)
+        tl.store(grad_offsets + (pair + 1) * cells + cell, grad_x, mask=inside)
+
+
+class _SampleAndSum(torch.autograd.Function):
+    """The two kernels as one differentiable function."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, masks: Tensor, maps: Tensor, offsets: Tensor, dilations: tuple[int, ...]
+    ) -> Tensor:
+        num_targets, num_taps = offsets.shape[:2]
+        num_maps, _, height, width = maps.shape
+        num_masks = len(masks)
+        taps = offsets.new_tensor(
+            [(y * d, x * d) for d in dilations for y in (-1, 0, 1) for x in (-1, 0, 1)]
+        )
+        # The values of all instances in a cell are read together.
+        table = masks.flatten(1).T.contiguous()
+        # The mask itself has a gradient where it is 0, too.
+        covered = (table != 0).any(1) | ctx.needs_input_grad[0]
+        covered = covered.to(torch.uint8)
+        maps, offsets = maps.contiguous(), offsets.contiguous()
+        out = maps.new_empty(num_targets, num_maps, height, width, num_masks)
+        sizes = (height, width, num_masks, num_maps, num_taps)
+        instances = _block(num_masks)
+        grid = (
+            triton.cdiv(height * width, CELLS),
+            num_targets,
+            num_maps * triton.cdiv(num_masks, instances),
+        )
+        _forward[grid](
+            table, maps, offsets, taps, covered, out, *sizes, CELLS=CELLS, INSTANCES=instances
+        )
+        ctx.save_for_backward(table, maps, offsets, taps, covered)
+        return out.permute(0, 4, 1, 2, 3)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        table, maps, offsets, taps, covered = ctx.saved_tensors
+        num_maps, num_taps, height, width = maps.shape
+        num_masks = table.shape[1]
+        grad_masks, grad_maps, grad_offsets = (torch.zeros_like(x) for x in (table, maps, offsets))
+        grid = (triton.cdiv(height * width, CELLS), len(offsets), num_taps)
+        instances = _block(num_masks)
+        _backward[grid](
+            table, maps, offsets, taps, covered, grad.permute(0, 2, 3, 4, 1).contiguous(),
+            grad_masks, grad_maps, grad_offsets,
+            height, width, num_masks, num_maps, num_taps,
+            CELLS=CELLS, INSTANCES=instances,
+            BLOCKS=triton.cdiv(num_masks, instances), NEED_MASKS=ctx.needs_input_grad[0],
+        )  # fmt: skip
+        grad_masks = grad_masks.T.reshape(num_masks, height, width)
+        return grad_masks, grad_maps, grad_offsets, None
+
+
+def _block(num_masks: int) -> int:
+    """Instances that a program treats at once."""
+    return min(INSTANCES, triton.next_power_of_2(num_masks))

@@ -1,0 +1,85 @@
+"""The command ``maskprop``."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maskprop_d2.commands.main import COMMANDS, main
+
+ROOT = Path(__file__).parents[2]
+WITHOUT_DETECTRON2 = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "detectron2":
+            raise ModuleNotFoundError("No module named 'detectron2'", name="detectron2")
+
+sys.meta_path.insert(0, Refuse())
+from maskprop_d2.commands.main import main
+main()
+"""
+
+
+def test_help_names_every_command_and_each_has_its_own(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    for name, (_, what) in COMMANDS.items():
+        assert f"  {name}" in text and what in text
+
+
+@pytest.mark.parametrize("name", ["demo", "validate", "evaluate", "visualize"])
+def test_a_command_speaks_under_its_name(name, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["maskprop"])
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: maskprop {name} ")
+
+
+@pytest.mark.parametrize("name", ["train", "export"])
+def test_so_do_those_that_need_detectron2(name, capsys, monkeypatch):
+    pytest.importorskip("detectron2", reason="needs Detectron2")
+    monkeypatch.setattr(sys, "argv", ["maskprop"])
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: maskprop {name} ")
+    assert "demo.py" not in text and "train_net.py" not in text
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"]])
+def test_no_or_an_unknown_command_is_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert "usage: maskprop COMMAND" in capsys.readouterr().err
+
+
+def test_the_rest_goes_to_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["maskprop"])
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", str(tmp_path / "gone.json"), str(tmp_path / "results.json")])
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "gone.json" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("train", 2), ("export", 2), ("demo", 0), ("evaluate", 0)]
+)
+def test_without_detectron2_a_command_works_or_says_what_it_needs(name, status):
+    command = [sys.executable, "-c", WITHOUT_DETECTRON2, name, "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == status, result.stderr
+    if status:
+        assert result.stderr == (
+            f'error: "maskprop {name}" needs Detectron2, which is not installed: see the README\n'
+        )
+    else:
+        assert result.stdout.startswith(f"usage: maskprop {name} ")

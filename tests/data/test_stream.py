@@ -1,0 +1,75 @@
+"""The order of training samples, and frames that cannot be read."""
+
+import logging
+
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader
+
+from maskprop_d2.data.bad_frames import SkipBadFrames
+from maskprop_d2.data.stream import SampleStream, begin_with
+from maskprop_d2.errors import InputError, VideoError
+
+
+def stream(mapper=lambda x: (x, np.random.rand()), **more):
+    return SampleStream(list(range(10)), mapper, **{"seed": 3, "batch_size": 2, **more})
+
+
+def read(samples, count, workers=0):
+    batches = iter(DataLoader(samples, batch_size=2, num_workers=workers, collate_fn=list))
+    return [x for _ in range(count) for x in next(batches)]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_samples_depend_on_their_place_alone(workers):
+    expected = [stream().sample(i) for i in range(14)]
+    assert read(stream(), 7, workers) == expected
+    later = stream()
+    begin_with(DataLoader(later, batch_size=2), 4)
+    assert read(later, 3, workers) == expected[8:]
+    # Each sample once an epoch, in an order of the seed.
+    order = [x for x, _ in expected]
+    assert sorted(order[:10]) == list(range(10)) and order[10:] != order[:4]
+    assert len({x for _, x in expected}) == 14
+    assert [stream(seed=4).sample(i)[0] for i in range(10)] != order[:10]
+
+
+def test_processes_share_the_samples():
+    together = [stream().sample(i) for i in range(8)]
+    first, second = (read(stream(rank=i, world_size=2), 2) for i in range(2))
+    assert first == together[::2] and second == together[1::2]
+
+
+def unreadable(*bad):
+    def mapper(x):
+        if x in bad:
+            raise VideoError(f"frame {x} is not an image")
+        return x
+
+    return mapper
+
+
+def test_others_take_the_place_of_bad_frames_which_are_counted(caplog):
+    caplog.set_level(logging.WARNING)
+    samples = stream(SkipBadFrames(unreadable(2, 7), 0.2, 10))
+    places = [samples.sample(i) for i in range(40)]
+    assert set(places) == set(range(10)) - {2, 7}
+    assert places == [samples.sample(i) for i in range(40)]
+    # Each once, however often it is tried.
+    assert sorted(x.getMessage()[:29] for x in caplog.records) == [
+        "frame 2 is not an image: left",
+        "frame 7 is not an image: left",
+    ]
+    assert "(number 2, of 2 that are allowed)" in caplog.text
+
+
+def test_too_many_bad_frames_end_it_with_the_remedy():
+    samples = stream(SkipBadFrames(unreadable(2, 7), 0.19, 10))
+    with pytest.raises(VideoError) as info:
+        for i in range(10):
+            samples.sample(i)
+    assert "number 2 of the frames that cannot be read" in str(info.value)
+    assert "DATALOADER.MAX_BAD_FRAMES 0.19 allows 1." in str(info.value)
+    assert "maskprop_d2.data.validate" in str(info.value)
+    with pytest.raises(InputError, match="a share from 0 to below 1, not 2"):
+        SkipBadFrames(unreadable(), 2, 10)

@@ -1,0 +1,86 @@
+"""Many processes learn what one would learn from all their clips."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.engine import launch
+from detectron2.structures import BitMasks, Instances
+from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
+from torch.nn.parallel import DistributedDataParallel
+
+from maskprop_d2.engine import Trainer, load_config
+
+TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
+SIZE = (64, 96)
+# Means over examples are those of all processes only if each process has as many, of each kind.
+OPTIONS = [
+    *("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 4, "MODEL.ROI_HEADS.POSITIVE_FRACTION", 0.5),
+    # Norms over a batch are over that of a process.
+    *("MODEL.RESNETS.NORM", "GN", "MODEL.FPN.NORM", "GN"),
+    *("MODEL.ROI_BOX_HEAD.NORM", "GN", "MODEL.ROI_MASK_HEAD.NORM", "GN"),
+    *("MODEL.MASKPROP.PROPAGATION.GT_MASK_ITERS", 0, "SOLVER.AMP.ENABLED", False),
+]
+
+
+def test_two_processes_have_the_losses_and_gradients_of_one_with_both_batches(tmp_path):
+    subprocess.run([sys.executable, __file__, str(tmp_path)], check=True)
+    one, two = (torch.load(tmp_path / f"{n}.pt") for n in (1, 2))
+    assert set(one["losses"]) == set(two["losses"]) and len(one["losses"]) == 6
+    for name, loss in one["losses"].items():
+        assert two["losses"][name] == pytest.approx(loss, rel=1e-4), name
+    for name, gradient in one["gradients"].items():
+        scale = gradient.abs().max()
+        torch.testing.assert_close(two["gradients"][name], gradient, rtol=0, atol=1e-3 * scale)
+
+
+def pairs(count):
+    """Training pairs of noise, with two objects each."""
+    generator = torch.Generator().manual_seed(0)
+    made = []
+    for i in range(count):
+        masks = torch.zeros(2, *SIZE, dtype=torch.bool)
+        masks[0, 4 : 30 + i, 6:40] = True
+        masks[1, 20:60, 50 - i : 90] = True
+        instances = {}
+        for name, shift in (("instances", 0), ("partner_instances", 3)):
+            x = instances[name] = Instances(SIZE)
+            x.gt_masks = BitMasks(masks.roll(shift, 2))
+            x.gt_boxes = x.gt_masks.get_bounding_boxes()
+            x.gt_classes = torch.tensor([1, 2])
+        instances["instances"].partner_masks = instances["partner_instances"].gt_masks
+        images = torch.randint(0, 256, (2, 3, *SIZE), generator=generator, dtype=torch.uint8)
+        made.append({"image": images[0], "partner_image": images[1], **instances})
+    return made
+
+
+def step(folder):
+    """One step of this process on its share of four pairs; the first one saves what it learnt."""
+    torch.manual_seed(0)
+    # Examples are drawn by chance: here the first ones, whatever the batch.
+    torch.randperm = lambda n, device=None: torch.arange(n, device=device)
+    model = Trainer.build_model(load_config(str(TINY), OPTIONS)).train()
+    processes, rank = comm.get_world_size(), comm.get_rank()
+    share = 4 // processes
+    run = DistributedDataParallel(model) if processes > 1 else model
+    with EventStorage(0):
+        losses = run(pairs(4)[rank * share : (rank + 1) * share])
+    sum(losses.values()).backward()
+    mean_losses = comm.reduce_dict(losses)
+    if rank == 0:
+        torch.save(
+            {
+                "losses": {name: float(loss) for name, loss in mean_losses.items()},
+                "gradients": {k: x.grad for k, x in model.named_parameters()},
+            },
+            f"{folder}/{processes}.pt",
+        )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for number in (1, 2):
+        launch(step, number, dist_url="auto", args=(sys.argv[1],))

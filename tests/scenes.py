@@ -1,0 +1,136 @@
+"""Drawn scenes with a detector that sees what the scene says, and propagates perfectly."""
+
+import cv2
+import numpy as np
+import torch
+
+from maskprop_d2.inference import VideoSegmenter
+from maskprop_d2.structures import FrameOutput
+from maskprop_d2.tracking import build_tracker
+
+HEIGHT, WIDTH, STRIDE, SIDE = 96, 160, 4, 28
+
+
+def texture(seed, height=SIDE, width=SIDE, color=(127, 127, 127)):
+    """Blots around a colour."""
+    blots = np.random.default_rng(seed).integers(-60, 61, (height // 4, width // 4, 3))
+    return (cv2.resize(blots.astype(np.float32), (width, height)) + color).clip(0, 255)
+
+
+class Object:
+    """A textured square; ``places`` holds its left upper corner in each frame."""
+
+    def __init__(self, places, look=0, category=0, color=(200, 60, 60)):
+        self.places = places
+        self.category = category
+        self.texture = texture(look, color=color)
+
+
+class Scene:
+    """Objects by name, nearer ones later, in front of a still background.
+
+    ``missed`` holds (name, t) of what is not detected; ``doubled`` what is detected once more,
+    less surely, eight pixels below.
+    """
+
+    def __init__(self, objects, missed=(), doubled=()):
+        self.objects, self.missed, self.doubled = objects, set(missed), set(doubled)
+        self.length = len(next(iter(objects.values())).places)
+
+    def images(self):
+        """Their first pixel holds the frame index."""
+        background = texture(99, HEIGHT, WIDTH, (60, 110, 60))
+        for t in range(self.length):
+            image = background.copy()
+            for x in self.objects.values():
+                left, top = x.places[t]
+                image[top : top + SIDE, left : left + SIDE] = x.texture
+            image[0, 0] = t
+            yield image.astype(np.uint8)
+
+    def detections(self, t):
+        """Names, (N, 4) boxes and (N,) scores, the names' order another one each frame."""
+        found = []
+        for name, x in self.objects.items():
+            left, top = x.places[t]
+            if (name, t) in self.doubled:
+                found.append((f"{name} again", left, top + 8, 0.5))
+            if (name, t) not in self.missed:
+                found.append((name, left, top, 0.9))
+        if found:
+            found = found[t % len(found) :] + found[: t % len(found)]
+        corners = torch.tensor([x[1:3] for x in found]).reshape(-1, 2).float()
+        boxes = torch.cat([corners, corners + SIDE], dim=1)
+        return [x[0] for x in found], boxes, torch.tensor([x[3] for x in found])
+
+    # What follows is that of a FrameNetwork.
+
+    def detect(self, frames):
+        return [self._output(t) for t in frames[:, 0, 0, 0].tolist()]
+
+    def _output(self, t):
+        names, boxes, scores = self.detections(t)
+        class_scores = torch.full((len(names), 4), 0.05)
+        for row, name in zip(class_scores, names, strict=True):
+            row[self.objects[name.split()[0]].category] = 0.85
+        return FrameOutput(
+            boxes_video=boxes,
+            scores=scores,
+            class_scores=class_scores,
+            box_masks=torch.ones(len(names), 8, 8),
+            grid_masks=grid_masks(boxes),
+            grid_box_video=torch.tensor([0.0, 0.0, WIDTH, HEIGHT]),
+            maps={"t": t},
+        )
+
+    def propagate(self, source, targets):
+        """Each mask goes with its object."""
+        names, boxes, _ = self.detections(source.maps["t"])
+        masks = []
+        for target in targets:
+            moved = boxes.clone()
+            for box, name in zip(moved, names, strict=True):
+                places = self.objects[name.split()[0]].places
+                now, then = places[source.maps["t"]], places[target.maps["t"]]
+                box += torch.tensor([then[0] - now[0], then[1] - now[1]] * 2)
+            masks.append(grid_masks(moved))
+        return torch.stack(masks)
+
+
+def grid_masks(boxes):
+    """(N, h, w) the covered share of each cell."""
+    fine = torch.zeros(len(boxes), HEIGHT, WIDTH)
+    for mask, (x0, y0, x1, y1) in zip(fine, boxes.clamp(min=0).int().tolist(), strict=True):
+        mask[y0:y1, x0:x1] = 1
+    return torch.nn.functional.avg_pool2d(fine[:, None], STRIDE)[:, 0]
+
+
+def track(method, scene, radius=3):
+    """The ids of each object over the frames, None where it is not detected."""
+    make = build_tracker(method, clip_radius=radius, threshold=0.1, exclusive=True)
+    ids = {}
+
+    def spy(network):
+        tracker = make(network)
+        for method_name in ("add", "finish"):
+            run = getattr(tracker, method_name)
+            setattr(tracker, method_name, lambda *frame, run=run: note(run(*frame)))
+        return tracker
+
+    def note(tracked):
+        ids.update({x.index: x.ids for x in tracked})
+        return tracked
+
+    segmenter = VideoSegmenter(scene, make_tracker=spy)
+    assert [x.index for x in segmenter.stream(scene.images())] == list(range(scene.length))
+    found = {}
+    for t in range(scene.length):
+        for name, track_id in zip(scene.detections(t)[0], ids[t], strict=True):
+            found.setdefault(name, [None] * scene.length)[t] = track_id
+    return found
+
+
+def pieces(ids):
+    """An object's ids as runs: [0, 0, None, 2] -> [0, 2]."""
+    seen = [x for x in ids if x is not None]
+    return [x for i, x in enumerate(seen) if i == 0 or x != seen[i - 1]]

@@ -1,0 +1,131 @@
+"""Reading many inputs in a process of its own, which is watched."""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from random import Random
+
+from maskprop_d2.errors import InputError
+
+from .readers import READERS
+
+SECONDS = 1.0
+"""Of computing, for one input."""
+PATIENCE = 20.0
+"""Seconds after which a reader that computes nothing is taken to hang: others need the machine."""
+BYTES = 2**30
+"""For one input."""
+
+
+def make_input(name: str, seed: int, i: int) -> bytes:
+    """Input number i of a seed for a reader."""
+    return READERS[name].make(Random(f"{name} {seed} {i}"))
+
+
+def failures(name: str, seed: int, count: int) -> Iterator[tuple[int, str]]:
+    """The numbers of the inputs that a reader fails on, and how.
+
+    Args:
+        name: of the reader.
+        seed, count: inputs 0 .. count - 1 of the seed.
+    """
+    # Not forked: threads of this process could hold locks.
+    context = multiprocessing.get_context("spawn")
+    begin = 0
+    while begin < count:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(name, seed, begin, count, theirs))
+        process.start()
+        theirs.close()
+        reading = begin - 1
+        try:
+            while reading < count:
+                # The first answer comes when everything is loaded.
+                if not ours.poll(PATIENCE if reading >= begin else 120):
+                    yield reading, f"hangs for {PATIENCE:g} s"
+                    break
+                reading, failure = ours.recv()
+                if failure is not None:
+                    yield reading, failure
+        except EOFError:
+            process.join()
+            yield reading, f"the process ends with {process.exitcode}"
+            if reading < begin:
+                # It cannot even start.
+                return
+        process.kill()
+        process.join()
+        begin = reading + 1
+
+
+def _work(name: str, seed: int, begin: int, count: int, answers: Connection) -> None:
+    """Tells of each input before it is read, and of each failure."""
+    os.environ["AV_LOG_LEVEL"] = "quiet"
+    logging.disable()
+    warnings.simplefilter("ignore")
+    reader = READERS[name]
+    with tempfile.TemporaryDirectory() as folder, _silent_libraries():
+        path = Path(folder) / f"input{reader.suffix}"
+        # Loads what is loaded on first use.
+        for i in range(20):
+            path.write_bytes(make_input(name, seed - 1, i))
+            with contextlib.suppress(Exception):
+                reader.read(path)
+        # Far more than is allowed, so that it is noticed and not only refused.
+        limit = _memory("VmSize") + 4 * BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        for i in range(begin, count):
+            path.write_bytes(make_input(name, seed, i))
+            answers.send((i, None))
+            before = _memory("VmPeak"), _memory("VmSize")
+            failure = _read(name, path)
+            taken = _memory("VmPeak") - max(before[1], 0)
+            if failure is None and _memory("VmPeak") > before[0] and taken > BYTES:
+                failure = f"takes {taken / 2**20:.0f} MiB"
+            if failure is not None:
+                answers.send((i, failure))
+        answers.send((count, None))
+
+
+def _read(name: str, path: Path) -> str | None:
+    """How reading fails; None if it is well."""
+    start = time.process_time()
+    try:
+        READERS[name].read(path)
+    except InputError as error:
+        if "\n" in str(error) or len(str(error)) > 1000:
+            return f"an error of many lines: {str(error)[:200]!r}"
+    except Exception:
+        return traceback.format_exc()
+    seconds = time.process_time() - start
+    return f"takes {seconds:.1f} s" if seconds > SECONDS else None
+
+
+def _memory(kind: str) -> int:
+    """What the kernel says of this process's memory, in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{kind}:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(kind)
+
+
+@contextlib.contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Those written in C complain of damaged files on standard error."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
