@@ -26,7 +26,11 @@ def read_image(path: str) -> np.ndarray:
         raise VideoError(f"frame {path} has {width} x {height} pixels: {MAX_PIXELS} are the most")
     _check_png(path)
     # Converts grey, alpha and 16 bits to what is wanted.
-    frame = cv2.imread(path, cv2.IMREAD_COLOR)
+    try:
+        frame = cv2.imread(path, cv2.IMREAD_COLOR)
+    # As of sizes that are not those of the file's head.
+    except cv2.error as error:
+        raise VideoError(f"frame {path} is not an image") from error
     if frame is None:
         raise VideoError(f"frame {path} is not an image")
     return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
