@@ -8,8 +8,9 @@ BIN := .venv/bin
 demo: detectron2
 	$(BIN)/python demo/run_demo.py --output output/demo
 
+# A process for each core, with one thread each; the tests of a file stay together.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: detectron2
 	$(BIN)/ruff check .

@@ -127,4 +127,29 @@ def build_test_loader(cfg: Any, dataset_name: str) -> DataLoader:
             f"'{dataset_name}' holds images, to train on: DATASETS.TEST takes videos "
             f"(datasets/convert_coco.py makes videos of one frame)"
         )
-    return build_detection_test_loader(records, mapper=map_test_video, num_workers=0)
+    lengths = [record["length"] for record in records]
+    sampler = share_of_work(lengths, comm.get_rank(), comm.get_world_size())
+    return build_detection_test_loader(
+        records, mapper=map_test_video, sampler=sampler, num_workers=0
+    )
+
+
+def share_of_work(lengths: list[int], rank: int, world_size: int) -> list[int]:
+    """The videos that one of many processes works on, so that none waits long for another: the
+    longest video that is left goes to the process with the fewest frames.
+
+    Args:
+        lengths: frames in each video.
+        rank, world_size: of the process, and their number.
+
+    Returns:
+        indices, rising.
+    """
+    frames = [0] * world_size
+    share = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        least = frames.index(min(frames))
+        frames[least] += lengths[i]
+        if least == rank:
+            share.append(i)
+    return sorted(share)

@@ -35,7 +35,11 @@ def read_pixels(path: str, flags: int) -> np.ndarray:
     if height * width > MAX_PIXELS:
         raise VideoError(f"frame {path} has {width} x {height} pixels: {MAX_PIXELS} are the most")
     _check_png(path)
-    frame = cv2.imread(path, flags)
+    try:
+        frame = cv2.imread(path, flags)
+    # As of sizes that are not those of the file's head.
+    except cv2.error as error:
+        raise VideoError(f"frame {path} is not an image") from error
     if frame is None:
         raise VideoError(f"frame {path} is not an image")
     return frame

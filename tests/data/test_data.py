@@ -10,7 +10,7 @@ from detectron2.data import transforms as T
 from small_videos import square, write_data_set
 
 from maskprop_d2.data.augmentation import build_clip_augmentations
-from maskprop_d2.data.loaders import FrameDataset
+from maskprop_d2.data.loaders import FrameDataset, share_of_work
 from maskprop_d2.data.mapper import ClipPairMapper, map_test_video
 from maskprop_d2.data.warp import AffineWarp, RandomWarp
 from maskprop_d2.data.ytvis import load_ytvis_json
@@ -221,3 +221,13 @@ def test_a_frame_of_another_size_than_its_video_is_named(records):
     records[0]["height"] = 41
     with pytest.raises(VideoError, match=r"0\.png has 60 x 40 pixels, but its video 60 x 41"):
         mapper()({"video": records[0], "frame": 0})
+
+
+def test_videos_are_shared_out_by_their_lengths():
+    lengths = [5, 90, 10, 10, 40, 35, 5]
+    shares = [share_of_work(lengths, rank, 2) for rank in range(2)]
+    assert sorted(i for share in shares for i in share) == list(range(7))
+    assert all(share == sorted(share) for share in shares)
+    assert sorted(sum(lengths[i] for i in share) for share in shares) == [95, 100]
+    # Fewer videos than processes.
+    assert [share_of_work([3], rank, 3) for rank in range(3)] == [[0], [], []]

@@ -35,3 +35,12 @@ def test_what_follows_the_end_of_a_png_does_not_matter(png):
     whole = read_image(str(png))
     png.write_bytes(png.read_bytes() + b"\xff" * 50)
     np.testing.assert_array_equal(read_image(str(png)), whole)
+
+
+def test_what_opencv_refuses_is_no_image(png, monkeypatch):
+    def refuse(*_):
+        raise cv2.error("too wide")
+
+    monkeypatch.setattr(cv2, "imread", refuse)
+    with pytest.raises(VideoError, match="is not an image"):
+        read_image(str(png))
