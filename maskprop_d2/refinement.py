@@ -6,8 +6,6 @@ Shape shorthand beyond that of ``structures``:
     P       side of a crop in cells (384)
 """
 
-from math import inf
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,8 +15,9 @@ from torchvision.ops import roi_align
 from .errors import InputError
 from .ops.masks import paste_masks
 
-MAX_CROP_SIZE = 4096
-"""Far more than any model has, but a mask of this side fits into memory."""
+MAX_CROP_SIZE, MAX_CONTEXT, MAX_CHUNK_SIZE = 4096, 16, 4096
+"""Far more than any model has. What a file asks for beyond that would take memory, or time, that
+nobody has."""
 
 
 class ResidualBlock(nn.Module):
@@ -74,10 +73,16 @@ class MaskRefinement(nn.Module):
         """
         super().__init__()
         whole = isinstance(crop_size, int) and isinstance(chunk_size, int)
-        if not (whole and 0 < crop_size <= MAX_CROP_SIZE and 0 < context < inf and chunk_size > 0):
+        if not (
+            whole
+            and 0 < crop_size <= MAX_CROP_SIZE
+            and 0 < context <= MAX_CONTEXT
+            and 0 < chunk_size <= MAX_CHUNK_SIZE
+        ):
             raise InputError(
-                f"REFINEMENT.CROP_SIZE {crop_size} (at most {MAX_CROP_SIZE}), CONTEXT {context}, "
-                f"CHUNK_SIZE {chunk_size}: all must be above 0, the first and the last whole"
+                f"REFINEMENT.CROP_SIZE {crop_size}, CONTEXT {context}, CHUNK_SIZE {chunk_size}: "
+                f"all must be above 0 and at most {MAX_CROP_SIZE}, {MAX_CONTEXT} and "
+                f"{MAX_CHUNK_SIZE}, the first and the last whole"
             )
         self.crop_size = crop_size
         self.context = context

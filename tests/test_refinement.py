@@ -50,8 +50,8 @@ def test_crops_are_squares_around_the_boxes():
     "wrong",
     [
         *({"crop_size": x} for x in (0, -1, 10**6)),
-        *({"context": x} for x in (0.0, float("nan"), float("inf"))),
-        {"chunk_size": 0},
+        *({"context": x} for x in (0.0, float("nan"), 10**9)),
+        *({"chunk_size": x} for x in (0, 1.5, 10**30)),
     ],
 )
 def test_crops_that_cannot_be_are_refused(wrong):
