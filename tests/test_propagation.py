@@ -99,9 +99,11 @@ def test_targets_may_go_through_in_any_number_at_once(numbers, monkeypatch):
     torch.testing.assert_close(run(branch(), masks, features), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("impl", ["fused", "literal"])
 @pytest.mark.parametrize("hidden", [0, 4])
-def test_mixed_precision_costs_little_accuracy(hidden):
+def test_mixed_precision_costs_little_accuracy(hidden, impl):
     module, (masks, features) = branch(hidden=hidden).float(), case(size=(7, 90))
+    module.impl = impl
     masks, features = masks.float(), features.float()
     expected = run(module, masks, features)
     with torch.autocast("cpu", torch.bfloat16):

@@ -182,9 +182,9 @@ def run(args: argparse.Namespace) -> None:
         if interruption.signal and not frames:
             print("Interrupted before the first frame was finished.", file=sys.stderr)
             sys.exit(128 + interruption.signal)
-        if interruption.signal:
-            print("Interrupted: keeping what is finished.", file=sys.stderr)
         save_results(stream.each_track(frames), names, results_path)
+        if interruption.signal:
+            print("Interrupted: what was finished is kept.", file=sys.stderr)
     seconds = time.perf_counter() - start
     print(f"{frames} frames in {seconds:.1f} s, {frames / seconds:.1f} frames/s")
     print(f"wrote {output} and {results_path}" + (f" and {args.id_masks}" if id_masks else ""))

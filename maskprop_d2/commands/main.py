@@ -43,7 +43,10 @@ def main(argv: list[str] | None = None) -> None:
     # The name under which the command speaks of itself.
     sys.argv[0] = f"maskprop {name}"
     try:
-        command = import_module(COMMANDS[name][0])
+        import_module(COMMANDS[name][0]).main(arguments[1:])
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
     except ModuleNotFoundError as error:
         if error.name != "detectron2":
             raise
@@ -52,4 +55,3 @@ def main(argv: list[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    command.main(arguments[1:])

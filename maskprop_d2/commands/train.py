@@ -107,7 +107,7 @@ def train_or_evaluate(args: argparse.Namespace) -> Any:
     cfg = load_config(args.config_file, args.opts)
     if not args.resume:
         check_weights(cfg)
-    choose_seed(cfg)
+    choose_seed(cfg, args.resume)
     cfg.freeze()
     default_setup(cfg, args)
     # The folder of its log file is known only now.

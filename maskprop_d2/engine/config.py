@@ -18,6 +18,9 @@ from ..evaluation import AnnotationError
 from ..inference.segmenter import VideoSegmenter
 from .checkpoint import Checkpointer
 
+WRONG_CONFIG = (AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What Detectron2 raises for keys and values that it does not know."""
+
 
 class ConfigError(InputError):
     """A config, or weights that it names, that cannot be used; the message says which and why."""
@@ -38,12 +41,13 @@ def load_config(config_file: str, options: list[str]) -> CfgNode:
     if not Path(config_file).is_file():
         raise ConfigError(f"{config_file}: there is no such config file")
     try:
-        cfg.merge_from_file(config_file)
-    except (AssertionError, KeyError, ValueError, OSError, yaml.YAMLError) as error:
+        # YAML can name Python objects to be made, and so run code: not here.
+        cfg.merge_from_file(config_file, allow_unsafe=False)
+    except (*WRONG_CONFIG, OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{config_file}: {_in_one_line(error)}") from error
     try:
         cfg.merge_from_list(options)
-    except (AssertionError, KeyError, ValueError) as error:
+    except WRONG_CONFIG as error:
         raise ConfigError(f"options {' '.join(options)}: {_in_one_line(error)}") from error
     for entry in cfg.DATASETS.REGISTER:
         if not isinstance(entry, list | tuple) or [type(x) for x in entry] != [str] * 3:
@@ -69,7 +73,9 @@ def check_weights(cfg: Any) -> None:
 
 
 def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error.args[0] if error.args else error).split())
+    # The text of a KeyError is in quotes, that of an OSError in several arguments.
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return " ".join(str(text).split())
 
 
 def build_segmenter(cfg: Any) -> VideoSegmenter:

@@ -22,14 +22,25 @@ from ..files import whole_file
 PACKAGES = ("maskprop-d2", "torch", "torchvision", "detectron2", "numpy", "opencv-python", "av")
 
 
-def choose_seed(cfg: Any) -> None:
+def choose_seed(cfg: Any, resume: bool) -> None:
     """Where no ``SEED`` is set, set one, the same in all processes, so that it is recorded.
 
     Args:
         cfg: a whole config that is not frozen yet.
+        resume: whether a training goes on: with the seed that it began with.
     """
     if cfg.SEED < 0:
-        cfg.SEED = int(comm.shared_random_seed())
+        runs = _recorded_runs(cfg) if resume else []
+        cfg.SEED = runs[-1]["seed"] if runs else int(comm.shared_random_seed())
+
+
+def _recorded_runs(cfg: Any) -> list[dict[str, Any]]:
+    """What ``record_run`` has written; nothing if it cannot be read."""
+    try:
+        runs = json.loads((Path(cfg.OUTPUT_DIR) / "runs.json").read_text())
+    except (OSError, ValueError):
+        return []
+    return runs if isinstance(runs, list) else []
 
 
 def seed_of_step(seed: int, iteration: int, rank: int) -> int:
@@ -70,11 +81,6 @@ def record_run(cfg: Any, command: list[str]) -> None:
         cfg: the whole config.
         command: the command line.
     """
-    path = Path(cfg.OUTPUT_DIR) / "runs.json"
-    try:
-        runs = json.loads(path.read_text())
-    except (OSError, ValueError):
-        runs = []
     entry = {
         "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
         "command": command,
@@ -87,8 +93,8 @@ def record_run(cfg: Any, command: list[str]) -> None:
         "data_sets": {x: _data_set(cfg, x) for x in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)},
         "config": cfg.dump(),
     }
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps([*runs, entry], indent=2))
+    with whole_file(Path(cfg.OUTPUT_DIR) / "runs.json") as partial:
+        partial.write_text(json.dumps([*_recorded_runs(cfg), entry], indent=2))
 
 
 def file_hash(path: str | Path) -> str:

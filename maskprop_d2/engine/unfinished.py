@@ -82,6 +82,8 @@ class FinishedVideos:
                     break
                 if not line.endswith(b"\n") or (keep == 0 and value != self._fingerprint):
                     break
+                if keep and not isinstance(value, dict):
+                    break
                 if keep:
                     videos.append(value)
                 keep += len(line)

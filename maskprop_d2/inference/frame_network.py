@@ -72,7 +72,7 @@ class FrameSettings:
             return height, width
         scale = self.short_side / min(height, width)
         scale = min(scale, self.max_long_side / max(height, width))
-        return int(height * scale + 0.5), int(width * scale + 0.5)
+        return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
 
     def prepare(self, frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """The network's input for video frames.

@@ -58,6 +58,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
             lying = "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
     except FileNotFoundError as error:
         raise VideoError(f"frame {path} is missing") from error
+    except Image.DecompressionBombError as error:
+        raise VideoError(f"frame {path} is too large: {MAX_PIXELS} pixels are the most") from error
     # On damaged files Pillow's decoders raise whatever they stumble over.
     except Exception as error:
         raise VideoError(f"frame {path} is not an image") from error

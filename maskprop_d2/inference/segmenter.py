@@ -69,6 +69,8 @@ class VideoSegmenter:
             raise InputError(
                 f"LINKING.TRACK_SCORE must be 'detections' or 'video', not '{track_score}'"
             )
+        if frames_per_batch < 1:
+            raise InputError(f"FRAMES_PER_BATCH must be at least 1, not {frames_per_batch}")
         self.network = network
         self.make_tracker = make_tracker
         self.final_mask = final_mask

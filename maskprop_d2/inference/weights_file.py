@@ -10,6 +10,7 @@ import pickle
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -72,16 +73,24 @@ def _check(contents: Any, file_size: int) -> None:
     """
     if not isinstance(contents, dict):
         raise pickle.UnpicklingError("it holds no weights by name")
-    for value in contents.values():
-        for x in value.values() if isinstance(value, dict) else [value]:
-            if isinstance(x, torch.Tensor) and not (
-                x.layout == torch.strided
-                and x.device.type == "cpu"
-                and not x.is_quantized
-                # One number can be shown as any number of them.
-                and x.numel() * x.element_size() <= file_size
-            ):
-                raise pickle.UnpicklingError("it holds a tensor that is not plain numbers")
+    for x in _tensors(contents):
+        if not (
+            x.layout == torch.strided
+            and x.device.type == "cpu"
+            and not x.is_quantized
+            # One number can be shown as any number of them.
+            and x.numel() * x.element_size() <= file_size
+        ):
+            raise pickle.UnpicklingError("it holds a tensor that is not plain numbers")
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """All tensors in dicts and lists of any depth."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for x in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(x)
 
 
 def _read_archive(path: Path) -> Any:

@@ -37,6 +37,9 @@ def deform_masked_features(
     Returns:
         (N, C', h, w)
     """
+    # torchvision's operator knows no mixed precision on a CPU, and wants one type.
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    masks, features, offsets, weights = (x.to(dtype) for x in (masks, features, offsets, weights))
     instance_features = masks[:, None] * features
     per_dilation = offsets.flatten(0, 1).chunk(len(dilations))
     propagated = [

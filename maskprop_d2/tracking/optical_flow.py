@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 from urllib.error import URLError
 
 import cv2
@@ -89,7 +88,8 @@ def _load(network: nn.Module, model: str, weights: str) -> None:
         raise InputError(f"{where}: there is no such file")
     try:
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    except (RuntimeError, TypeError, AttributeError, EOFError, UnpicklingError) as error:
+    # On other files torch raises whatever it stumbles over.
+    except Exception as error:
         raise InputError(f"{where}: these are no weights of {model}") from error
 
 

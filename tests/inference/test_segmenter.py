@@ -166,3 +166,8 @@ def test_wrong_frames_and_options_are_refused():
         segmenter(network, track_score="best")
     with pytest.raises(ValueError, match="FINAL_MASK must be"):
         segmenter(network, final_mask="best")
+
+
+def test_a_batch_has_a_frame_at_least():
+    with pytest.raises(ValueError, match="FRAMES_PER_BATCH must be at least 1, not 0"):
+        segmenter(ScriptedNetwork([[]], {}), frames_per_batch=0)

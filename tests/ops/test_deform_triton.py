@@ -37,7 +37,7 @@ def check(num_masks, num_maps, mask_gradient):
     masks = torch.rand(num_masks, 5, 14)
     masks[:, :, 4:11] = 0
     maps = torch.randn(num_maps, 18, 5, 14, requires_grad=True)
-    offsets = 3 * torch.randn(1, 18, 2, 5, 14)
+    offsets = 3 * torch.randn(2, 18, 2, 5, 14)
     offsets[0, 0, 0, 0, :4] = torch.tensor([1e30, -1e30, float("inf"), -float("inf")])
     offsets.requires_grad_()
     inputs = [maps, offsets] + ([masks.requires_grad_()] if mask_gradient else [])
