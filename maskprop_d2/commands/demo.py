@@ -102,6 +102,14 @@ def check_output(args: argparse.Namespace, source: VideoFile | FrameFiles | Came
             f"--output {output}: a video's name ends in one of "
             f"{', '.join(sorted(VIDEO_SUFFIXES))}, and a folder's has no dot"
         )
+    if output.suffix.lower() in VIDEO_SUFFIXES and output.is_dir():
+        raise VideoError(f"--output {output} is a folder, but has the name of a video")
+    folders = {"--id-masks": args.id_masks}
+    if output.suffix.lower() not in VIDEO_SUFFIXES:
+        folders["--output"] = output
+    for option, place in folders.items():
+        if place and place.exists() and not place.is_dir():
+            raise VideoError(f"{option} {place} is a file: name a folder")
     inputs: list[Path] = []
     if isinstance(source, VideoFile):
         inputs = [Path(source.path)]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..files import whole_file
 from . import (
     AnnotationError,
     Metrics,
@@ -56,10 +57,8 @@ def _run(args: argparse.Namespace) -> None:
     if not ground_truth.get("annotations"):
         print(f"{args.ground_truth} has no annotations: there is nothing to score against.")
     if args.output:
-        partial = f"{args.output}.partial"
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump({**metrics.as_dict(), **extras}, file, indent=2)
-        os.replace(partial, args.output)
+        with whole_file(args.output) as partial:
+            partial.write_text(json.dumps({**metrics.as_dict(), **extras}, indent=2))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,10 +1,11 @@
 """Results in YouTube-VIS's format."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from ..files import whole_file
 
 
 def as_results(
@@ -30,15 +31,10 @@ def as_results(
 
 
 def write_entries(entries: Iterable[dict[str, Any]], path: Path) -> None:
-    """Write a json list, one entry in memory at a time, beside its place and then renamed."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("w") as file:
-            file.write("[")
-            for i, entry in enumerate(entries):
-                file.write(",\n" if i else "")
-                file.write(json.dumps(entry))
-            file.write("]")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write a json list, one entry in memory at a time; the file is there when it is whole."""
+    with whole_file(path) as partial, partial.open("w") as file:
+        file.write("[")
+        for i, entry in enumerate(entries):
+            file.write(",\n" if i else "")
+            file.write(json.dumps(entry))
+        file.write("]")
