@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     Commands print the message and end with status 2.
     """
+
+
+class UntrainedError(InputError):
+    """A tracking method needs what the network has not learnt; the message says how to get it."""

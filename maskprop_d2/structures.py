@@ -43,6 +43,8 @@ class FrameOutput:
         grid_masks: (N, h, w) the same masks pasted onto the propagation grid.
         grid_box_video: (4,) the box, in pixels of the video frame, that the grid covers.
         maps: what the network's ``propagate`` needs of this frame, by name, each (channels, h, w).
+        embeddings: (N, E) vectors whose dot product tells whether two detections show one object;
+            None from a network that has not learnt them.
     """
 
     boxes_video: Tensor
@@ -52,6 +54,7 @@ class FrameOutput:
     grid_masks: Tensor
     grid_box_video: Tensor
     maps: dict[str, Tensor] = field(default_factory=dict)
+    embeddings: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -16,7 +16,8 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 import maskprop_d2
-rooms = ["errors", "ops", "propagation", "tracking", "evaluation", "inference", "structures"]
+rooms = ["errors", "structures", "ops", "embedding", "propagation"]
+rooms += ["tracking", "evaluation", "inference"]
 for room in rooms:
     module = importlib.import_module(f"maskprop_d2.{room}")
     for info in pkgutil.iter_modules(getattr(module, "__path__", [])):

@@ -4,9 +4,11 @@ from .config import ConfigError, build_segmenter, check_weights, class_names, lo
 from .evaluator import YTVISEvaluator, write_results
 from .export import export_model
 from .trainer import Trainer
+from .weights import TrainedCheckpointer
 
 __all__ = [
     "ConfigError",
+    "TrainedCheckpointer",
     "Trainer",
     "YTVISEvaluator",
     "build_segmenter",

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import yaml
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
@@ -18,6 +17,7 @@ from ..data.loaders import load_records
 from ..errors import InputError
 from ..evaluation import AnnotationError
 from ..inference.segmenter import VideoSegmenter
+from .weights import TrainedCheckpointer
 
 
 class ConfigError(InputError):
@@ -78,6 +78,7 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
 
     Raises:
         ConfigError: if they are missing or damaged.
+        UntrainedError: if they are of a model without the embedding head that the config wants.
     """
     check_weights(cfg)
     if not cfg.MODEL.WEIGHTS:
@@ -86,7 +87,9 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
         )
     model = build_model(cfg)
     try:
-        DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+        TrainedCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    except InputError:
+        raise
     except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
         raise ConfigError(
             f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS}: it cannot be loaded: {_in_one_line(error)}"

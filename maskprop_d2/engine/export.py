@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..inference.exported import KEY, VERSION
 from ..modeling import MaskProp
-from ..modeling.options import propagation_options, segmenter_options
+from ..modeling.options import embedding_options, propagation_options, segmenter_options
 from .config import build_segmenter, class_names
 
 
@@ -60,6 +60,7 @@ def export_model(cfg: Any, output: str | Path, *, half: bool = False) -> None:
         ConfigError: if the weights are missing.
     """
     model = build_segmenter(cfg).network
+    shapes = model.backbone.output_shape()
     weights = {k: v.cpu() for k, v in model.state_dict().items()}
     if half:
         weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
@@ -69,11 +70,13 @@ def export_model(cfg: Any, output: str | Path, *, half: bool = False) -> None:
         "class_names": class_names(cfg),
         "score_threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
         "frame_settings": asdict(model.frame_settings),
-        "propagation": propagation_options(cfg, model.backbone.output_shape()),
+        "propagation": propagation_options(cfg, shapes),
         "segmenter": segmenter_options(cfg),
         # As bytes it would not load as safely: see ``weights_only`` of torch.load.
         "program": torch.frombuffer(bytearray(trace_detector(model)), dtype=torch.uint8),
     }
+    if model.embedding is not None:
+        exported["embedding"] = embedding_options(cfg, shapes)
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f"{output.name}.partial")

@@ -19,8 +19,9 @@ import torch
 
 # Its operators must be known before a program that uses them is loaded.
 import torchvision  # noqa: F401
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..embedding import EmbeddingHead
 from ..errors import InputError
 from ..propagation import PropagationBranch
 from .frame_network import Detections, DetectorNetwork, FrameSettings
@@ -62,11 +63,11 @@ class ExportedNetwork(DetectorNetwork):
             score_threshold = exported["score_threshold"]
         self._score_threshold = torch.tensor(score_threshold)
         self.propagation = PropagationBranch(**exported["propagation"])
-        prefix = "propagation."
-        self.propagation.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        )
-        self.propagation.to(self.device).eval()
+        self._load(self.propagation, weights, "propagation.")
+        self.embedding = None
+        if "embedding" in exported:
+            self.embedding = EmbeddingHead(**exported["embedding"])
+            self._load(self.embedding, weights, "embedding.")
         try:
             program = io.BytesIO(exported["program"].numpy().tobytes())
             self._program = torch.jit.load(program, map_location=self.device)
@@ -80,6 +81,12 @@ class ExportedNetwork(DetectorNetwork):
             # What no checkpoint has, like the anchors, is in the program.
             if name in weights:
                 value.data = weights[name].to(self.device, value.dtype)
+
+    def _load(self, part: nn.Module, weights: dict[str, Tensor], prefix: str) -> None:
+        part.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        )
+        part.to(self.device).eval()
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
         """See ``DetectorNetwork.pyramid``."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..embedding import EmbeddingHead
 from ..errors import InputError
 from ..ops.masks import keep_distinct, paste_masks
 from ..propagation import PropagationBranch, per_frame
@@ -103,11 +104,13 @@ class DetectorNetwork(ABC):
     Attributes:
         frame_settings: what surrounds the network.
         propagation: the propagation branch.
+        embedding: the embedding head of MaskTrack R-CNN, or None.
         device: where it runs.
     """
 
     frame_settings: FrameSettings
     propagation: PropagationBranch
+    embedding: EmbeddingHead | None
     device: torch.device
 
     @abstractmethod
@@ -131,10 +134,17 @@ class DetectorNetwork(ABC):
             found = self.find_objects(pyramid, image_size)
         to_video = [width / image_size[1], height / image_size[0]] * 2
         scale = torch.tensor(to_video, device=self.device)
-        return [
+        outputs = [
             self._frame_output(x, frame_maps, scale)
             for x, frame_maps in zip(found, per_frame(maps), strict=True)
         ]
+        if self.embedding is not None:
+            boxes = [x.boxes_video / scale for x in outputs]
+            with self._mixed_precision():
+                embeddings = self.embedding(pyramid, boxes)
+            for output, vectors in zip(outputs, embeddings, strict=True):
+                output.embeddings = vectors
+        return outputs
 
     def _mixed_precision(self) -> torch.autocast:
         """The context in which the network computes."""

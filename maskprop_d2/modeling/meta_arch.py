@@ -10,12 +10,14 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..embedding import EmbeddingHead
 from ..errors import InputError
 from ..inference.frame_network import Detections, DetectorNetwork, FrameSettings
 from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
 from ..propagation import PropagationBranch, per_frame
-from .options import propagation_options, segmenter_options
+from .masktrack_loss import MaskTrackLoss
+from .options import embedding_options, has_embedding, propagation_options, segmenter_options
 from .propagation_loss import PropagationLoss
 
 
@@ -34,6 +36,8 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         *,
         propagation: PropagationBranch,
         propagation_loss: PropagationLoss,
+        embedding: EmbeddingHead | None,
+        masktrack_loss: MaskTrackLoss,
         frame_settings: FrameSettings,
         gt_mask_iters: int,
         train_on_partner: bool,
@@ -45,17 +49,21 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         Args:
             propagation: the propagation branch.
             propagation_loss: its loss.
+            embedding: the embedding head of MaskTrack R-CNN, or None.
+            masktrack_loss: its loss.
             frame_settings: what surrounds the network in inference, and the level of propagation.
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
             train_on_partner: whether the detector's losses are taken on the partner frame too.
-            freeze_detector: whether only the propagation branch learns.
+            freeze_detector: whether backbone, RPN and ROI heads do not learn.
             segmenter_options: arguments of ``VideoSegmenter.from_options`` besides the network.
             **kwargs: those of ``GeneralizedRCNN``.
         """
         super().__init__(**kwargs)
         self.propagation = propagation
         self.propagation_loss = propagation_loss
+        self.embedding = embedding
+        self.masktrack_loss = masktrack_loss
         self.frame_settings = frame_settings
         self.gt_mask_iters = gt_mask_iters
         self.train_on_partner = train_on_partner
@@ -64,6 +72,8 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             # With nothing in it to learn, autograd keeps none of its activations either.
             for part in self._detector():
                 part.requires_grad_(False)
+        if propagation_loss.weight == 0:
+            propagation.requires_grad_(False)
         self.segmenter = VideoSegmenter.from_options(self, **segmenter_options)
 
     @classmethod
@@ -82,6 +92,10 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             **args,
             "propagation": PropagationBranch(**propagation_options(cfg, shapes)),
             "propagation_loss": PropagationLoss(cfg),
+            "embedding": (
+                EmbeddingHead(**embedding_options(cfg, shapes)) if has_embedding(cfg) else None
+            ),
+            "masktrack_loss": MaskTrackLoss(options.MASKTRACK.LOSS_WEIGHT),
             "frame_settings": FrameSettings(
                 input_format=cfg.INPUT.FORMAT,
                 short_side=cfg.INPUT.MIN_SIZE_TEST,
@@ -141,9 +155,13 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             sizes = images.image_sizes[: len(frames)]
             frame_images = ImageList(images.tensor[: len(frames)], sizes)
             losses = self._detector_losses(frame_images, of_frames, targets)
-        masks = self._masks_to_propagate(of_frames, targets)
-        maps = self.propagation.encode(features[self.frame_settings.propagation_feature])
-        losses["loss_propagation"] = self._propagation_losses(per_frame(maps), masks, targets)
+        if self.embedding is not None:
+            known = [pair["partner_instances"].to(self.device) for pair in batched_inputs]
+            losses["loss_masktrack"] = self.masktrack_loss(self.embedding, features, targets, known)
+        if self.propagation_loss.weight > 0:
+            masks = self._masks_to_propagate(of_frames, targets)
+            maps = self.propagation.encode(features[self.frame_settings.propagation_feature])
+            losses["loss_propagation"] = self._propagation_losses(per_frame(maps), masks, targets)
         return losses
 
     def _detector_losses(

@@ -20,6 +20,25 @@ def propagation_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any
     }
 
 
+def has_embedding(cfg: Any) -> bool:
+    """Whether the model has MaskTrack R-CNN's embedding head."""
+    options = cfg.MODEL.MASKPROP
+    return options.MASKTRACK.ENABLED or options.TRACKER == "masktrack"
+
+
+def embedding_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
+    """Arguments of ``EmbeddingHead`` from the config and the shapes of the pyramid's levels."""
+    options = cfg.MODEL.MASKPROP.MASKTRACK
+    levels = list(cfg.MODEL.ROI_HEADS.IN_FEATURES)
+    return {
+        "levels": levels,
+        "stride": shapes[levels[0]].stride,
+        "in_channels": shapes[levels[0]].channels,
+        "resolution": options.POOLER_RESOLUTION,
+        "fc_dim": options.FC_DIM,
+    }
+
+
 def segmenter_options(cfg: Any) -> dict[str, Any]:
     """Arguments of ``VideoSegmenter.from_options``, besides the network, from the config."""
     options = cfg.MODEL.MASKPROP
