@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from detectron2.utils.events import EventStorage
 from torch import nn
 
 from maskprop_d2.engine import Trainer, load_config
 from maskprop_d2.engine.trainer import CPUAMPTrainer
+from maskprop_d2.errors import InputError
 
 TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
 
@@ -41,6 +43,12 @@ def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_learns():
     assert model(torch.ones(8, 4))["loss"].item() < 0.01 * before
     # What Detectron2's own trainer for GPUs reads from a checkpoint.
     torch.amp.GradScaler("cpu").load_state_dict(trainer.state_dict()["grad_scaler"])
+
+
+def test_a_training_of_nothing_is_refused():
+    frozen = nn.Linear(2, 2).requires_grad_(False)
+    with pytest.raises(InputError, match="there is nothing to learn: FREEZE_DETECTOR is True"):
+        Trainer.build_optimizer(load_config(str(TINY), []), frozen)
 
 
 def test_clipping_comes_after_unscaling_on_a_gpu():
