@@ -10,3 +10,7 @@ class InputError(ValueError):
 
 class VideoError(InputError):
     """A video, or a frame of it, that cannot be read; the message says which and why."""
+
+
+class UntrainedError(InputError):
+    """A tracking method needs what the network has not learnt; the message says how to get it."""

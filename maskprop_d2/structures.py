@@ -47,6 +47,8 @@ class FrameOutput:
         grid_box_video: (4,) the box, in pixels of the video frame, that the grid covers.
         maps: what the network's ``propagate`` needs of this frame, by name, each (channels, h, w).
         crops_video: (N, 4) the crops, larger than the boxes, in which masks were refined, or None.
+        embeddings: (N, E) vectors whose dot product tells whether two detections show one object;
+            None from a network that has not learnt them.
     """
 
     boxes_video: Tensor
@@ -57,6 +59,7 @@ class FrameOutput:
     grid_box_video: Tensor
     maps: dict[str, Tensor] = field(default_factory=dict)
     crops_video: Tensor | None = None
+    embeddings: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.scores)

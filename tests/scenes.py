@@ -18,10 +18,14 @@ def texture(seed, height=SIDE, width=SIDE, color=(127, 127, 127)):
 
 
 class Object:
-    """A textured square; ``places`` holds its left upper corner in each frame."""
+    """A textured square; ``places`` holds its left upper corner in each frame.
+
+    Embeddings of one look, below 8, have a dot product of 31.5, those of two of -4.5.
+    """
 
     def __init__(self, places, look=0, category=0, color=(200, 60, 60)):
         self.places = places
+        self.embedding = 6 * (torch.eye(8)[look] - 1 / 8)
         self.category = category
         self.texture = texture(look, color=color)
 
@@ -70,9 +74,11 @@ class Scene:
 
     def _output(self, t):
         names, boxes, scores = self.detections(t)
-        class_scores = torch.full((len(names), 4), 0.05)
-        for row, name in zip(class_scores, names, strict=True):
-            row[self.objects[name.split()[0]].category] = 0.85
+        class_scores, embeddings = torch.full((len(names), 4), 0.05), torch.zeros(len(names), 8)
+        for row, embedding, name in zip(class_scores, embeddings, names, strict=True):
+            found = self.objects[name.split()[0]]
+            row[found.category] = 0.85
+            embedding[:] = found.embedding
         return FrameOutput(
             boxes_video=boxes,
             scores=scores,
@@ -81,6 +87,7 @@ class Scene:
             grid_masks=grid_masks(boxes),
             grid_box_video=torch.tensor([0.0, 0.0, WIDTH, HEIGHT]),
             maps={"t": t},
+            embeddings=embeddings,
         )
 
     def propagate(self, source, targets):

@@ -4,8 +4,9 @@
     python tools/compare_trackers.py --config-file F --dataset D --output DIR --opts MODEL.WEIGHTS W
 
 The detector runs once; then each method links what it found: detections and maps are kept for one
-video at a time. ``--sweep clip-radius`` instead gives the curve of Figure 6, ``--sweep threshold``
-that of the linking threshold.
+video at a time. Of "all" methods those are left out that need what the model has not learnt.
+``--sweep clip-radius`` instead gives the curve of Figure 6, ``--sweep threshold`` that of the
+linking threshold.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from tqdm import tqdm
 
 from maskprop_d2.data import build_test_loader
 from maskprop_d2.engine import build_segmenter, load_config
-from maskprop_d2.errors import InputError
+from maskprop_d2.errors import InputError, UntrainedError
 from maskprop_d2.evaluation import evaluate, identity_measures, load_json
 from maskprop_d2.inference import VideoSegmenter
 from maskprop_d2.inference.results import as_results
@@ -102,13 +103,23 @@ def settings(args: argparse.Namespace) -> dict[str, list[str]]:
 
 @torch.inference_mode()
 def link_all(
-    cfg: Any, dataset: str, compared: dict[str, list[str]]
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
+    cfg: Any, dataset: str, compared: dict[str, list[str]], *, may_leave_out: bool
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float], list[str]]:
     """Run each setting over the whole data set.
+
+    Args:
+        cfg: the whole config.
+        dataset: the name of the data set.
+        compared: as ``settings`` gives them.
+        may_leave_out: whether to go on without those that need what the model has not learnt.
 
     Returns:
         by setting, the results in YouTube-VIS's format, and the milliseconds a frame of all that
-        follows the detector; also of the detector itself, as "detector".
+        follows the detector; also of the detector itself, as "detector". Then a line on each
+        setting that is left out.
+
+    Raises:
+        UntrainedError: if one would be left out that may not.
     """
     network = build_segmenter(cfg).network
     loader = build_test_loader(cfg, dataset)
@@ -122,6 +133,7 @@ def link_all(
         segmenters[name] = VideoSegmenter.from_options(replay, **segmenter_options(changed))
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in compared}
     seconds = dict.fromkeys(["detector", *compared], 0.0)
+    left_out: list[str] = []
     frames_seen = 0
     for (video,) in tqdm(loader, desc=dataset, unit="video", disable=not sys.stderr.isatty()):
         replay.next_video()
@@ -133,13 +145,20 @@ def link_all(
             batch = torch.stack([torch.from_numpy(x) for x in frames[i : i + size]])
             replay.detect(batch.permute(0, 3, 1, 2))
         seconds["detector"] += time.perf_counter() - start
-        for name, segmenter in segmenters.items():
+        for name, segmenter in list(segmenters.items()):
             replay.rewind()
             start = time.perf_counter()
-            tracks = segmenter.segment(frames)
+            try:
+                tracks = segmenter.segment(frames)
+            except UntrainedError as error:
+                if not may_leave_out:
+                    raise
+                left_out.append(f"{name} is left out: {error}.")
+                del segmenters[name], results[name]
+                continue
             seconds[name] += time.perf_counter() - start
             results[name] += as_results(video["video_id"], tracks.as_dict(), to_dataset_id)
-    return results, {name: 1000 * x / frames_seen for name, x in seconds.items()}
+    return results, {name: 1000 * x / frames_seen for name, x in seconds.items()}, left_out
 
 
 def score(
@@ -188,13 +207,17 @@ def run(args: argparse.Namespace) -> None:
     compared = settings(args)
     # Now, not when all has been computed.
     args.output.mkdir(parents=True, exist_ok=True)
-    results, milliseconds = link_all(cfg, args.dataset, compared)
+    all_methods = not args.sweep and "all" in args.trackers
+    results, milliseconds, left_out = link_all(
+        cfg, args.dataset, compared, may_leave_out=all_methods
+    )
     ground_truth = load_json(MetadataCatalog.get(args.dataset).json_file)
     rows = {name: score(ground_truth, found, milliseconds[name]) for name, found in results.items()}
     for name, found in results.items():
         path = args.output / f"results_{name.replace(' ', '_')}.json"
         path.write_text(json.dumps(found))
-    text = f"{table(rows)}\n\nThe detector takes {milliseconds['detector']:.1f} ms a frame.\n"
+    lines = [f"The detector takes {milliseconds['detector']:.1f} ms a frame.", *left_out]
+    text = "\n\n".join([table(rows), *lines]) + "\n"
     (args.output / "table.md").write_text(text)
     (args.output / "table.json").write_text(json.dumps(rows, indent=2))
     if args.sweep:

@@ -5,9 +5,11 @@ from .evaluator import YTVISEvaluator, write_results
 from .export import export_model
 from .faults import EXPLAINED
 from .trainer import Trainer
+from .weights import TrainedCheckpointer
 
 __all__ = [
     "ConfigError",
+    "TrainedCheckpointer",
     "Trainer",
     "YTVISEvaluator",
     "build_segmenter",

@@ -16,7 +16,7 @@ from ..data.loaders import load_records
 from ..errors import InputError
 from ..evaluation import AnnotationError
 from ..inference.segmenter import VideoSegmenter
-from .checkpoint import Checkpointer
+from .weights import TrainedCheckpointer
 
 
 class ConfigError(InputError):
@@ -78,6 +78,7 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
     Raises:
         ConfigError: if they are missing.
         WeightsFileError: if they are damaged, or more than weights.
+        UntrainedError: if they are of a model without the embedding head that the config wants.
     """
     check_weights(cfg)
     if not cfg.MODEL.WEIGHTS:
@@ -85,7 +86,7 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
             "MODEL.WEIGHTS is empty: the network is random, and finds nothing that is there."
         )
     model = build_model(cfg)
-    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
+    TrainedCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     model.eval()
     return model.segmenter
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..embedding import EmbeddingHead
 from ..errors import InputError
 from ..ops.masks import keep_distinct, paste_masks
 from ..propagation import PropagationBranch, per_frame
@@ -118,12 +119,14 @@ class DetectorNetwork(ABC):
         frame_settings: what surrounds the network.
         propagation: the propagation branch.
         refinement: makes masks of high resolution, or None.
+        embedding: the embedding head of MaskTrack R-CNN, or None.
         device: where it runs.
     """
 
     frame_settings: FrameSettings
     propagation: PropagationBranch
     refinement: MaskRefinement | None
+    embedding: EmbeddingHead | None
     device: torch.device
 
     @abstractmethod
@@ -155,6 +158,12 @@ class DetectorNetwork(ABC):
         if self.refinement is not None:
             for frame, output in zip(frames, outputs, strict=True):
                 self._refine(frame, output)
+        if self.embedding is not None:
+            boxes = [x.boxes_video / scale for x in outputs]
+            with self._mixed_precision():
+                embeddings = self.embedding(pyramid, boxes)
+            for output, vectors in zip(outputs, embeddings, strict=True):
+                output.embeddings = vectors
         return outputs
 
     def _mixed_precision(self) -> torch.autocast:

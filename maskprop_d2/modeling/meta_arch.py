@@ -10,13 +10,15 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..embedding import EmbeddingHead
 from ..inference.frame_network import Detections, DetectorNetwork, FrameSettings
 from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
 from ..propagation import PropagationBranch, per_frame
 from ..refinement import MaskRefinement
 from .backbone.deformable import use_torchvision_deform_conv
-from .options import frame_settings, propagation_options, refinement_options, segmenter_options
+from .masktrack_loss import MaskTrackLoss
+from .options import frame_settings, part_options, segmenter_options
 from .propagation_loss import PropagationLoss
 from .roi_heads.semantic import EMBEDDING, SemanticBranch
 
@@ -39,6 +41,8 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         semantic_branch: SemanticBranch | None,
         refinement: MaskRefinement | None,
         refinement_loss_weight: float,
+        embedding: EmbeddingHead | None,
+        masktrack_loss: MaskTrackLoss,
         frame_settings: FrameSettings,
         gt_mask_iters: int,
         train_on_partner: bool,
@@ -53,11 +57,13 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             semantic_branch: the semantic branch of the detector, or None.
             refinement: the refinement of the detector's masks, or None.
             refinement_loss_weight: multiplier of its loss.
+            embedding: the embedding head of MaskTrack R-CNN, or None.
+            masktrack_loss: its loss.
             frame_settings: what surrounds the network in inference, and the level of propagation.
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
             train_on_partner: whether the detector's losses are taken on the partner frame too.
-            freeze_detector: whether only the propagation branch learns.
+            freeze_detector: whether backbone, RPN and ROI heads do not learn.
             segmenter_options: arguments of ``VideoSegmenter.from_options`` besides the network.
             **kwargs: those of ``GeneralizedRCNN``.
         """
@@ -67,6 +73,8 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         self.semantic_branch = semantic_branch
         self.refinement = refinement
         self.refinement_loss_weight = refinement_loss_weight
+        self.embedding = embedding
+        self.masktrack_loss = masktrack_loss
         self.frame_settings = frame_settings
         self.gt_mask_iters = gt_mask_iters
         self.train_on_partner = train_on_partner
@@ -75,6 +83,8 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             # With nothing in it to learn, autograd keeps none of its activations either.
             for part in self._detector():
                 part.requires_grad_(False)
+        if propagation_loss.weight == 0:
+            propagation.requires_grad_(False)
         self.segmenter = VideoSegmenter.from_options(self, **segmenter_options)
 
     @classmethod
@@ -84,15 +94,17 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         use_torchvision_deform_conv(args["backbone"])
         options = cfg.MODEL.MASKPROP
         shapes = args["backbone"].output_shape()
+        settings = frame_settings(cfg, args["backbone"])
+        parts = part_options(cfg, shapes)
         return {
             **args,
-            "frame_settings": frame_settings(cfg, args["backbone"]),
-            "propagation": PropagationBranch(**propagation_options(cfg, shapes)),
+            "frame_settings": settings,
+            "propagation": PropagationBranch(**parts["propagation"]),
             "propagation_loss": PropagationLoss(cfg),
             "semantic_branch": SemanticBranch(cfg, shapes) if options.SEMANTIC.ENABLED else None,
-            "refinement": (
-                MaskRefinement(**refinement_options(cfg)) if options.REFINEMENT.ENABLED else None
-            ),
+            "refinement": MaskRefinement(**parts["refinement"]) if "refinement" in parts else None,
+            "embedding": EmbeddingHead(**parts["embedding"]) if "embedding" in parts else None,
+            "masktrack_loss": MaskTrackLoss(options.MASKTRACK.LOSS_WEIGHT),
             "refinement_loss_weight": options.REFINEMENT.LOSS_WEIGHT,
             "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
             "train_on_partner": options.TRAIN_ON_PARTNER,
@@ -137,15 +149,19 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         partners = [{"image": pair["partner_image"]} for pair in batched_inputs]
         images = self.preprocess_image(frames + partners)
         features = self.backbone(images.tensor)
-        maps = self.propagation.encode(features[self.frame_settings.propagation_feature])
         targets = [pair["instances"].to(self.device) for pair in batched_inputs]
-        losses, features = self._detector_losses(images, features, batched_inputs)
-        box_masks = self._predict_masks(features, targets)
+        losses, of_frames = self._detector_losses(images, features, batched_inputs)
+        if self.embedding is not None:
+            known = [pair["partner_instances"].to(self.device) for pair in batched_inputs]
+            losses["loss_masktrack"] = self.masktrack_loss(self.embedding, features, targets, known)
+        box_masks = self._predict_masks(of_frames, targets)
         if self.refinement is not None and not self.freeze_detector:
             losses["loss_refinement"] = self._refinement_loss(images, box_masks, targets)
-        height, width = maps["attention"].shape[-2:]
-        masks = self._masks_to_propagate(box_masks, targets, (height, width))
-        losses["loss_propagation"] = self._propagation_losses(per_frame(maps), masks, targets)
+        if self.propagation_loss.weight > 0:
+            maps = self.propagation.encode(features[self.frame_settings.propagation_feature])
+            height, width = maps["attention"].shape[-2:]
+            masks = self._masks_to_propagate(box_masks, targets, (height, width))
+            losses["loss_propagation"] = self._propagation_losses(per_frame(maps), masks, targets)
         return losses
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InputError
-from . import deepsort, flow, iou, iou_plus, maskprop, seqtracker
+from . import deepsort, flow, iou, iou_plus, maskprop, masktrack, seqtracker
 from .base import Linking, Tracker, TrackerFactory
 
 __all__ = ["TRACKERS", "Linking", "Tracker", "TrackerFactory", "build_tracker"]
@@ -20,6 +20,7 @@ TRACKERS: dict[str, Callable[..., TrackerFactory]] = {
     "flow": flow.build,
     "iou": iou.build,
     "iou_plus": iou_plus.build,
+    "masktrack": masktrack.build,
     "deepsort": deepsort.build,
     "seqtracker": seqtracker.build,
 }

@@ -12,7 +12,7 @@ from detectron2.modeling import build_model
 from moving_shapes import draw_video
 
 from maskprop_d2.engine import build_segmenter, export_model, load_config
-from maskprop_d2.errors import InputError
+from maskprop_d2.errors import InputError, UntrainedError
 from maskprop_d2.inference import ModelFileError, VideoSegmenter
 from maskprop_d2.inference.exported import KEY
 from maskprop_d2.inference.frame_network import FrameSettings
@@ -120,6 +120,27 @@ def test_options_of_propagation_and_linking_go_along(options, tmp_path):
     assert segmenter.final_mask == "average"
     assert [x.stream([]).tracker.clip_radius for x in (segmenter, expected)] == [2, 2]
     assert_same_tracks(segmenter.segment(frames), expected.segment(frames))
+
+
+def test_an_embedding_head_goes_along(tmp_path):
+    torch.manual_seed(0)
+    cfg = config("MODEL.MASKPROP.TRACKER", "masktrack", "MODEL.MASKPROP.MASKTRACK.FC_DIM", 32)
+    with pytest.raises(UntrainedError, match=r"tiny\.pt has no weights of an embedding head"):
+        export_model(cfg, tmp_path / "model.pt")
+    assert not list(tmp_path.iterdir())
+    torch.save({"model": initial_weights(cfg)}, tmp_path / "weights.pth")
+    cfg.MODEL.WEIGHTS = str(tmp_path / "weights.pth")
+    export_model(cfg, tmp_path / "model.pt")
+    frames, _ = draw_video(np.random.default_rng(2), 96, 120, 5, hard=False)
+    exported = VideoSegmenter.from_exported(tmp_path / "model.pt", device="cpu")
+    expected = build_segmenter(cfg)
+    assert_same_tracks(exported.segment(frames), expected.segment(frames))
+    images = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        pairs = zip(exported.network.detect(images), expected.network.detect(images), strict=True)
+    for a, b in pairs:
+        assert a.embeddings.shape == (len(a), 32) and len(a) > 0
+        torch.testing.assert_close(a.embeddings, b.embeddings, rtol=1e-3, atol=1e-4)
 
 
 def initial_weights(cfg):

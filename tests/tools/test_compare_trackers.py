@@ -33,10 +33,10 @@ def compare(tmp_path, capsys):
     make_moving_shapes([f"--output={folder}", *(f"--{k}={v}" for k, v in sizes.items())])
     register = [[name, str(folder / "valid.json"), str(folder / "valid/JPEGImages")]]
 
-    def run(*options):
+    def run(*options, more=()):
         output = tmp_path / "out"
         common = ["--config-file", str(TINY), "--dataset", name, "--output", str(output)]
-        main([*common, *options, "--opts", *SMALL, "DATASETS.REGISTER", str(register)])
+        main([*common, *options, "--opts", *SMALL, *more, "DATASETS.REGISTER", str(register)])
         return json.loads((output / "table.json").read_text()), capsys.readouterr().out, output
 
     return run
@@ -44,7 +44,8 @@ def compare(tmp_path, capsys):
 
 def test_every_method_links_the_same_detections(compare):
     rows, printed, output = compare()
-    assert list(rows) == list(TRACKERS)
+    assert list(rows) == [x for x in TRACKERS if x != "masktrack"]
+    assert printed.count("masktrack is left out: the tracking method masktrack needs an embed") == 1
     assert all(0 <= row["AP"] <= 100 and row["ms a frame"] > 0 for row in rows.values())
     assert "| maskprop |" in printed and "The detector takes" in printed
     masks = [
@@ -62,6 +63,21 @@ def test_every_method_links_the_same_detections(compare):
 def test_some_methods(compare):
     rows, *_ = compare("--trackers", "iou", "seqtracker")
     assert list(rows) == ["iou", "seqtracker"]
+
+
+def test_what_the_model_has_not_learnt_is_left_out_of_all_only(compare, capsys):
+    with pytest.raises(SystemExit) as info:
+        compare("--trackers", "iou", "masktrack")
+    assert info.value.code == 2
+    assert "error: the tracking method masktrack needs an embedding" in capsys.readouterr().err
+    small_head = [
+        "MODEL.MASKPROP.MASKTRACK.ENABLED",
+        "True",
+        "MODEL.MASKPROP.MASKTRACK.FC_DIM",
+        "8",
+    ]
+    rows, printed, _ = compare("--trackers", "iou", "masktrack", more=small_head)
+    assert list(rows) == ["iou", "masktrack"] and "left out" not in printed
 
 
 def test_a_sweep_gives_a_row_for_each_value_and_a_curve(compare):
