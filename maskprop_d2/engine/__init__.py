@@ -1,6 +1,13 @@
 import logging
 
-from .config import ConfigError, build_segmenter, check_weights, class_names, load_config
+from .config import (
+    ConfigError,
+    build_segmenter,
+    check_weights,
+    class_names,
+    load_config,
+    load_weights,
+)
 from .evaluator import YTVISEvaluator, write_results
 from .export import export_model
 from .trainer import Trainer
@@ -14,6 +21,7 @@ __all__ = [
     "class_names",
     "export_model",
     "load_config",
+    "load_weights",
     "write_results",
 ]
 

@@ -15,7 +15,7 @@ from detectron2.modeling import build_model
 from .. import add_maskprop_config
 from ..data import register_ytvis
 from ..data.loaders import load_records
-from ..errors import InputError
+from ..errors import InputError, MissingWeightsError
 from ..evaluation import AnnotationError
 from ..inference.segmenter import VideoSegmenter
 
@@ -85,14 +85,47 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
             "MODEL.WEIGHTS is empty: the network is random, and finds nothing that is there."
         )
     model = build_model(cfg)
+    load_weights(cfg, model)
+    model.eval()
+    return model.segmenter
+
+
+class _Checkpointer(DetectionCheckpointer):
+    """Remembers which of the model's weights a checkpoint lacks.
+
+    Attributes:
+        missing: their names.
+    """
+
+    missing: tuple[str, ...] = ()
+
+    def _log_incompatible_keys(self, incompatible: Any) -> None:
+        super()._log_incompatible_keys(incompatible)
+        self.missing = tuple(incompatible.missing_keys)
+
+
+def load_weights(cfg: Any, model: torch.nn.Module, *, resume: bool = False) -> None:
+    """Load ``MODEL.WEIGHTS`` to run the model with them.
+
+    Args:
+        cfg: the whole config.
+        model: what was built of it.
+        resume: whether to prefer the last checkpoint in ``OUTPUT_DIR``.
+
+    Raises:
+        ConfigError: if they are damaged.
+        MissingWeightsError: if those of the tracking method's own network are not among them.
+    """
+    checkpointer = _Checkpointer(model, save_dir=cfg.OUTPUT_DIR)
     try:
-        DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+        checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
         raise ConfigError(
             f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS}: it cannot be loaded: {_in_one_line(error)}"
         ) from error
-    model.eval()
-    return model.segmenter
+    if any(name.startswith("mask_propagators.") for name in checkpointer.missing):
+        where = f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS}: it"
+        raise MissingWeightsError(cfg.MODEL.MASKPROP.TRACKER, where)
 
 
 def class_names(cfg: Any) -> list[str]:

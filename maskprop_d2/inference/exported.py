@@ -19,11 +19,11 @@ import torch
 
 # Its operators must be known before a program that uses them is loaded.
 import torchvision  # noqa: F401
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError
 from ..propagation import PropagationBranch
-from .frame_network import Detections, DetectorNetwork, FrameSettings
+from .frame_network import Detections, DetectorNetwork, FrameSettings, build_mask_propagators
 
 # Of Detectron2's code, as it is and as a program: nothing that one could do about.
 warnings.filterwarnings("ignore", "torch.meshgrid")
@@ -62,11 +62,11 @@ class ExportedNetwork(DetectorNetwork):
             score_threshold = exported["score_threshold"]
         self._score_threshold = torch.tensor(score_threshold)
         self.propagation = PropagationBranch(**exported["propagation"])
-        prefix = "propagation."
-        self.propagation.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        self.mask_propagators = build_mask_propagators(
+            exported["segmenter"]["tracker"]["name"], exported["propagation"]["in_channels"]
         )
-        self.propagation.to(self.device).eval()
+        self._load("propagation.", self.propagation, weights)
+        self._load("mask_propagators.", self.mask_propagators, weights)
         try:
             program = io.BytesIO(exported["program"].numpy().tobytes())
             self._program = torch.jit.load(program, map_location=self.device)
@@ -80,6 +80,13 @@ class ExportedNetwork(DetectorNetwork):
             # What no checkpoint has, like the anchors, is in the program.
             if name in weights:
                 value.data = weights[name].to(self.device, value.dtype)
+
+    def _load(self, prefix: str, module: nn.Module, weights: dict[str, Tensor]) -> None:
+        """Give a module those weights whose names have a prefix."""
+        module.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        )
+        module.to(self.device).eval()
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
         """See ``DetectorNetwork.pyramid``."""

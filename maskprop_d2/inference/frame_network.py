@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import InputError
+from ..errors import InputError, MissingWeightsError
 from ..ops.masks import keep_distinct, paste_masks
 from ..propagation import PropagationBranch, per_frame
 from ..structures import FrameOutput
+from ..tracking import MASK_PROPAGATORS, MaskPropagator
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -103,11 +104,13 @@ class DetectorNetwork(ABC):
     Attributes:
         frame_settings: what surrounds the network.
         propagation: the propagation branch.
+        mask_propagators: the networks of tracking methods, by method.
         device: where it runs.
     """
 
     frame_settings: FrameSettings
     propagation: PropagationBranch
+    mask_propagators: nn.ModuleDict
     device: torch.device
 
     @abstractmethod
@@ -129,6 +132,10 @@ class DetectorNetwork(ABC):
             pyramid = {k: level.float() for k, level in self.pyramid(images).items()}
             maps = self.propagation.encode(pyramid[self.frame_settings.propagation_feature])
             found = self.find_objects(pyramid, image_size)
+        # These compare embeddings, and are small: in full precision.
+        for method in self.mask_propagators:
+            propagator = self.mask_propagator(method)
+            maps |= propagator.encode(pyramid[self.frame_settings.propagation_feature])
         to_video = [width / image_size[1], height / image_size[0]] * 2
         scale = torch.tensor(to_video, device=self.device)
         return [
@@ -169,3 +176,21 @@ class DetectorNetwork(ABC):
         with self._mixed_precision():
             propagated = self.propagation(source.grid_masks, source.maps, [x.maps for x in targets])
         return propagated.float()
+
+    def mask_propagator(self, method: str) -> MaskPropagator:
+        """See ``FrameNetwork.mask_propagator``."""
+        found = self.mask_propagators[method] if method in self.mask_propagators else None
+        if not isinstance(found, MaskPropagator):
+            raise MissingWeightsError(method, "this model")
+        return found
+
+
+def build_mask_propagators(tracker: str, in_channels: int) -> nn.ModuleDict:
+    """The network that a tracking method needs, by its name; empty for those that need none.
+
+    Args:
+        tracker: the method.
+        in_channels: C of the pyramid level that propagation works on.
+    """
+    names = [tracker] if tracker in MASK_PROPAGATORS else []
+    return nn.ModuleDict({name: MASK_PROPAGATORS[name](in_channels) for name in names})

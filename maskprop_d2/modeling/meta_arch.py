@@ -11,10 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
-from ..inference.frame_network import Detections, DetectorNetwork, FrameSettings
+from ..inference.frame_network import (
+    Detections,
+    DetectorNetwork,
+    FrameSettings,
+    build_mask_propagators,
+)
 from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
 from ..propagation import PropagationBranch, per_frame
+from ..tracking import MaskPropagator
 from .options import propagation_options, segmenter_options
 from .propagation_loss import PropagationLoss
 
@@ -33,6 +39,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         self,
         *,
         propagation: PropagationBranch,
+        mask_propagators: nn.ModuleDict,
         propagation_loss: PropagationLoss,
         frame_settings: FrameSettings,
         gt_mask_iters: int,
@@ -44,17 +51,22 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         """
         Args:
             propagation: the propagation branch.
-            propagation_loss: its loss.
+            mask_propagators: the network of the tracking method, by its name, if it has one. It
+                learns in the place of the propagation branch, which then stays as it is.
+            propagation_loss: the loss of either.
             frame_settings: what surrounds the network in inference, and the level of propagation.
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
             train_on_partner: whether the detector's losses are taken on the partner frame too.
-            freeze_detector: whether only the propagation branch learns.
+            freeze_detector: whether only what propagates masks learns.
             segmenter_options: arguments of ``VideoSegmenter.from_options`` besides the network.
             **kwargs: those of ``GeneralizedRCNN``.
         """
         super().__init__(**kwargs)
         self.propagation = propagation
+        self.mask_propagators = mask_propagators
+        if len(mask_propagators):
+            self.propagation.requires_grad_(False)
         self.propagation_loss = propagation_loss
         self.frame_settings = frame_settings
         self.gt_mask_iters = gt_mask_iters
@@ -81,6 +93,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         return {
             **args,
             "propagation": PropagationBranch(**propagation_options(cfg, shapes)),
+            "mask_propagators": build_mask_propagators(options.TRACKER, shapes[level].channels),
             "propagation_loss": PropagationLoss(cfg),
             "frame_settings": FrameSettings(
                 input_format=cfg.INPUT.FORMAT,
@@ -142,9 +155,17 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             frame_images = ImageList(images.tensor[: len(frames)], sizes)
             losses = self._detector_losses(frame_images, of_frames, targets)
         masks = self._masks_to_propagate(of_frames, targets)
-        maps = self.propagation.encode(features[self.frame_settings.propagation_feature])
-        losses["loss_propagation"] = self._propagation_losses(per_frame(maps), masks, targets)
+        name, learner = self._learner()
+        maps = per_frame(learner.encode(features[self.frame_settings.propagation_feature]))
+        losses[f"loss_{name}"] = self._propagation_losses(learner, maps, masks, targets)
         return losses
+
+    def _learner(self) -> tuple[str, PropagationBranch | MaskPropagator]:
+        """What learns to propagate masks, and its name: the tracking method's own network, if it
+        has one."""
+        for method in self.mask_propagators:
+            return method, self.mask_propagator(method)
+        return "propagation", self.propagation
 
     def _detector_losses(
         self, images: ImageList, features: dict[str, Tensor], targets: list[Instances]
@@ -175,7 +196,11 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         return masks
 
     def _propagation_losses(
-        self, maps: list[dict[str, Tensor]], masks: list[Tensor], targets: list[Instances]
+        self,
+        learner: PropagationBranch | MaskPropagator,
+        maps: list[dict[str, Tensor]],
+        masks: list[Tensor],
+        targets: list[Instances],
     ) -> Tensor:
         """Loss of propagating each frame t to itself and to its partner, mean over the batch."""
         losses = []
@@ -183,13 +208,13 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         for source, partner, source_masks, x in zip(maps, partners, masks, targets, strict=False):
             if len(x) == 0:
                 continue
-            propagated = self.propagation(source_masks, source, [source, partner])
+            propagated = learner(source_masks, source, [source, partner])
             grid = propagated.shape[-2:]
             truth = [self._to_grid(x.gt_masks, grid), self._to_grid(x.partner_masks, grid)]
             losses.append(self.propagation_loss(propagated, torch.stack(truth)))
         if not losses:
             # Where many processes train, each of them must give every parameter a gradient.
-            return torch.stack([x.sum() for x in self.propagation.parameters()]).sum() * 0.0
+            return torch.stack([x.sum() for x in learner.parameters()]).sum() * 0.0
         return torch.stack(losses).mean()
 
     def _to_grid(self, masks: BitMasks, grid: tuple[int, int]) -> Tensor:
