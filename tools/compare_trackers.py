@@ -5,7 +5,7 @@
 
 The detector runs once; then each method links what it found: detections and maps are kept for one
 video at a time. ``--sweep clip-radius`` instead gives the curve of Figure 6, ``--sweep threshold``
-that of the linking threshold.
+that of the linking threshold. Methods with networks of their own get them by ``--weights``.
 """
 
 import argparse
@@ -28,13 +28,13 @@ from tqdm import tqdm
 
 from maskprop_d2.data import build_test_loader
 from maskprop_d2.engine import build_segmenter, load_config
-from maskprop_d2.errors import InputError
+from maskprop_d2.errors import InputError, MissingWeightsError
 from maskprop_d2.evaluation import evaluate, identity_measures, load_json
 from maskprop_d2.inference import VideoSegmenter
 from maskprop_d2.inference.results import as_results
 from maskprop_d2.modeling.options import segmenter_options
 from maskprop_d2.structures import FrameNetwork, FrameOutput
-from maskprop_d2.tracking import TRACKERS
+from maskprop_d2.tracking import MASK_PROPAGATORS, TRACKERS, MaskPropagator
 
 SWEEPS = {
     "clip-radius": ("MODEL.MASKPROP.CLIP_RADIUS", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
@@ -71,6 +71,10 @@ class Replay(FrameNetwork):
         """See ``FrameNetwork.propagate``."""
         return self._network.propagate(source, targets)
 
+    def mask_propagator(self, method: str) -> MaskPropagator:
+        """See ``FrameNetwork.mask_propagator``."""
+        return self._network.mask_propagator(method)
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
@@ -81,11 +85,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     what.add_argument("--trackers", nargs="+", default=["all"], choices=["all", *TRACKERS])
     what.add_argument("--sweep", choices=SWEEPS, help="of the config's own method")
     parser.add_argument("--values", nargs="+", type=float, help="of the sweep, instead of its own")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        default=[],
+        metavar="METHOD=FILE",
+        help=f"where methods' own networks are ({', '.join(MASK_PROPAGATORS)}), trained over the "
+        "detector of MODEL.WEIGHTS; those of the config's own method are in MODEL.WEIGHTS",
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
     args = parser.parse_args(argv)
     if args.values and not args.sweep:
         parser.error("--values are those of a --sweep")
+    args.weights = dict(x.partition("=")[::2] for x in args.weights)
+    for method, path in args.weights.items():
+        if method not in MASK_PROPAGATORS or not path:
+            parser.error(f"--weights are METHOD=FILE, METHOD one of {', '.join(MASK_PROPAGATORS)}")
     return args
 
 
@@ -100,9 +116,35 @@ def settings(args: argparse.Namespace) -> dict[str, list[str]]:
     return {f"{args.sweep} {x:g}": [key, f"{x:g}"] for x in args.values or values}
 
 
+def load_network(cfg: Any, weights: dict[str, str]) -> FrameNetwork:
+    """The config's network, and those of tracking methods from files of their own."""
+    network = build_segmenter(cfg).network
+    for method, path in weights.items():
+        changed = cfg.clone()
+        changed.merge_from_list(["MODEL.MASKPROP.TRACKER", method, "MODEL.WEIGHTS", path])
+        trained = build_segmenter(changed).network
+        network.mask_propagators[method] = trained.mask_propagator(method)
+    return network
+
+
+def leave_out_untrained(
+    network: FrameNetwork, compared: dict[str, list[str]]
+) -> dict[str, list[str]]:
+    """Those of ``settings`` that name no method whose weights are missing; says which these are."""
+    kept = {}
+    for name, overrides in compared.items():
+        try:
+            if name in MASK_PROPAGATORS:
+                network.mask_propagator(name)
+            kept[name] = overrides
+        except MissingWeightsError as error:
+            logging.getLogger("maskprop_d2").warning("Left out: %s (--weights).", error)
+    return kept
+
+
 @torch.inference_mode()
 def link_all(
-    cfg: Any, dataset: str, compared: dict[str, list[str]]
+    cfg: Any, network: FrameNetwork, dataset: str, compared: dict[str, list[str]]
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
     """Run each setting over the whole data set.
 
@@ -110,7 +152,6 @@ def link_all(
         by setting, the results in YouTube-VIS's format, and the milliseconds a frame of all that
         follows the detector; also of the detector itself, as "detector".
     """
-    network = build_segmenter(cfg).network
     loader = build_test_loader(cfg, dataset)
     ids = MetadataCatalog.get(dataset).thing_dataset_id_to_contiguous_id
     to_dataset_id = {v: k for k, v in ids.items()}
@@ -188,7 +229,10 @@ def run(args: argparse.Namespace) -> None:
     compared = settings(args)
     # Now, not when all has been computed.
     args.output.mkdir(parents=True, exist_ok=True)
-    results, milliseconds = link_all(cfg, args.dataset, compared)
+    network = load_network(cfg, args.weights)
+    if "all" in args.trackers:
+        compared = leave_out_untrained(network, compared)
+    results, milliseconds = link_all(cfg, network, args.dataset, compared)
     ground_truth = load_json(MetadataCatalog.get(args.dataset).json_file)
     rows = {name: score(ground_truth, found, milliseconds[name]) for name, found in results.items()}
     for name, found in results.items():

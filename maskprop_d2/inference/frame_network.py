@@ -179,7 +179,7 @@ class DetectorNetwork(ABC):
 
     def mask_propagator(self, method: str) -> MaskPropagator:
         """See ``FrameNetwork.mask_propagator``."""
-        found = self.mask_propagators[method] if method in self.mask_propagators else None
+        found = dict(self.mask_propagators.items()).get(method)
         if not isinstance(found, MaskPropagator):
             raise MissingWeightsError(method, "this model")
         return found
