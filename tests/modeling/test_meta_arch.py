@@ -17,8 +17,10 @@ from detectron2.utils.events import EventStorage
 
 from maskprop_d2 import add_maskprop_config
 from maskprop_d2.engine import Trainer, load_config
+from maskprop_d2.errors import MissingWeightsError
 from maskprop_d2.modeling.meta_arch import propagation_options
 from maskprop_d2.propagation import PropagationBranch
+from maskprop_d2.tracking import MASK_PROPAGATORS, TRACKERS
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MODEL_CONFIGS = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base-"))
@@ -78,8 +80,11 @@ def test_every_config_trains_and_runs(config_file):
     pairs = [pair((10, 10, 50, 40), (30, 20, 90, 60), gone=[1]), pair((5, 5, 60, 60))]
     losses = losses_of(model, pairs)
     of_detector = {"loss_rpn_cls", "loss_rpn_loc", "loss_cls", "loss_box_reg", "loss_mask"}
-    frozen = config_file.stem.endswith(("frozen", "stills"))
-    assert set(losses) == {"loss_propagation"} | (set() if frozen else of_detector)
+    # By their names, methods that have networks of their own train these, over what is frozen.
+    learner = config_file.stem.rpartition("_")[2]
+    learner = learner if learner in MASK_PROPAGATORS else "propagation"
+    frozen = learner != "propagation" or config_file.stem.endswith(("frozen", "stills"))
+    assert set(losses) == {f"loss_{learner}"} | (set() if frozen else of_detector)
     sum(losses.values()).backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -182,6 +187,51 @@ def test_with_a_frozen_detector_only_propagation_learns():
     assert len(seen) == 2
     for level in [x for features in seen for x in features.values()]:
         assert level.grad_fn is None and not level.requires_grad
+
+
+@pytest.mark.parametrize("method", MASK_PROPAGATORS)
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_methods_own_network_learns_in_the_place_of_the_propagation_branch(method, freeze):
+    model = build(TINY, "MODEL.MASKPROP.TRACKER", method, "MODEL.MASKPROP.FREEZE_DETECTOR", freeze)
+    network = model.mask_propagator(method)
+    learners = {id(x) for x in network.parameters()}
+    trainable = {id(x) for x in model.parameters() if x.requires_grad}
+    assert learners <= trainable and (trainable == learners) == freeze
+    assert not any(x.requires_grad for x in model.propagation.parameters())
+    for pairs in ([pair((8, 8, 48, 40), (30, 20, 90, 60), gone=[1])], [pair()]):
+        losses = losses_of(model, pairs)
+        assert "loss_propagation" not in losses
+        model.zero_grad()
+        sum(losses.values()).backward()
+        # Without a gradient for each of them, training with many processes would stop.
+        assert all(x.grad is not None for x in model.parameters() if x.requires_grad)
+
+
+def test_nothing_is_built_for_other_methods():
+    names = {}
+    for method in TRACKERS:
+        model = build(TINY, "MODEL.MASKPROP.TRACKER", method)
+        names[method] = set(model.state_dict())
+        own = {x for x in names[method] if x.startswith("mask_propagators.")}
+        assert all(x.startswith(f"mask_propagators.{method}.") for x in own)
+        assert bool(own) == (method in MASK_PROPAGATORS)
+        assert names[method] - own == names["maskprop"]
+    with pytest.raises(MissingWeightsError, match="this model has no weights .* method 'feelvos'"):
+        model.mask_propagator("feelvos")
+
+
+@pytest.mark.parametrize("method", MASK_PROPAGATORS)
+def test_maps_of_a_methods_own_network_are_kept_in_full_precision(method):
+    model = build(
+        TINY, "MODEL.MASKPROP.TRACKER", method, "MODEL.MASKPROP.PRECISION", "bfloat16"
+    ).eval()
+    frame = torch.from_numpy(np.stack(video(1))).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        (output,) = model.detect(frame)
+    own = [x for name, x in output.maps.items() if name.startswith(method)]
+    assert own and all(x.dtype == torch.float32 for x in own)
+    assert all(x.shape[1:] == output.grid_masks.shape[1:] for x in own)
+    assert "attention" in output.maps
 
 
 def test_a_frozen_detector_stays_in_eval_mode():

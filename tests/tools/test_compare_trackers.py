@@ -10,9 +10,12 @@ from make_moving_shapes import main as make_moving_shapes
 if not find_spec("detectron2"):
     pytest.skip("it needs Detectron2", allow_module_level=True)
 
+import torch
 from compare_trackers import main
+from detectron2.modeling import build_model
 
-from maskprop_d2.tracking import TRACKERS
+from maskprop_d2.engine import load_config
+from maskprop_d2.tracking import MASK_PROPAGATORS, TRACKERS
 
 TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
 SMALL = [
@@ -44,7 +47,10 @@ def compare(tmp_path, capsys):
 
 def test_every_method_links_the_same_detections(compare):
     rows, printed, output = compare()
-    assert list(rows) == list(TRACKERS)
+    # Those that have networks of their own say how to get them.
+    assert list(rows) == [x for x in TRACKERS if x not in MASK_PROPAGATORS]
+    for method in MASK_PROPAGATORS:
+        assert f"this model has no weights of the tracking method '{method}'. Train" in printed
     assert all(0 <= row["AP"] <= 100 and row["ms a frame"] > 0 for row in rows.values())
     assert "| maskprop |" in printed and "The detector takes" in printed
     masks = [
@@ -57,6 +63,31 @@ def test_every_method_links_the_same_detections(compare):
         for name in rows
     ]
     assert masks[0] and all(x == masks[0] for x in masks)
+
+
+def test_methods_with_networks_of_their_own(compare, tmp_path):
+    options = [*SMALL, "MODEL.MASKPROP.TRACKER", "osmn"]
+    model = build_model(load_config(str(TINY), options))
+    torch.save({"model": model.state_dict()}, tmp_path / "osmn.pth")
+    weights = ["--weights", f"osmn={tmp_path / 'osmn.pth'}"]
+    rows, *_ = compare("--trackers", "iou", "osmn", *weights)
+    assert list(rows) == ["iou", "osmn"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--trackers", "feelvos"], "this model has no weights of the tracking method 'feelvos'"),
+        (["--weights", "osmn=gone.pth"], "MODEL.WEIGHTS is gone.pth: there is no such file"),
+        (["--weights", "iou=some.pth"], "METHOD one of feelvos, osmn"),
+        (["--weights", "osmn"], "--weights are METHOD=FILE"),
+    ],
+)
+def test_weights_that_are_missing(compare, capsys, options, message):
+    with pytest.raises(SystemExit) as info:
+        compare(*options)
+    assert info.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_some_methods(compare):
