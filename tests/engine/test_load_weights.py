@@ -25,9 +25,9 @@ def test_a_checkpoint_without_the_methods_network_is_refused(method):
     config_file = f"configs/moving_shapes/maskprop_tiny_{method}.yaml"
     assert config_file in message and (ROOT / config_file).is_file()
     # The config that trains it takes the shipped detector.
-    trained = load_config(str(ROOT / config_file), []).MODEL
-    assert trained.MASKPROP.TRACKER == method and trained.MASKPROP.FREEZE_DETECTOR
-    assert ROOT / trained.WEIGHTS == Path(SHIPPED)
+    model = load_config(str(ROOT / config_file), []).MODEL
+    tracker, weights = model.MASKPROP.TRACKER, str(ROOT / model.WEIGHTS)
+    assert (tracker, weights) == (method, SHIPPED) and model.MASKPROP.FREEZE_DETECTOR
 
 
 def test_a_checkpoint_with_it_serves_all_other_methods_too(tmp_path):

@@ -216,7 +216,7 @@ def test_nothing_is_built_for_other_methods():
         assert all(x.startswith(f"mask_propagators.{method}.") for x in own)
         assert bool(own) == (method in MASK_PROPAGATORS)
         assert names[method] - own == names["maskprop"]
-    with pytest.raises(MissingWeightsError, match="this model has no weights .* method 'feelvos'"):
+    with pytest.raises(MissingWeightsError, match="no weights of the tracking method 'feelvos'"):
         model.mask_propagator("feelvos")
 
 
