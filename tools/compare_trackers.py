@@ -31,6 +31,7 @@ from maskprop_d2.engine import build_segmenter, load_config
 from maskprop_d2.errors import InputError, MissingWeightsError
 from maskprop_d2.evaluation import evaluate, identity_measures, load_json
 from maskprop_d2.inference import VideoSegmenter
+from maskprop_d2.inference.frame_network import DetectorNetwork
 from maskprop_d2.inference.results import as_results
 from maskprop_d2.modeling.options import segmenter_options
 from maskprop_d2.structures import FrameNetwork, FrameOutput
@@ -116,7 +117,7 @@ def settings(args: argparse.Namespace) -> dict[str, list[str]]:
     return {f"{args.sweep} {x:g}": [key, f"{x:g}"] for x in args.values or values}
 
 
-def load_network(cfg: Any, weights: dict[str, str]) -> FrameNetwork:
+def load_network(cfg: Any, weights: dict[str, str]) -> DetectorNetwork:
     """The config's network, and those of tracking methods from files of their own."""
     network = build_segmenter(cfg).network
     for method, path in weights.items():
