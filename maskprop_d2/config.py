@@ -31,14 +31,15 @@ def add_maskprop_config(cfg: CN) -> None:
     # T: masks are propagated to so many frames before and after (Fig. 6: 6 is best).
     cfg.MODEL.MASKPROP.CLIP_RADIUS = 6
     # The method that gives detections their video-level ids: "maskprop", "flow", "iou", "iou_plus",
-    # "masktrack", "deepsort", or "seqtracker", an offline one. See docs/architecture.md.
+    # "deepsort", or "seqtracker", an offline one; "masktrack", "feelvos" and "osmn" need weights of
+    # their own. See docs/architecture.md.
     cfg.MODEL.MASKPROP.TRACKER = "maskprop"
     # Take the detector's losses on the partner frame too, not on frame t alone (paper): its
     # features are there anyway, so that twice the examples cost little more time.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
-    # The detector (backbone, RPN, ROI heads) stays as MODEL.WEIGHTS has it and only propagation, or
-    # an embedding head, learns: no losses of the detector, no memory for its gradients. See
-    # docs/still_images.md.
+    # The detector (backbone, RPN, ROI heads) stays as MODEL.WEIGHTS has it and only propagation
+    # learns, or what the tracking method has of its own: no losses of the detector, no memory for
+    # its gradients. See docs/still_images.md.
     cfg.MODEL.MASKPROP.FREEZE_DETECTOR = False
     # Of detections in one frame whose masks overlap by more than this soft IoU, whatever their
     # category, only the best is kept: duplicates would share one object in the softmax.
@@ -107,8 +108,8 @@ def add_maskprop_config(cfg: CN) -> None:
 
     linking = cfg.MODEL.MASKPROP.LINKING = CN()
     # A clip track takes a video id only if it matches better than this (Sec. 4.3). It is also the
-    # least overlap of two masks for "iou" and "seqtracker"; "iou_plus" and "deepsort" have limits
-    # of their own.
+    # least overlap of two masks for "iou", "seqtracker", "feelvos" and "osmn"; "iou_plus" and
+    # "deepsort" have limits of their own.
     linking.THRESHOLD = 0.1
     # Clips are compared over "all" frames that they share (the paper's Eq. 4 and 5), or over those
     # "near" both centres, near clips counting more: propagated far, masks of fast objects mislead.

@@ -64,8 +64,7 @@ class Scene:
         if found:
             found = found[t % len(found) :] + found[: t % len(found)]
         corners = torch.tensor([x[1:3] for x in found]).reshape(-1, 2).float()
-        boxes = torch.cat([corners, corners + SIDE], dim=1)
-        return [x[0] for x in found], boxes, torch.tensor([x[3] for x in found])
+        return [x[0] for x in found], boxes_at(corners), torch.tensor([x[3] for x in found])
 
     # What follows is that of a FrameNetwork.
 
@@ -102,6 +101,38 @@ class Scene:
                 box += torch.tensor([then[0] - now[0], then[1] - now[1]] * 2)
             masks.append(grid_masks(moved))
         return torch.stack(masks)
+
+    def mask_propagator(self, method):
+        return ScriptedPropagator(self)
+
+
+class ScriptedPropagator:
+    """Knows the objects by their masks, and then where they can be seen, whatever is detected."""
+
+    def __init__(self, scene):
+        self.scene = scene
+
+    def appearances(self, masks, maps):
+        names, boxes, _ = self.scene.detections(maps["t"])
+        known = grid_masks(boxes)
+        return [names[[torch.equal(mask, x) for x in known].index(True)] for mask in masks]
+
+    def carry(self, masks, source, target, appearances):
+        assert len(masks) == len(appearances) and target["t"] == source["t"] + 1
+        names = list(self.scene.objects)
+        corners = torch.tensor([x.places[target["t"]] for x in self.scene.objects.values()])
+        moved = []
+        for name in appearances:
+            i = names.index(name.split()[0])
+            mine = corners[i] + torch.tensor([0, 8 * name.endswith("again")])
+            own, *nearer = grid_masks(boxes_at(torch.cat([mine[None], corners[i + 1 :]])))
+            moved.append(own * (1 - sum(nearer, torch.zeros(()))).clamp(min=0))
+        return torch.stack(moved)
+
+
+def boxes_at(corners):
+    """(N, 4) boxes of objects by their left upper corners."""
+    return torch.cat([corners, corners + SIDE], dim=1).float()
 
 
 def grid_masks(boxes):

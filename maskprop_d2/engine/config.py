@@ -16,7 +16,7 @@ from ..data.loaders import load_records
 from ..errors import InputError
 from ..evaluation import AnnotationError
 from ..inference.segmenter import VideoSegmenter
-from .weights import TrainedCheckpointer
+from .checkpoint import load_weights
 
 
 class ConfigError(InputError):
@@ -78,7 +78,7 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
     Raises:
         ConfigError: if they are missing.
         WeightsFileError: if they are damaged, or more than weights.
-        UntrainedError: if they are of a model without the embedding head that the config wants.
+        MissingWeightsError: if they lack those of the tracking method.
     """
     check_weights(cfg)
     if not cfg.MODEL.WEIGHTS:
@@ -86,7 +86,7 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
             "MODEL.WEIGHTS is empty: the network is random, and finds nothing that is there."
         )
     model = build_model(cfg)
-    TrainedCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    load_weights(cfg, model)
     model.eval()
     return model.segmenter
 

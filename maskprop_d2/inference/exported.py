@@ -26,7 +26,7 @@ from ..embedding import EmbeddingHead
 from ..errors import InputError
 from ..propagation import PropagationBranch
 from ..refinement import MaskRefinement
-from .frame_network import Detections, DetectorNetwork, FrameSettings
+from .frame_network import Detections, DetectorNetwork, FrameSettings, build_mask_propagators
 from .weights_file import WeightsFileError, read_weights
 
 # Of Detectron2's code, as it is and as a program: nothing that one could do about.
@@ -113,6 +113,9 @@ class ExportedNetwork(DetectorNetwork):
         self.propagation = self._part("propagation", PropagationBranch, options, weights)
         self.refinement = optional("refinement", MaskRefinement)
         self.embedding = optional("embedding", EmbeddingHead)
+        self.mask_propagators = (
+            optional("mask_propagators", build_mask_propagators) or nn.ModuleDict()
+        )
 
     def _part(
         self, name: str, kind: Callable[..., Part], options: Any, weights: dict[str, Tensor]

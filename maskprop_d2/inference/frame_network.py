@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..embedding import EmbeddingHead
-from ..errors import InputError
+from ..errors import InputError, MissingWeightsError
 from ..ops.masks import keep_distinct, paste_masks
 from ..propagation import PropagationBranch, per_frame
 from ..refinement import MaskRefinement
 from ..structures import FrameOutput
+from ..tracking import MASK_PROPAGATORS, MaskPropagator
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -120,6 +121,7 @@ class DetectorNetwork(ABC):
         propagation: the propagation branch.
         refinement: makes masks of high resolution, or None.
         embedding: the embedding head of MaskTrack R-CNN, or None.
+        mask_propagators: the networks of tracking methods, by method.
         device: where it runs.
     """
 
@@ -127,6 +129,7 @@ class DetectorNetwork(ABC):
     propagation: PropagationBranch
     refinement: MaskRefinement | None
     embedding: EmbeddingHead | None
+    mask_propagators: nn.ModuleDict
     device: torch.device
 
     @abstractmethod
@@ -149,6 +152,10 @@ class DetectorNetwork(ABC):
             pyramid = {k: level.float() for k, level in self.pyramid(images).items()}
             maps = self.propagation.encode(pyramid[self.frame_settings.propagation_feature])
             found = self.find_objects(pyramid, image_size)
+        # These compare embeddings, and are small: in full precision.
+        for method in self.mask_propagators:
+            propagator = self.mask_propagator(method)
+            maps |= propagator.encode(pyramid[self.frame_settings.propagation_feature])
         to_video = [width / image_size[1], height / image_size[0]] * 2
         scale = torch.tensor(to_video, device=self.device)
         outputs = [
@@ -208,3 +215,15 @@ class DetectorNetwork(ABC):
         with self._mixed_precision():
             propagated = self.propagation(source.grid_masks, source.maps, [x.maps for x in targets])
         return propagated.float()
+
+    def mask_propagator(self, method: str) -> MaskPropagator:
+        """See ``FrameNetwork.mask_propagator``."""
+        found = dict(self.mask_propagators.items()).get(method)
+        if not isinstance(found, MaskPropagator):
+            raise MissingWeightsError(method, "this model")
+        return found
+
+
+def build_mask_propagators(**in_channels: int) -> nn.ModuleDict:
+    """The networks of tracking methods: for each method C of its pyramid level."""
+    return nn.ModuleDict({name: MASK_PROPAGATORS[name](c) for name, c in in_channels.items()})

@@ -11,11 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..embedding import EmbeddingHead
-from ..inference.frame_network import Detections, DetectorNetwork, FrameSettings
+from ..inference.frame_network import (
+    Detections,
+    DetectorNetwork,
+    FrameSettings,
+    build_mask_propagators,
+)
 from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
 from ..propagation import PropagationBranch, per_frame
 from ..refinement import MaskRefinement
+from ..tracking import MaskPropagator
 from .backbone.deformable import use_torchvision_deform_conv
 from .masktrack_loss import MaskTrackLoss
 from .options import frame_settings, part_options, segmenter_options
@@ -37,6 +43,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         self,
         *,
         propagation: PropagationBranch,
+        mask_propagators: nn.ModuleDict,
         propagation_loss: PropagationLoss,
         semantic_branch: SemanticBranch | None,
         refinement: MaskRefinement | None,
@@ -53,7 +60,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         """
         Args:
             propagation: the propagation branch.
-            propagation_loss: its loss.
+            mask_propagators: the network of the tracking method, by its name, if it has one. It
+                learns in the place of the propagation branch, which then stays as it is.
+            propagation_loss: the loss of either; with a weight of 0 neither learns.
             semantic_branch: the semantic branch of the detector, or None.
             refinement: the refinement of the detector's masks, or None.
             refinement_loss_weight: multiplier of its loss.
@@ -63,12 +72,13 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
             train_on_partner: whether the detector's losses are taken on the partner frame too.
-            freeze_detector: whether backbone, RPN and ROI heads do not learn.
+            freeze_detector: whether nothing of what works on single frames learns.
             segmenter_options: arguments of ``VideoSegmenter.from_options`` besides the network.
             **kwargs: those of ``GeneralizedRCNN``.
         """
         super().__init__(**kwargs)
         self.propagation = propagation
+        self.mask_propagators = mask_propagators
         self.propagation_loss = propagation_loss
         self.semantic_branch = semantic_branch
         self.refinement = refinement
@@ -83,8 +93,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             # With nothing in it to learn, autograd keeps none of its activations either.
             for part in self._detector():
                 part.requires_grad_(False)
-        if propagation_loss.weight == 0:
-            propagation.requires_grad_(False)
+        learns = propagation_loss.weight > 0
+        mask_propagators.requires_grad_(learns)
+        propagation.requires_grad_(learns and not mask_propagators)
         self.segmenter = VideoSegmenter.from_options(self, **segmenter_options)
 
     @classmethod
@@ -100,6 +111,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             **args,
             "frame_settings": settings,
             "propagation": PropagationBranch(**parts["propagation"]),
+            "mask_propagators": build_mask_propagators(**parts["mask_propagators"]),
             "propagation_loss": PropagationLoss(cfg),
             "semantic_branch": SemanticBranch(cfg, shapes) if options.SEMANTIC.ENABLED else None,
             "refinement": MaskRefinement(**parts["refinement"]) if "refinement" in parts else None,
@@ -158,11 +170,20 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         if self.refinement is not None and not self.freeze_detector:
             losses["loss_refinement"] = self._refinement_loss(images, box_masks, targets)
         if self.propagation_loss.weight > 0:
-            maps = self.propagation.encode(features[self.frame_settings.propagation_feature])
-            height, width = maps["attention"].shape[-2:]
+            name, learner = self._learner()
+            level = features[self.frame_settings.propagation_feature]
+            height, width = level.shape[-2:]
             masks = self._masks_to_propagate(box_masks, targets, (height, width))
-            losses["loss_propagation"] = self._propagation_losses(per_frame(maps), masks, targets)
+            maps = per_frame(learner.encode(level))
+            losses[f"loss_{name}"] = self._propagation_losses(learner, maps, masks, targets)
         return losses
+
+    def _learner(self) -> tuple[str, PropagationBranch | MaskPropagator]:
+        """What learns to propagate masks, and its name: the tracking method's own network, if it
+        has one."""
+        for method in self.mask_propagators:
+            return method, self.mask_propagator(method)
+        return "propagation", self.propagation
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         """As in the base class, which knows nothing of the sides that some backbones ask for."""
@@ -238,7 +259,11 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         return masks
 
     def _propagation_losses(
-        self, maps: list[dict[str, Tensor]], masks: list[Tensor], targets: list[Instances]
+        self,
+        learner: PropagationBranch | MaskPropagator,
+        maps: list[dict[str, Tensor]],
+        masks: list[Tensor],
+        targets: list[Instances],
     ) -> Tensor:
         """Loss of propagating each frame t to itself and to its partner, mean over the batch."""
         losses = []
@@ -246,11 +271,11 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         for source, partner, source_masks, x in zip(maps, partners, masks, targets, strict=False):
             if len(x) == 0:
                 continue
-            propagated = self.propagation(source_masks, source, [source, partner])
+            propagated = learner(source_masks, source, [source, partner])
             grid = propagated.shape[-2:]
             truth = [self._to_grid(x.gt_masks, grid), self._to_grid(x.partner_masks, grid)]
             losses.append(self.propagation_loss(propagated, torch.stack(truth)))
-        return mean_or_zero(torch.stack(losses) if losses else torch.empty(0), self.propagation)
+        return mean_or_zero(torch.stack(losses) if losses else torch.empty(0), learner)
 
     def _to_grid(self, masks: BitMasks, grid: tuple[int, int]) -> Tensor:
         """Ground-truth masks of an unpadded image -> (N, h, w), the covered share of each cell."""

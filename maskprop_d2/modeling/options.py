@@ -8,6 +8,7 @@ from detectron2.modeling import Backbone
 
 from ..errors import InputError
 from ..inference.frame_network import FrameSettings
+from ..tracking import MASK_PROPAGATORS
 
 
 def part_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, dict[str, Any]]:
@@ -24,6 +25,9 @@ def part_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, dict[str, 
         parts["refinement"] = refinement_options(cfg)
     if options.MASKTRACK.ENABLED or options.TRACKER == "masktrack":
         parts["embedding"] = embedding_options(cfg, shapes)
+    own = [x for x in MASK_PROPAGATORS if x == options.TRACKER]
+    in_channels = parts["propagation"]["in_channels"]
+    parts["mask_propagators"] = dict.fromkeys(own, in_channels)
     return parts
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..errors import UntrainedError
+from ..errors import MissingWeightsError
 from ..structures import Frame
 from .assignment import assign_best_first
 from .base import Linking, OnlineTracker, TrackerFactory
@@ -30,15 +30,10 @@ class MaskTrack(OnlineTracker):
         """See ``OnlineTracker.link``.
 
         Raises:
-            UntrainedError: if the network gives no embeddings.
+            MissingWeightsError: if the network gives no embeddings.
         """
         if frame.output.embeddings is None:
-            raise UntrainedError(
-                "the tracking method masktrack needs an embedding head, which this model has not. "
-                "Train one on top of the detector, as "
-                "configs/moving_shapes/maskprop_tiny_masktrack.yaml does, and use its weights with "
-                "MODEL.MASKPROP.MASKTRACK.ENABLED True"
-            )
+            raise MissingWeightsError("masktrack", "this model")
         scores, new_scores, ids = self._memory.cues(frame)
         known, new = self._memory.appearance(frame.output.embeddings)
         columns = assign_best_first(scores + known, new_scores + new)

@@ -89,7 +89,7 @@ def test_evaluation_by_a_method_without_its_weights_says_how_to_get_them(
     options += ["MODEL.MASKPROP.TRACKER", "masktrack"]
     options = small(tmp_path / "out", 4, *options)
     result = run(data_sets, "train_net.py", "--eval-only", *options, status=2)
-    assert "model_final.pth has no weights of an embedding head" in result.stderr
+    assert "model_final.pth has no weights of the tracking method 'masktrack'" in result.stderr
     assert "maskprop_tiny_masktrack.yaml" in result.stderr and "Traceback" not in result.stderr
     assert not (tmp_path / "out/inference").exists()
 

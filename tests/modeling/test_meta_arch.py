@@ -29,10 +29,12 @@ from detectron2.utils.events import EventStorage
 
 from maskprop_d2 import add_maskprop_config
 from maskprop_d2.engine import Trainer, load_config
+from maskprop_d2.errors import MissingWeightsError
 from maskprop_d2.modeling import HybridTaskCascadeHeads
 from maskprop_d2.modeling.options import propagation_options
 from maskprop_d2.ops.masks import paste_masks
 from maskprop_d2.propagation import PropagationBranch
+from maskprop_d2.tracking import MASK_PROPAGATORS, OWN_WEIGHTS, TRACKERS
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MODEL_CONFIGS = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base-"))
@@ -129,7 +131,8 @@ def test_every_config_trains_and_runs(config_file):
 
 def expected_losses(model):
     """Names of the losses of a model with these parts."""
-    of_tracking = {"loss_propagation"} if model.propagation_loss.weight > 0 else set()
+    learners = list(model.mask_propagators) or ["propagation"]
+    of_tracking = {f"loss_{x}" for x in learners if model.propagation_loss.weight > 0}
     if model.embedding is not None:
         of_tracking.add("loss_masktrack")
     if model.freeze_detector:
@@ -395,6 +398,50 @@ def test_detections_get_embeddings_of_their_boxes():
         assert not torch.allclose(vectors[0], vectors[1], rtol=0.02)
     model.roi_heads.box_predictor.test_score_thresh = 2.0
     assert model.detect(frames)[0].embeddings.shape == (0, 16)
+
+
+@pytest.mark.parametrize("method", MASK_PROPAGATORS)
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_methods_own_network_learns_in_the_place_of_the_propagation_branch(method, freeze):
+    model = build(TINY, "MODEL.MASKPROP.TRACKER", method, "MODEL.MASKPROP.FREEZE_DETECTOR", freeze)
+    network = model.mask_propagator(method)
+    learners = {id(x) for x in network.parameters()}
+    trainable = {id(x) for x in model.parameters() if x.requires_grad}
+    assert learners <= trainable and (trainable == learners) == freeze
+    assert not any(x.requires_grad for x in model.propagation.parameters())
+    for pairs in ([pair((8, 8, 48, 40), (30, 20, 90, 60), gone=[1])], [pair()]):
+        losses = losses_of(model, pairs)
+        assert "loss_propagation" not in losses
+        model.zero_grad()
+        sum(losses.values()).backward()
+        # Without a gradient for each of them, training with many processes would stop.
+        assert all(x.grad is not None for x in model.parameters() if x.requires_grad)
+
+
+def test_nothing_is_built_for_other_methods():
+    names = {}
+    for method in TRACKERS:
+        model = build(TINY, "MODEL.MASKPROP.TRACKER", method)
+        names[method] = set(model.state_dict())
+        own = {x for x in names[method] if x.startswith(OWN_WEIGHTS.get(method, "nothing"))}
+        assert bool(own) == (method in OWN_WEIGHTS)
+        assert names[method] - own == names["maskprop"]
+    with pytest.raises(MissingWeightsError, match="no weights of the tracking method 'feelvos'"):
+        model.mask_propagator("feelvos")
+
+
+@pytest.mark.parametrize("method", MASK_PROPAGATORS)
+def test_maps_of_a_methods_own_network_are_kept_in_full_precision(method):
+    model = build(
+        TINY, "MODEL.MASKPROP.TRACKER", method, "MODEL.MASKPROP.PRECISION", "bfloat16"
+    ).eval()
+    frame = torch.from_numpy(np.stack(video(1))).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        (output,) = model.detect(frame)
+    own = [x for name, x in output.maps.items() if name.startswith(method)]
+    assert own and all(x.dtype == torch.float32 for x in own)
+    assert all(x.shape[1:] == output.grid_masks.shape[1:] for x in own)
+    assert "attention" in output.maps
 
 
 def test_a_frozen_detector_stays_in_eval_mode():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scenes import Object, Scene, pieces, track
 
-from maskprop_d2.errors import UntrainedError
+from maskprop_d2.errors import MissingWeightsError
 from maskprop_d2.structures import Frame
 from maskprop_d2.tracking import build_tracker
 from maskprop_d2.tracking.memory import MAX_AGE, Memory
@@ -91,5 +91,5 @@ def test_one_of_another_look_in_the_same_place_is_new():
 def test_a_network_without_embeddings_is_refused():
     bare = frame(0, [[0, 0, 10, 10]], [0.9], [[1, 0]])
     bare.output.embeddings = None
-    with pytest.raises(UntrainedError, match=r"Train one .*/maskprop_tiny_masktrack\.yaml"):
+    with pytest.raises(MissingWeightsError, match=r"Train .*/maskprop_tiny_masktrack\.yaml"):
         tracker().add(bare)
