@@ -25,7 +25,8 @@ from ..tracking import MaskPropagator
 from .backbone.deformable import use_torchvision_deform_conv
 from .masktrack_loss import MaskTrackLoss
 from .options import frame_settings, part_options, segmenter_options
-from .propagation_loss import PropagationLoss
+from .propagation_loss import PropagationLoss, mean_or_zero
+from .refinement_loss import RefinementLoss
 from .roi_heads.semantic import EMBEDDING, SemanticBranch
 
 
@@ -47,7 +48,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         propagation_loss: PropagationLoss,
         semantic_branch: SemanticBranch | None,
         refinement: MaskRefinement | None,
-        refinement_loss_weight: float,
+        refinement_loss: RefinementLoss,
         embedding: EmbeddingHead | None,
         masktrack_loss: MaskTrackLoss,
         frame_settings: FrameSettings,
@@ -65,7 +66,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             propagation_loss: the loss of either; with a weight of 0 neither learns.
             semantic_branch: the semantic branch of the detector, or None.
             refinement: the refinement of the detector's masks, or None.
-            refinement_loss_weight: multiplier of its loss.
+            refinement_loss: its loss.
             embedding: the embedding head of MaskTrack R-CNN, or None.
             masktrack_loss: its loss.
             frame_settings: what surrounds the network in inference, and the level of propagation.
@@ -82,7 +83,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         self.propagation_loss = propagation_loss
         self.semantic_branch = semantic_branch
         self.refinement = refinement
-        self.refinement_loss_weight = refinement_loss_weight
+        self.refinement_loss = refinement_loss
         self.embedding = embedding
         self.masktrack_loss = masktrack_loss
         self.frame_settings = frame_settings
@@ -111,13 +112,13 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             **args,
             "frame_settings": settings,
             "propagation": PropagationBranch(**parts["propagation"]),
-            "mask_propagators": build_mask_propagators(**parts["mask_propagators"]),
+            "mask_propagators": build_mask_propagators(**parts.get("mask_propagators", {})),
             "propagation_loss": PropagationLoss(cfg),
             "semantic_branch": SemanticBranch(cfg, shapes) if options.SEMANTIC.ENABLED else None,
             "refinement": MaskRefinement(**parts["refinement"]) if "refinement" in parts else None,
             "embedding": EmbeddingHead(**parts["embedding"]) if "embedding" in parts else None,
             "masktrack_loss": MaskTrackLoss(options.MASKTRACK.LOSS_WEIGHT),
-            "refinement_loss_weight": options.REFINEMENT.LOSS_WEIGHT,
+            "refinement_loss": RefinementLoss(options.REFINEMENT.LOSS_WEIGHT),
             "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
             "train_on_partner": options.TRAIN_ON_PARTNER,
             "freeze_detector": options.FREEZE_DETECTOR,
@@ -168,7 +169,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             losses["loss_masktrack"] = self.masktrack_loss(self.embedding, features, targets, known)
         box_masks = self._predict_masks(of_frames, targets)
         if self.refinement is not None and not self.freeze_detector:
-            losses["loss_refinement"] = self._refinement_loss(images, box_masks, targets)
+            losses["loss_refinement"] = self.refinement_loss(
+                self.refinement, images.tensor, box_masks, targets
+            )
         if self.propagation_loss.weight > 0:
             name, learner = self._learner()
             level = features[self.frame_settings.propagation_feature]
@@ -225,21 +228,6 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         with torch.set_grad_enabled(self.refinement is not None):
             boxes = [x.gt_boxes for x in targets]
             return self.roi_heads.predict_masks(features, boxes, [x.gt_classes for x in targets])
-
-    def _refinement_loss(
-        self, images: ImageList, box_masks: list[Tensor], targets: list[Instances]
-    ) -> Tensor:
-        """Cross entropy of the refined masks of ground-truth instances, mean over all of them."""
-        assert self.refinement is not None
-        losses = []
-        for image, masks, x in zip(images.tensor, box_masks, targets, strict=False):
-            boxes = x.gt_boxes.tensor
-            crops = self.refinement.crop_boxes(boxes)
-            logits = self.refinement(image, masks, boxes, crops)
-            truth = x.gt_masks.crop_and_resize(crops, self.refinement.crop_size).to(logits.dtype)
-            loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-            losses.append(loss.flatten(1).mean(1))
-        return mean_or_zero(torch.cat(losses), self.refinement) * self.refinement_loss_weight
 
     def _masks_to_propagate(
         self, box_masks: list[Tensor], targets: list[Instances], grid: tuple[int, int]
@@ -304,11 +292,3 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             Detections(x.pred_boxes.tensor, x.scores, x.class_scores, x.pred_masks[:, 0])
             for x in detections
         ]
-
-
-def mean_or_zero(losses: Tensor, part: nn.Module) -> Tensor:
-    """The mean of the losses of a part of the network; where there are none, zero, with a gradient
-    for each of its parameters: where many processes train, each of them must give all."""
-    if losses.numel() > 0:
-        return losses.mean()
-    return torch.stack([x.sum() for x in part.parameters()]).sum() * 0.0

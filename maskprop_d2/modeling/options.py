@@ -25,9 +25,8 @@ def part_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, dict[str, 
         parts["refinement"] = refinement_options(cfg)
     if options.MASKTRACK.ENABLED or options.TRACKER == "masktrack":
         parts["embedding"] = embedding_options(cfg, shapes)
-    own = [x for x in MASK_PROPAGATORS if x == options.TRACKER]
-    in_channels = parts["propagation"]["in_channels"]
-    parts["mask_propagators"] = dict.fromkeys(own, in_channels)
+    if options.TRACKER in MASK_PROPAGATORS:
+        parts["mask_propagators"] = {options.TRACKER: parts["propagation"]["in_channels"]}
     return parts
 
 
