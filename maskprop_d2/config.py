@@ -31,13 +31,15 @@ def add_maskprop_config(cfg: CN) -> None:
     # T: masks are propagated to so many frames before and after (Fig. 6: 6 is best).
     cfg.MODEL.MASKPROP.CLIP_RADIUS = 6
     # The method that gives detections their video-level ids: "maskprop", "flow", "iou", "iou_plus",
-    # "deepsort", or "seqtracker", an offline one. See docs/architecture.md.
+    # "deepsort", or "seqtracker", an offline one; "masktrack", "feelvos" and "osmn" need weights of
+    # their own. See docs/architecture.md.
     cfg.MODEL.MASKPROP.TRACKER = "maskprop"
     # Take the detector's losses on the partner frame too, not on frame t alone (paper): its
     # features are there anyway, so that twice the examples cost little more time.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
     # The detector (backbone, RPN, ROI heads) stays as MODEL.WEIGHTS has it and only propagation
-    # learns: no losses of the detector, no memory for its gradients. See docs/still_images.md.
+    # learns, or what the tracking method has of its own: no losses of the detector, no memory for
+    # its gradients. See docs/still_images.md.
     cfg.MODEL.MASKPROP.FREEZE_DETECTOR = False
     # Of detections in one frame whose masks overlap by more than this soft IoU, whatever their
     # category, only the best is kept: duplicates would share one object in the softmax.
@@ -66,6 +68,7 @@ def add_maskprop_config(cfg: CN) -> None:
     propagation.LOSS = "soft_iou"
     # Sum the terms of the soft IoU over the clip's frames before dividing, instead of per frame.
     propagation.SPACE_TIME_LOSS = False
+    # With 0 the branch stays as MODEL.WEIGHTS has it.
     propagation.LOSS_WEIGHT = 1.0
     # For so many iterations the ground-truth mask replaces the predicted one as the mask to
     # propagate, with a probability that falls from 1 to 0.
@@ -105,8 +108,8 @@ def add_maskprop_config(cfg: CN) -> None:
 
     linking = cfg.MODEL.MASKPROP.LINKING = CN()
     # A clip track takes a video id only if it matches better than this (Sec. 4.3). It is also the
-    # least overlap of two masks for "iou" and "seqtracker"; "iou_plus" and "deepsort" have limits
-    # of their own.
+    # least overlap of two masks for "iou", "seqtracker", "feelvos" and "osmn"; "iou_plus" and
+    # "deepsort" have limits of their own.
     linking.THRESHOLD = 0.1
     # Clips are compared over "all" frames that they share (the paper's Eq. 4 and 5), or over those
     # "near" both centres, near clips counting more: propagated far, masks of fast objects mislead.
@@ -127,6 +130,15 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.MODEL.MASKPROP.FLOW.MODEL = "dis"
     # Of RAFT: a file with its state_dict; empty: torchvision downloads its own.
     cfg.MODEL.MASKPROP.FLOW.WEIGHTS = ""
+
+    # MaskTrack R-CNN: whether the model has an embedding head, to be trained. It always has one if
+    # TRACKER is "masktrack".
+    cfg.MODEL.MASKPROP.MASKTRACK = CN()
+    cfg.MODEL.MASKPROP.MASKTRACK.ENABLED = False
+    # The head, as published: regions of 7 x 7 cells, two fully connected layers.
+    cfg.MODEL.MASKPROP.MASKTRACK.POOLER_RESOLUTION = 7
+    cfg.MODEL.MASKPROP.MASKTRACK.FC_DIM = 1024
+    cfg.MODEL.MASKPROP.MASKTRACK.LOSS_WEIGHT = 1.0
 
     # DeepSORT: how many frames a track outlives its last detection, and the cosine distance of
     # colour histograms up to which a detection may be the track's.

@@ -1,4 +1,4 @@
-"""The error that commands report in one line."""
+"""The errors that commands report in one line."""
 
 
 class InputError(ValueError):
@@ -10,3 +10,21 @@ class InputError(ValueError):
 
 class VideoError(InputError):
     """A video, or a frame of it, that cannot be read; the message says which and why."""
+
+
+class MissingWeightsError(InputError):
+    """A tracking method needs trained weights that are not given."""
+
+    def __init__(self, method: str, where: str):
+        """
+        Args:
+            method: a name in ``tracking.OWN_WEIGHTS``.
+            where: what lacks the weights.
+        """
+        super().__init__(
+            f"{where} has no weights of the tracking method '{method}'. Train them over a detector "
+            f"(its weights in MODEL.WEIGHTS, MODEL.MASKPROP.TRACKER {method}, "
+            "MODEL.MASKPROP.FREEZE_DETECTOR True; for MovingShapes that is "
+            f"configs/moving_shapes/maskprop_tiny_{method}.yaml), and name the file that training "
+            "writes in MODEL.WEIGHTS"
+        )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     # Rooms that know no tensors, like evaluation, start without loading torch.
     from torch import Tensor
 
+    from .tracking.mask_propagator import MaskPropagator
+
 RLE = dict[str, Any]
 """COCO's compressed run-length encoding: ``{"size": [H, W], "counts": str}``."""
 
@@ -45,8 +47,11 @@ class FrameOutput:
         box_masks: (N, m, m) soft masks that fill ``mask_boxes_video``.
         grid_masks: (N, h, w) the masks, before they are refined, pasted onto the propagation grid.
         grid_box_video: (4,) the box, in pixels of the video frame, that the grid covers.
-        maps: what the network's ``propagate`` needs of this frame, by name, each (channels, h, w).
+        maps: what the network's ``propagate``, and its ``mask_propagator`` if it has one, need of
+            this frame, by name, each (channels, h, w).
         crops_video: (N, 4) the crops, larger than the boxes, in which masks were refined, or None.
+        embeddings: (N, E) vectors whose dot product tells whether two detections show one object;
+            None from a network that has not learnt them.
     """
 
     boxes_video: Tensor
@@ -57,6 +62,7 @@ class FrameOutput:
     grid_box_video: Tensor
     maps: dict[str, Tensor] = field(default_factory=dict)
     crops_video: Tensor | None = None
+    embeddings: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -75,6 +81,13 @@ class FrameNetwork(Protocol):
 
     def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
         """Propagate the masks of ``source`` to ``targets``: (S, N, h, w) soft masks."""
+
+    def mask_propagator(self, method: str) -> MaskPropagator:
+        """The trained network of a tracking method that has one of its own.
+
+        Raises:
+            MissingWeightsError: if it is not there.
+        """
 
 
 @dataclass

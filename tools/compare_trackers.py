@@ -4,8 +4,9 @@
     python tools/compare_trackers.py --config-file F --dataset D --output DIR --opts MODEL.WEIGHTS W
 
 The detector runs once; then each method links what it found: detections and maps are kept for one
-video at a time. ``--sweep clip-radius`` instead gives the curve of Figure 6, ``--sweep threshold``
-that of the linking threshold.
+video at a time. Methods with weights of their own get them by ``--weights``; of "all" methods those
+are left out that have none. ``--sweep clip-radius`` instead gives the curve of Figure 6,
+``--sweep threshold`` that of the linking threshold.
 """
 
 import argparse
@@ -28,13 +29,14 @@ from tqdm import tqdm
 
 from maskprop_d2.data import build_test_loader
 from maskprop_d2.engine import build_segmenter, load_config
-from maskprop_d2.errors import InputError
+from maskprop_d2.errors import InputError, MissingWeightsError
 from maskprop_d2.evaluation import evaluate, identity_measures, load_json
 from maskprop_d2.inference import VideoSegmenter
+from maskprop_d2.inference.frame_network import DetectorNetwork
 from maskprop_d2.inference.results import as_results
 from maskprop_d2.modeling.options import segmenter_options
 from maskprop_d2.structures import FrameNetwork, FrameOutput
-from maskprop_d2.tracking import TRACKERS
+from maskprop_d2.tracking import MASK_PROPAGATORS, OWN_WEIGHTS, TRACKERS, MaskPropagator
 
 SWEEPS = {
     "clip-radius": ("MODEL.MASKPROP.CLIP_RADIUS", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
@@ -71,6 +73,10 @@ class Replay(FrameNetwork):
         """See ``FrameNetwork.propagate``."""
         return self._network.propagate(source, targets)
 
+    def mask_propagator(self, method: str) -> MaskPropagator:
+        """See ``FrameNetwork.mask_propagator``."""
+        return self._network.mask_propagator(method)
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
@@ -81,11 +87,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     what.add_argument("--trackers", nargs="+", default=["all"], choices=["all", *TRACKERS])
     what.add_argument("--sweep", choices=SWEEPS, help="of the config's own method")
     parser.add_argument("--values", nargs="+", type=float, help="of the sweep, instead of its own")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        default=[],
+        metavar="METHOD=FILE",
+        help=f"where methods' own weights are ({', '.join(OWN_WEIGHTS)}), trained over the "
+        "detector of MODEL.WEIGHTS; those of the config's own method are in MODEL.WEIGHTS",
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
     args = parser.parse_args(argv)
     if args.values and not args.sweep:
         parser.error("--values are those of a --sweep")
+    args.weights = dict(x.partition("=")[::2] for x in args.weights)
+    for method, path in args.weights.items():
+        if method not in OWN_WEIGHTS or not path:
+            parser.error(f"--weights are METHOD=FILE, METHOD one of {', '.join(OWN_WEIGHTS)}")
     return args
 
 
@@ -100,17 +118,46 @@ def settings(args: argparse.Namespace) -> dict[str, list[str]]:
     return {f"{args.sweep} {x:g}": [key, f"{x:g}"] for x in args.values or values}
 
 
+def load_network(cfg: Any, weights: dict[str, str]) -> DetectorNetwork:
+    """The config's network, with what tracking methods need from files of their own."""
+    network = build_segmenter(cfg).network
+    for method, path in weights.items():
+        changed = cfg.clone()
+        changed.merge_from_list(["MODEL.MASKPROP.TRACKER", method, "MODEL.WEIGHTS", path])
+        trained = build_segmenter(changed).network
+        if method in MASK_PROPAGATORS:
+            network.mask_propagators[method] = trained.mask_propagator(method)
+        else:
+            network.embedding = trained.embedding
+    return network
+
+
 @torch.inference_mode()
 def link_all(
-    cfg: Any, dataset: str, compared: dict[str, list[str]]
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
+    cfg: Any,
+    network: FrameNetwork,
+    dataset: str,
+    compared: dict[str, list[str]],
+    *,
+    may_leave_out: bool,
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float], list[str]]:
     """Run each setting over the whole data set.
+
+    Args:
+        cfg: the whole config.
+        network: as ``load_network`` gives it.
+        dataset: the name of the data set.
+        compared: as ``settings`` gives them.
+        may_leave_out: whether to go on without those whose weights are missing.
 
     Returns:
         by setting, the results in YouTube-VIS's format, and the milliseconds a frame of all that
-        follows the detector; also of the detector itself, as "detector".
+        follows the detector; also of the detector itself, as "detector". Then a line on each
+        setting that is left out.
+
+    Raises:
+        MissingWeightsError: if one would be left out that may not.
     """
-    network = build_segmenter(cfg).network
     loader = build_test_loader(cfg, dataset)
     ids = MetadataCatalog.get(dataset).thing_dataset_id_to_contiguous_id
     to_dataset_id = {v: k for k, v in ids.items()}
@@ -122,6 +169,7 @@ def link_all(
         segmenters[name] = VideoSegmenter.from_options(replay, **segmenter_options(changed))
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in compared}
     seconds = dict.fromkeys(["detector", *compared], 0.0)
+    left_out: list[str] = []
     frames_seen = 0
     for (video,) in tqdm(loader, desc=dataset, unit="video", disable=not sys.stderr.isatty()):
         replay.next_video()
@@ -133,13 +181,20 @@ def link_all(
             batch = torch.stack([torch.from_numpy(x) for x in frames[i : i + size]])
             replay.detect(batch.permute(0, 3, 1, 2))
         seconds["detector"] += time.perf_counter() - start
-        for name, segmenter in segmenters.items():
+        for name, segmenter in list(segmenters.items()):
             replay.rewind()
             start = time.perf_counter()
-            tracks = segmenter.segment(frames)
+            try:
+                tracks = segmenter.segment(frames)
+            except MissingWeightsError as error:
+                if not may_leave_out:
+                    raise
+                left_out.append(f"{name} is left out: {error}, or in --weights {name}=FILE.")
+                del segmenters[name], results[name]
+                continue
             seconds[name] += time.perf_counter() - start
             results[name] += as_results(video["video_id"], tracks.as_dict(), to_dataset_id)
-    return results, {name: 1000 * x / frames_seen for name, x in seconds.items()}
+    return results, {name: 1000 * x / frames_seen for name, x in seconds.items()}, left_out
 
 
 def score(
@@ -188,13 +243,18 @@ def run(args: argparse.Namespace) -> None:
     compared = settings(args)
     # Now, not when all has been computed.
     args.output.mkdir(parents=True, exist_ok=True)
-    results, milliseconds = link_all(cfg, args.dataset, compared)
+    network = load_network(cfg, args.weights)
+    all_methods = not args.sweep and "all" in args.trackers
+    results, milliseconds, left_out = link_all(
+        cfg, network, args.dataset, compared, may_leave_out=all_methods
+    )
     ground_truth = load_json(MetadataCatalog.get(args.dataset).json_file)
     rows = {name: score(ground_truth, found, milliseconds[name]) for name, found in results.items()}
     for name, found in results.items():
         path = args.output / f"results_{name.replace(' ', '_')}.json"
         path.write_text(json.dumps(found))
-    text = f"{table(rows)}\n\nThe detector takes {milliseconds['detector']:.1f} ms a frame.\n"
+    lines = [f"The detector takes {milliseconds['detector']:.1f} ms a frame.", *left_out]
+    text = "\n\n".join([table(rows), *lines]) + "\n"
     (args.output / "table.md").write_text(text)
     (args.output / "table.json").write_text(json.dumps(rows, indent=2))
     if args.sweep:

@@ -13,8 +13,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
-from ..engine import Trainer, check_weights, load_config
-from ..engine.checkpoint import Checkpointer
+from ..engine import Trainer, check_weights, load_config, load_weights
 from ..engine.faults import GO_ON, explain
 from ..engine.repeat import choose_seed, record_run
 from ..errors import InputError
@@ -117,8 +116,7 @@ def train_or_evaluate(args: argparse.Namespace) -> Any:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        checkpointer = Checkpointer(model, save_dir=cfg.OUTPUT_DIR)
-        checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+        load_weights(cfg, model, resume=args.resume)
         return Trainer.test(cfg, model)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)

@@ -66,11 +66,11 @@ class ClipPairMapper:
 
         Returns:
             a dict with ``image`` and ``partner_image``, (3, H, W) uint8; ``instances``, the
-            objects seen in frame t, with ``gt_boxes``, ``gt_classes``, ``gt_masks``, and
-            ``partner_masks``, the same objects' masks in the partner, empty where they cannot be
-            seen; ``partner_instances``, the objects seen in the partner; ``height``, ``width``,
-            ``file_name``, ``video_id`` of frame t. If asked for, also ``sem_seg`` and
-            ``partner_sem_seg``, (H, W) uint8 class index of each pixel.
+            objects seen in frame t, with ``gt_boxes``, ``gt_classes``, ``gt_masks``, ``gt_ids``
+            (one id an object of the video), and ``partner_masks``, the same objects' masks in the
+            partner, empty where they cannot be seen; ``partner_instances``, the objects seen in
+            the partner; ``height``, ``width``, ``file_name``, ``video_id`` of frame t. If asked
+            for, also ``sem_seg`` and ``partner_sem_seg``, (H, W) uint8 class index of each pixel.
 
         Raises:
             VideoError: if a frame cannot be read, or has not the size that the record says.
@@ -140,6 +140,7 @@ class ClipPairMapper:
         instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
         classes = [x["category_id"] for x in annotations]
         instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
+        instances.gt_ids = torch.tensor([x["id"] for x in annotations], dtype=torch.int64)
         return instances
 
     def _masks(

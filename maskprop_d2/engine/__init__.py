@@ -1,5 +1,6 @@
 import logging
 
+from .checkpoint import load_weights
 from .config import ConfigError, build_segmenter, check_weights, class_names, load_config
 from .evaluator import YTVISEvaluator, write_results
 from .export import export_model
@@ -15,6 +16,7 @@ __all__ = [
     "class_names",
     "export_model",
     "load_config",
+    "load_weights",
     "write_results",
 ]
 

@@ -1,14 +1,16 @@
 """Checkpoints that are whole, and that are read without running anything of theirs."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
-from ..errors import InputError
+from ..errors import InputError, MissingWeightsError
 from ..files import whole_file
 from ..inference.weights_file import WeightsFileError, read_weights
+from ..tracking import OWN_WEIGHTS
 from .faults import TrainingError
 
 
@@ -16,7 +18,12 @@ class Checkpointer(DetectionCheckpointer):
     """Detectron2's, which writes each file beside its place and reads weights alone.
 
     ``last_checkpoint`` names a whole file at any moment.
+
+    Attributes:
+        missing: names of the model's weights that the last file that was loaded has not.
     """
+
+    missing: Sequence[str] = ()
 
     def save(self, name: str, **kwargs: Any) -> None:
         """As in the base class.
@@ -70,6 +77,11 @@ class Checkpointer(DetectionCheckpointer):
             # Else the base class refuses to load another.
             self._parsed_url_during_load = None
 
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        incompatible = super()._load_model(checkpoint)
+        self.missing = incompatible.missing_keys
+        return incompatible
+
     def _load_file(self, filename: str) -> dict[str, Any]:
         """The kinds of files that the base class knows."""
         contents = read_weights(filename)
@@ -85,3 +97,25 @@ class Checkpointer(DetectionCheckpointer):
         if "matching_heuristics=True" in self._parsed_url_during_load.query:
             contents["matching_heuristics"] = True
         return contents
+
+
+def load_weights(cfg: Any, model: torch.nn.Module, *, resume: bool = False) -> None:
+    """Load ``MODEL.WEIGHTS`` to run the model with them; a training may begin with less.
+
+    Args:
+        cfg: the whole config.
+        model: what was built of it.
+        resume: whether to prefer the last checkpoint in ``OUTPUT_DIR``.
+
+    Raises:
+        WeightsFileError: if the file is missing, damaged, or more than weights.
+        MissingWeightsError: if it lacks those of a tracking method that the model is built for.
+    """
+    checkpointer = Checkpointer(model, save_dir=cfg.OUTPUT_DIR)
+    path = cfg.MODEL.WEIGHTS
+    if resume and checkpointer.has_checkpoint():
+        path = checkpointer.get_checkpoint_file()
+    checkpointer.load(path)
+    for method, prefix in OWN_WEIGHTS.items():
+        if any(name.startswith(prefix) for name in checkpointer.missing):
+            raise MissingWeightsError(method, path)

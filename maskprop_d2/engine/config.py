@@ -16,7 +16,7 @@ from ..data.loaders import load_records
 from ..errors import InputError
 from ..evaluation import AnnotationError
 from ..inference.segmenter import VideoSegmenter
-from .checkpoint import Checkpointer
+from .checkpoint import load_weights
 
 WRONG_CONFIG = (AssertionError, AttributeError, LookupError, TypeError, ValueError)
 """What Detectron2 raises for keys and values that it does not know."""
@@ -84,6 +84,7 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
     Raises:
         ConfigError: if they are missing.
         WeightsFileError: if they are damaged, or more than weights.
+        MissingWeightsError: if they lack those of the tracking method.
     """
     check_weights(cfg)
     if not cfg.MODEL.WEIGHTS:
@@ -91,7 +92,7 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
             "MODEL.WEIGHTS is empty: the network is random, and finds nothing that is there."
         )
     model = build_model(cfg)
-    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
+    load_weights(cfg, model)
     model.eval()
     return model.segmenter
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..files import whole_file
 from ..inference.exported import KEY, VERSION
 from ..modeling import MaskProp
-from ..modeling.options import propagation_options, refinement_options, segmenter_options
+from ..modeling.options import part_options, segmenter_options
 from .config import build_segmenter, class_names
 
 
@@ -69,13 +69,11 @@ def export_model(cfg: Any, output: str | Path, *, half: bool = False) -> None:
         "class_names": class_names(cfg),
         "score_threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
         "frame_settings": asdict(model.frame_settings),
-        "propagation": propagation_options(cfg, model.backbone.output_shape()),
+        **part_options(cfg, model.backbone.output_shape()),
         "segmenter": segmenter_options(cfg),
         # As bytes it would not load as safely: see ``weights_only`` of torch.load.
         "program": torch.frombuffer(bytearray(trace_detector(model)), dtype=torch.uint8),
     }
-    if model.refinement is not None:
-        exported["refinement"] = refinement_options(cfg)
     with whole_file(output) as partial:
         torch.save({"model": weights, KEY: exported}, partial)
 

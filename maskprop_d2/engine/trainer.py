@@ -139,7 +139,16 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
-        """Detectron2's SGD, or AdamW with the same parameter groups (``SOLVER.OPTIMIZER``)."""
+        """Detectron2's SGD, or AdamW with the same parameter groups (``SOLVER.OPTIMIZER``).
+
+        Raises:
+            InputError: if the config names no such optimizer, or leaves nothing to learn.
+        """
+        if not any(x.requires_grad for x in model.parameters()):
+            raise InputError(
+                "there is nothing to learn: FREEZE_DETECTOR is True, PROPAGATION.LOSS_WEIGHT is 0, "
+                "and there is no embedding head (MODEL.MASKPROP.MASKTRACK.ENABLED)"
+            )
         if cfg.SOLVER.OPTIMIZER == "SGD":
             return super().build_optimizer(cfg, model)
         if cfg.SOLVER.OPTIMIZER != "ADAMW":

@@ -12,8 +12,9 @@ import reprlib
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,14 +22,17 @@ import torch
 import torchvision  # noqa: F401
 from torch import Tensor, nn
 
+from ..embedding import EmbeddingHead
 from ..errors import InputError
 from ..propagation import PropagationBranch
 from ..refinement import MaskRefinement
-from .frame_network import Detections, DetectorNetwork, FrameSettings
+from .frame_network import Detections, DetectorNetwork, FrameSettings, build_mask_propagators
 from .weights_file import WeightsFileError, read_weights
 
 # Of Detectron2's code, as it is and as a program: nothing that one could do about.
 warnings.filterwarnings("ignore", "torch.meshgrid")
+
+Part = TypeVar("Part", bound=nn.Module)
 
 KEY = "maskprop_exported"
 VERSION = 1
@@ -102,26 +106,33 @@ class ExportedNetwork(DetectorNetwork):
         sizes = len(options["dilations"]), options["in_channels"]
         if tuple(largest.shape[:2]) != sizes or not largest.numel():
             raise ValueError(f"{sizes} dilations and channels do not fit the weights")
-        with torch.device("meta"):
-            self.propagation = PropagationBranch(**options)
-            self.refinement = (
-                MaskRefinement(**exported["refinement"]) if "refinement" in exported else None
-            )
-        self._load(self.propagation, weights, "propagation.")
-        if self.refinement is not None:
-            self._load(self.refinement, weights, "refinement.")
 
-    def _load(self, part: nn.Module, weights: dict[str, Tensor], prefix: str) -> None:
-        """Give a part that has no numbers yet those of its name."""
+        def optional(name: str, kind: Callable[..., Part]) -> Part | None:
+            return self._part(name, kind, exported[name], weights) if name in exported else None
+
+        self.propagation = self._part("propagation", PropagationBranch, options, weights)
+        self.refinement = optional("refinement", MaskRefinement)
+        self.embedding = optional("embedding", EmbeddingHead)
+        self.mask_propagators = (
+            optional("mask_propagators", build_mask_propagators) or nn.ModuleDict()
+        )
+
+    def _part(
+        self, name: str, kind: Callable[..., Part], options: Any, weights: dict[str, Tensor]
+    ) -> Part:
+        """A part of this kind and these options, with the weights of its name."""
+        # Nothing is allocated for options that the weights do not fit.
+        with torch.device("meta"):
+            part = kind(**options)
         part.load_state_dict(
             {
-                k.removeprefix(prefix): self._loaded(v, torch.float32)
+                k.removeprefix(f"{name}."): self._loaded(v, torch.float32)
                 for k, v in weights.items()
-                if k.startswith(prefix)
+                if k.startswith(f"{name}.")
             },
             assign=True,
         )
-        part.eval()
+        return part.eval()
 
     def _load_program(self, program: Tensor, weights: dict[str, Tensor]) -> Any:
         """The detector, with its weights."""

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import InputError
+from ..embedding import EmbeddingHead
+from ..errors import InputError, MissingWeightsError
 from ..ops.masks import keep_distinct, paste_masks
 from ..propagation import PropagationBranch, per_frame
 from ..refinement import MaskRefinement
 from ..structures import FrameOutput
+from ..tracking import MASK_PROPAGATORS, MaskPropagator
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -118,12 +120,16 @@ class DetectorNetwork(ABC):
         frame_settings: what surrounds the network.
         propagation: the propagation branch.
         refinement: makes masks of high resolution, or None.
+        embedding: the embedding head of MaskTrack R-CNN, or None.
+        mask_propagators: the networks of tracking methods, by method.
         device: where it runs.
     """
 
     frame_settings: FrameSettings
     propagation: PropagationBranch
     refinement: MaskRefinement | None
+    embedding: EmbeddingHead | None
+    mask_propagators: nn.ModuleDict
     device: torch.device
 
     @abstractmethod
@@ -146,6 +152,10 @@ class DetectorNetwork(ABC):
             pyramid = {k: level.float() for k, level in self.pyramid(images).items()}
             maps = self.propagation.encode(pyramid[self.frame_settings.propagation_feature])
             found = self.find_objects(pyramid, image_size)
+        # These compare embeddings, and are small: in full precision.
+        for method in self.mask_propagators:
+            propagator = self.mask_propagator(method)
+            maps |= propagator.encode(pyramid[self.frame_settings.propagation_feature])
         to_video = [width / image_size[1], height / image_size[0]] * 2
         scale = torch.tensor(to_video, device=self.device)
         outputs = [
@@ -155,6 +165,12 @@ class DetectorNetwork(ABC):
         if self.refinement is not None:
             for frame, output in zip(frames, outputs, strict=True):
                 self._refine(frame, output)
+        if self.embedding is not None:
+            boxes = [x.boxes_video / scale for x in outputs]
+            with self._mixed_precision():
+                embeddings = self.embedding(pyramid, boxes)
+            for output, vectors in zip(outputs, embeddings, strict=True):
+                output.embeddings = vectors
         return outputs
 
     def _mixed_precision(self) -> torch.autocast:
@@ -199,3 +215,15 @@ class DetectorNetwork(ABC):
         with self._mixed_precision():
             propagated = self.propagation(source.grid_masks, source.maps, [x.maps for x in targets])
         return propagated.float()
+
+    def mask_propagator(self, method: str) -> MaskPropagator:
+        """See ``FrameNetwork.mask_propagator``."""
+        found = dict(self.mask_propagators.items()).get(method)
+        if not isinstance(found, MaskPropagator):
+            raise MissingWeightsError(method, "this model")
+        return found
+
+
+def build_mask_propagators(**in_channels: int) -> nn.ModuleDict:
+    """The networks of tracking methods: for each method C of its pyramid level."""
+    return nn.ModuleDict({name: MASK_PROPAGATORS[name](c) for name, c in in_channels.items()})

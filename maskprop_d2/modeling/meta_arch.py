@@ -10,14 +10,23 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..inference.frame_network import Detections, DetectorNetwork, FrameSettings
+from ..embedding import EmbeddingHead
+from ..inference.frame_network import (
+    Detections,
+    DetectorNetwork,
+    FrameSettings,
+    build_mask_propagators,
+)
 from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
 from ..propagation import PropagationBranch, per_frame
 from ..refinement import MaskRefinement
+from ..tracking import MaskPropagator
 from .backbone.deformable import use_torchvision_deform_conv
-from .options import frame_settings, propagation_options, refinement_options, segmenter_options
-from .propagation_loss import PropagationLoss
+from .masktrack_loss import MaskTrackLoss
+from .options import frame_settings, part_options, segmenter_options
+from .propagation_loss import PropagationLoss, mean_or_zero
+from .refinement_loss import RefinementLoss
 from .roi_heads.semantic import EMBEDDING, SemanticBranch
 
 
@@ -35,10 +44,13 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         self,
         *,
         propagation: PropagationBranch,
+        mask_propagators: nn.ModuleDict,
         propagation_loss: PropagationLoss,
         semantic_branch: SemanticBranch | None,
         refinement: MaskRefinement | None,
-        refinement_loss_weight: float,
+        refinement_loss: RefinementLoss,
+        embedding: EmbeddingHead | None,
+        masktrack_loss: MaskTrackLoss,
         frame_settings: FrameSettings,
         gt_mask_iters: int,
         train_on_partner: bool,
@@ -49,24 +61,31 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         """
         Args:
             propagation: the propagation branch.
-            propagation_loss: its loss.
+            mask_propagators: the network of the tracking method, by its name, if it has one. It
+                learns in the place of the propagation branch, which then stays as it is.
+            propagation_loss: the loss of either; with a weight of 0 neither learns.
             semantic_branch: the semantic branch of the detector, or None.
             refinement: the refinement of the detector's masks, or None.
-            refinement_loss_weight: multiplier of its loss.
+            refinement_loss: its loss.
+            embedding: the embedding head of MaskTrack R-CNN, or None.
+            masktrack_loss: its loss.
             frame_settings: what surrounds the network in inference, and the level of propagation.
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
             train_on_partner: whether the detector's losses are taken on the partner frame too.
-            freeze_detector: whether only the propagation branch learns.
+            freeze_detector: whether nothing of what works on single frames learns.
             segmenter_options: arguments of ``VideoSegmenter.from_options`` besides the network.
             **kwargs: those of ``GeneralizedRCNN``.
         """
         super().__init__(**kwargs)
         self.propagation = propagation
+        self.mask_propagators = mask_propagators
         self.propagation_loss = propagation_loss
         self.semantic_branch = semantic_branch
         self.refinement = refinement
-        self.refinement_loss_weight = refinement_loss_weight
+        self.refinement_loss = refinement_loss
+        self.embedding = embedding
+        self.masktrack_loss = masktrack_loss
         self.frame_settings = frame_settings
         self.gt_mask_iters = gt_mask_iters
         self.train_on_partner = train_on_partner
@@ -75,6 +94,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             # With nothing in it to learn, autograd keeps none of its activations either.
             for part in self._detector():
                 part.requires_grad_(False)
+        learns = propagation_loss.weight > 0
+        mask_propagators.requires_grad_(learns)
+        propagation.requires_grad_(learns and not mask_propagators)
         self.segmenter = VideoSegmenter.from_options(self, **segmenter_options)
 
     @classmethod
@@ -84,16 +106,19 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         use_torchvision_deform_conv(args["backbone"])
         options = cfg.MODEL.MASKPROP
         shapes = args["backbone"].output_shape()
+        settings = frame_settings(cfg, args["backbone"])
+        parts = part_options(cfg, shapes)
         return {
             **args,
-            "frame_settings": frame_settings(cfg, args["backbone"]),
-            "propagation": PropagationBranch(**propagation_options(cfg, shapes)),
+            "frame_settings": settings,
+            "propagation": PropagationBranch(**parts["propagation"]),
+            "mask_propagators": build_mask_propagators(**parts.get("mask_propagators", {})),
             "propagation_loss": PropagationLoss(cfg),
             "semantic_branch": SemanticBranch(cfg, shapes) if options.SEMANTIC.ENABLED else None,
-            "refinement": (
-                MaskRefinement(**refinement_options(cfg)) if options.REFINEMENT.ENABLED else None
-            ),
-            "refinement_loss_weight": options.REFINEMENT.LOSS_WEIGHT,
+            "refinement": MaskRefinement(**parts["refinement"]) if "refinement" in parts else None,
+            "embedding": EmbeddingHead(**parts["embedding"]) if "embedding" in parts else None,
+            "masktrack_loss": MaskTrackLoss(options.MASKTRACK.LOSS_WEIGHT),
+            "refinement_loss": RefinementLoss(options.REFINEMENT.LOSS_WEIGHT),
             "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
             "train_on_partner": options.TRAIN_ON_PARTNER,
             "freeze_detector": options.FREEZE_DETECTOR,
@@ -137,16 +162,31 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         partners = [{"image": pair["partner_image"]} for pair in batched_inputs]
         images = self.preprocess_image(frames + partners)
         features = self.backbone(images.tensor)
-        maps = self.propagation.encode(features[self.frame_settings.propagation_feature])
         targets = [pair["instances"].to(self.device) for pair in batched_inputs]
-        losses, features = self._detector_losses(images, features, batched_inputs)
-        box_masks = self._predict_masks(features, targets)
+        losses, of_frames = self._detector_losses(images, features, batched_inputs)
+        if self.embedding is not None:
+            known = [pair["partner_instances"].to(self.device) for pair in batched_inputs]
+            losses["loss_masktrack"] = self.masktrack_loss(self.embedding, features, targets, known)
+        box_masks = self._predict_masks(of_frames, targets)
         if self.refinement is not None and not self.freeze_detector:
-            losses["loss_refinement"] = self._refinement_loss(images, box_masks, targets)
-        height, width = maps["attention"].shape[-2:]
-        masks = self._masks_to_propagate(box_masks, targets, (height, width))
-        losses["loss_propagation"] = self._propagation_losses(per_frame(maps), masks, targets)
+            losses["loss_refinement"] = self.refinement_loss(
+                self.refinement, images.tensor, box_masks, targets
+            )
+        if self.propagation_loss.weight > 0:
+            name, learner = self._learner()
+            level = features[self.frame_settings.propagation_feature]
+            height, width = level.shape[-2:]
+            masks = self._masks_to_propagate(box_masks, targets, (height, width))
+            maps = per_frame(learner.encode(level))
+            losses[f"loss_{name}"] = self._propagation_losses(learner, maps, masks, targets)
         return losses
+
+    def _learner(self) -> tuple[str, PropagationBranch | MaskPropagator]:
+        """What learns to propagate masks, and its name: the tracking method's own network, if it
+        has one."""
+        for method in self.mask_propagators:
+            return method, self.mask_propagator(method)
+        return "propagation", self.propagation
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         """As in the base class, which knows nothing of the sides that some backbones ask for."""
@@ -189,21 +229,6 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             boxes = [x.gt_boxes for x in targets]
             return self.roi_heads.predict_masks(features, boxes, [x.gt_classes for x in targets])
 
-    def _refinement_loss(
-        self, images: ImageList, box_masks: list[Tensor], targets: list[Instances]
-    ) -> Tensor:
-        """Cross entropy of the refined masks of ground-truth instances, mean over all of them."""
-        assert self.refinement is not None
-        losses = []
-        for image, masks, x in zip(images.tensor, box_masks, targets, strict=False):
-            boxes = x.gt_boxes.tensor
-            crops = self.refinement.crop_boxes(boxes)
-            logits = self.refinement(image, masks, boxes, crops)
-            truth = x.gt_masks.crop_and_resize(crops, self.refinement.crop_size).to(logits.dtype)
-            loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-            losses.append(loss.flatten(1).mean(1))
-        return mean_or_zero(torch.cat(losses), self.refinement) * self.refinement_loss_weight
-
     def _masks_to_propagate(
         self, box_masks: list[Tensor], targets: list[Instances], grid: tuple[int, int]
     ) -> list[Tensor]:
@@ -222,7 +247,11 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         return masks
 
     def _propagation_losses(
-        self, maps: list[dict[str, Tensor]], masks: list[Tensor], targets: list[Instances]
+        self,
+        learner: PropagationBranch | MaskPropagator,
+        maps: list[dict[str, Tensor]],
+        masks: list[Tensor],
+        targets: list[Instances],
     ) -> Tensor:
         """Loss of propagating each frame t to itself and to its partner, mean over the batch."""
         losses = []
@@ -230,11 +259,11 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         for source, partner, source_masks, x in zip(maps, partners, masks, targets, strict=False):
             if len(x) == 0:
                 continue
-            propagated = self.propagation(source_masks, source, [source, partner])
+            propagated = learner(source_masks, source, [source, partner])
             grid = propagated.shape[-2:]
             truth = [self._to_grid(x.gt_masks, grid), self._to_grid(x.partner_masks, grid)]
             losses.append(self.propagation_loss(propagated, torch.stack(truth)))
-        return mean_or_zero(torch.stack(losses) if losses else torch.empty(0), self.propagation)
+        return mean_or_zero(torch.stack(losses) if losses else torch.empty(0), learner)
 
     def _to_grid(self, masks: BitMasks, grid: tuple[int, int]) -> Tensor:
         """Ground-truth masks of an unpadded image -> (N, h, w), the covered share of each cell."""
@@ -263,11 +292,3 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             Detections(x.pred_boxes.tensor, x.scores, x.class_scores, x.pred_masks[:, 0])
             for x in detections
         ]
-
-
-def mean_or_zero(losses: Tensor, part: nn.Module) -> Tensor:
-    """The mean of the losses of a part of the network; where there are none, zero, with a gradient
-    for each of its parameters: where many processes train, each of them must give all."""
-    if losses.numel() > 0:
-        return losses.mean()
-    return torch.stack([x.sum() for x in part.parameters()]).sum() * 0.0

@@ -8,6 +8,26 @@ from detectron2.modeling import Backbone
 
 from ..errors import InputError
 from ..inference.frame_network import FrameSettings
+from ..tracking import MASK_PROPAGATORS
+
+
+def part_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, dict[str, Any]]:
+    """Arguments of the model's parts outside of the detector, by their names; a part that has none
+    here is not there.
+
+    Args:
+        cfg: the whole config.
+        shapes: those of the pyramid's levels.
+    """
+    options = cfg.MODEL.MASKPROP
+    parts = {"propagation": propagation_options(cfg, shapes)}
+    if options.REFINEMENT.ENABLED:
+        parts["refinement"] = refinement_options(cfg)
+    if options.MASKTRACK.ENABLED or options.TRACKER == "masktrack":
+        parts["embedding"] = embedding_options(cfg, shapes)
+    if options.TRACKER in MASK_PROPAGATORS:
+        parts["mask_propagators"] = {options.TRACKER: parts["propagation"]["in_channels"]}
+    return parts
 
 
 def propagation_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
@@ -33,6 +53,19 @@ def refinement_options(cfg: Any) -> dict[str, Any]:
         "channels": options.CHANNELS,
         "num_groups": options.NUM_GROUPS,
         "chunk_size": options.CHUNK_SIZE,
+    }
+
+
+def embedding_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
+    """Arguments of ``EmbeddingHead`` from the config and the shapes of the pyramid's levels."""
+    options = cfg.MODEL.MASKPROP.MASKTRACK
+    levels = list(cfg.MODEL.ROI_HEADS.IN_FEATURES)
+    return {
+        "levels": levels,
+        "stride": shapes[levels[0]].stride,
+        "in_channels": shapes[levels[0]].channels,
+        "resolution": options.POOLER_RESOLUTION,
+        "fc_dim": options.FC_DIM,
     }
 
 

@@ -66,3 +66,11 @@ class PropagationLoss(nn.Module):
             with torch.autocast(masks.device.type, enabled=False):
                 loss = loss + F.binary_cross_entropy(masks.float(), targets.float())
         return loss * self.weight
+
+
+def mean_or_zero(losses: Tensor, part: nn.Module) -> Tensor:
+    """The mean of the losses of a part of the network; where there are none, zero, with a gradient
+    for each of its parameters: where many processes train, each of them must give all."""
+    if losses.numel() > 0:
+        return losses.mean()
+    return torch.stack([x.sum() for x in part.parameters()]).sum() * 0.0

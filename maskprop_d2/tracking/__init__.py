@@ -10,20 +10,42 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InputError
-from . import deepsort, flow, iou, iou_plus, maskprop, seqtracker
+from . import deepsort, feelvos, flow, iou, iou_plus, maskprop, masktrack, osmn, seqtracker
 from .base import Linking, Tracker, TrackerFactory
+from .mask_propagator import MaskPropagator
 
-__all__ = ["TRACKERS", "Linking", "Tracker", "TrackerFactory", "build_tracker"]
+__all__ = [
+    "MASK_PROPAGATORS",
+    "OWN_WEIGHTS",
+    "TRACKERS",
+    "Linking",
+    "MaskPropagator",
+    "Tracker",
+    "TrackerFactory",
+    "build_tracker",
+]
 
 TRACKERS: dict[str, Callable[..., TrackerFactory]] = {
     "maskprop": maskprop.build,
     "flow": flow.build,
     "iou": iou.build,
     "iou_plus": iou_plus.build,
+    "masktrack": masktrack.build,
     "deepsort": deepsort.build,
     "seqtracker": seqtracker.build,
+    "feelvos": feelvos.build,
+    "osmn": osmn.build,
 }
 """The methods that ``MODEL.MASKPROP.TRACKER`` can name."""
+
+MASK_PROPAGATORS: dict[str, Callable[[int], MaskPropagator]] = {
+    "feelvos": feelvos.FEELVOS,
+    "osmn": osmn.OSMN,
+}
+"""The networks of those that have one of their own, by C, the channels of the pyramid level."""
+
+OWN_WEIGHTS = {"masktrack": "embedding.", **{x: f"mask_propagators.{x}." for x in MASK_PROPAGATORS}}
+"""What the names of a model's weights begin with that only this method needs, by method."""
 
 
 def build_tracker(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.ops import box_iou
 
 from ..structures import Frame
@@ -17,15 +18,17 @@ MAX_AGE = 20
 
 @dataclass
 class _Object:
-    """What is known of an id: (4,) its latest box, its first label, and when it was last seen."""
+    """What is known of an id: (4,) its latest box, (E,) its latest embedding if the network gives
+    any, its first label, and when it was last seen."""
 
     box: Tensor
+    embedding: Tensor | None
     label: int
     seen: int
 
 
 class Memory:
-    """Each id's latest box and its first label, as published."""
+    """Each id's latest box and embedding and its first label, as published."""
 
     def __init__(self) -> None:
         self._objects: dict[int, _Object] = {}
@@ -50,6 +53,21 @@ class Memory:
         scores = certain[:, None] + IOU_WEIGHT * overlaps + LABEL_WEIGHT * same
         return scores, certain + LABEL_WEIGHT, ids
 
+    def appearance(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """The learned term of MaskTrack R-CNN's matching score.
+
+        Args:
+            embeddings: (N, E) of the detections of a frame.
+
+        Returns:
+            (N, Y) logarithms of the probabilities that each detection shows each known id, in the
+            order of ``cues``; and (N,) of that it shows none of them.
+        """
+        known = [x.embedding for x in self._objects.values() if x.embedding is not None]
+        logits = embeddings @ torch.stack(known).T if known else embeddings[:, :0]
+        logarithms = F.pad(logits, (1, 0)).log_softmax(1)
+        return logarithms[:, 1:], logarithms[:, 0]
+
     def update(self, frame: Frame, matched: list[int | None]) -> list[int]:
         """Note where the objects are now, and forget those not seen for long.
 
@@ -61,13 +79,16 @@ class Memory:
             the ids of the N detections.
         """
         ids = []
-        rows = zip(matched, frame.output.boxes_video, labels(frame).tolist(), strict=True)
-        for track_id, box, label in rows:
+        found = frame.output
+        embeddings = [None] * len(found) if found.embeddings is None else found.embeddings
+        rows = zip(matched, found.boxes_video, embeddings, labels(frame).tolist(), strict=True)
+        for track_id, box, embedding, label in rows:
             if track_id is None:
                 track_id = self._next_id
                 self._next_id += 1
             known = self._objects.get(track_id)
-            self._objects[track_id] = _Object(box, known.label if known else label, frame.index)
+            label = known.label if known else label
+            self._objects[track_id] = _Object(box, embedding, label, frame.index)
             ids.append(track_id)
         oldest = frame.index - MAX_AGE
         self._objects = {y: x for y, x in self._objects.items() if x.seen > oldest}

@@ -79,6 +79,8 @@ def test_a_pair_has_the_same_objects_in_both_frames(records):
     # The partner's own objects, for a detector that is trained on it too.
     of_partner = pair["partner_instances"]
     assert of_partner.gt_classes.tolist() == [1]
+    assert len(set(instances.gt_ids.tolist())) == 2
+    assert of_partner.gt_ids.tolist() == instances.gt_ids[:1].tolist()
     assert (of_partner.gt_masks.tensor[0] == red).all()
 
 

@@ -82,6 +82,18 @@ def test_evaluation_alone_gives_the_same_results(trained, data_sets, tmp_path):
     assert again == json.loads((output / "inference/results.json").read_text())
 
 
+def test_evaluation_by_a_method_without_its_weights_says_how_to_get_them(
+    trained, data_sets, tmp_path
+):
+    options = ["MODEL.WEIGHTS", str(trained[0] / "model_final.pth")]
+    options += ["MODEL.MASKPROP.TRACKER", "masktrack"]
+    options = small(tmp_path / "out", 4, *options)
+    result = run(data_sets, "train_net.py", "--eval-only", *options, status=2)
+    assert "model_final.pth has no weights of the tracking method 'masktrack'" in result.stderr
+    assert "maskprop_tiny_masktrack.yaml" in result.stderr and "Traceback" not in result.stderr
+    assert not (tmp_path / "out/inference").exists()
+
+
 def test_two_processes_train_and_give_the_same_results_as_one(trained, data_sets, tmp_path):
     output, _ = trained
     two = ["--num-gpus", "2"]

@@ -12,12 +12,13 @@ from detectron2.modeling import build_model
 from moving_shapes import draw_video
 
 from maskprop_d2.engine import build_segmenter, export_model, load_config
-from maskprop_d2.errors import InputError
+from maskprop_d2.errors import InputError, MissingWeightsError
 from maskprop_d2.inference import ModelFileError, VideoSegmenter
 from maskprop_d2.inference.exported import KEY
 from maskprop_d2.inference.frame_network import FrameSettings
 from maskprop_d2.ops.rle import decode
 from maskprop_d2.ops.soft_iou import pairwise_soft_iou
+from maskprop_d2.tracking import MASK_PROPAGATORS
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs/moving_shapes/maskprop_tiny.yaml"
@@ -33,6 +34,26 @@ def exported(tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "folder/model.pt"
     export_model(config(), path)
     return path
+
+
+@pytest.mark.parametrize("method", MASK_PROPAGATORS)
+def test_a_methods_own_network_goes_with_the_model(tmp_path, method):
+    """The shipped detector, with a network of the method that has learnt nothing."""
+    options = ["MODEL.MASKPROP.TRACKER", method]
+    torch.manual_seed(0)
+    model = build_model(config(*options))
+    DetectionCheckpointer(model).load(str(TINY))
+    torch.save({"model": model.state_dict()}, tmp_path / "whole.pth")
+    cfg = config(*options, weights=tmp_path / "whole.pth")
+    export_model(cfg, tmp_path / "model.pt")
+    frames, _ = draw_video(np.random.default_rng(7), 97, 151, 5, hard=False)
+    expected = build_segmenter(cfg).segment(frames)
+    assert expected.track_ids
+    exported = VideoSegmenter.from_exported(tmp_path / "model.pt", device="cpu")
+    network = exported.network.mask_propagator(method)
+    for name, value in model.mask_propagator(method).state_dict().items():
+        assert torch.equal(network.state_dict()[name], value), name
+    assert_same_tracks(exported.segment(frames), expected)
 
 
 def assert_same_tracks(a, b):
@@ -120,6 +141,27 @@ def test_options_of_propagation_and_linking_go_along(options, tmp_path):
     assert segmenter.final_mask == "average"
     assert [x.stream([]).tracker.clip_radius for x in (segmenter, expected)] == [2, 2]
     assert_same_tracks(segmenter.segment(frames), expected.segment(frames))
+
+
+def test_an_embedding_head_goes_along(tmp_path):
+    torch.manual_seed(0)
+    cfg = config("MODEL.MASKPROP.TRACKER", "masktrack", "MODEL.MASKPROP.MASKTRACK.FC_DIM", 32)
+    with pytest.raises(MissingWeightsError, match=r"tiny\.pt has no weights of .* 'masktrack'"):
+        export_model(cfg, tmp_path / "model.pt")
+    assert not list(tmp_path.iterdir())
+    torch.save({"model": initial_weights(cfg)}, tmp_path / "weights.pth")
+    cfg.MODEL.WEIGHTS = str(tmp_path / "weights.pth")
+    export_model(cfg, tmp_path / "model.pt")
+    frames, _ = draw_video(np.random.default_rng(2), 96, 120, 5, hard=False)
+    exported = VideoSegmenter.from_exported(tmp_path / "model.pt", device="cpu")
+    expected = build_segmenter(cfg)
+    assert_same_tracks(exported.segment(frames), expected.segment(frames))
+    images = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        pairs = zip(exported.network.detect(images), expected.network.detect(images), strict=True)
+    for a, b in pairs:
+        assert a.embeddings.shape == (len(a), 32) and len(a) > 0
+        torch.testing.assert_close(a.embeddings, b.embeddings, rtol=1e-3, atol=1e-4)
 
 
 def initial_weights(cfg):

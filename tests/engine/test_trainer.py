@@ -46,6 +46,12 @@ def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_learns():
     torch.amp.GradScaler("cpu").load_state_dict(trainer.state_dict()["grad_scaler"])
 
 
+def test_a_training_of_nothing_is_refused():
+    frozen = nn.Linear(2, 2).requires_grad_(False)
+    with pytest.raises(InputError, match="there is nothing to learn: FREEZE_DETECTOR is True"):
+        Trainer.build_optimizer(load_config(str(TINY), []), frozen)
+
+
 def test_clipping_comes_after_unscaling_on_a_gpu():
     """A fused step would unscale the gradients itself, after Detectron2 has clipped them."""
     cfg = load_config(str(TINY), [])

@@ -12,11 +12,12 @@ import torch
 from moving_shapes import draw_video
 
 from demo import main as run_demo
+from maskprop_d2.errors import MissingWeightsError
 from maskprop_d2.inference import ModelFileError, VideoFile, VideoSegmenter
 from maskprop_d2.inference.exported import KEY, ExportedNetwork
 from maskprop_d2.inference.writer import VideoWriter
 from maskprop_d2.ops.rle import decode
-from maskprop_d2.tracking import TRACKERS
+from maskprop_d2.tracking import OWN_WEIGHTS, TRACKERS
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "demo/maskprop_tiny.pt"
@@ -110,7 +111,7 @@ def test_the_options_of_the_file_are_followed(changed):
     assert built.stream([]).tracker.clip_radius == 0
 
 
-@pytest.mark.parametrize("method", TRACKERS)
+@pytest.mark.parametrize("method", [x for x in TRACKERS if x not in OWN_WEIGHTS])
 def test_any_method_links_what_it_finds(segmenter, changed, method):
     tracker = {"name": method, "threshold": 0.1, "exclusive": True, "clip_radius": 2}
     frames = draw(6, seed=9)[0]
@@ -120,6 +121,14 @@ def test_any_method_links_what_it_finds(segmenter, changed, method):
     assert sorted(linked.pred_scores) == pytest.approx(
         sorted(segmenter.segment(frames).pred_scores)
     )
+
+
+@pytest.mark.parametrize("method", OWN_WEIGHTS)
+def test_a_method_whose_weights_are_not_in_the_file_says_so(changed, method):
+    tracker = {"name": method, "threshold": 0.1, "exclusive": True, "clip_radius": 2}
+    segmenter = VideoSegmenter.from_exported(changed(segmenter={"tracker": tracker}), device="cpu")
+    with pytest.raises(MissingWeightsError, match=f"this model has no weights of .* '{method}'"):
+        segmenter.segment(draw(2)[0])
 
 
 def demo_without_detectron2(*options, status=0):
@@ -192,12 +201,17 @@ def test_what_is_no_exported_model_of_this_version_is_refused(changed, tmp_path)
         assert "\n" not in str(info.value)
     program = torch.load(TINY, weights_only=True)[KEY]["program"][:-100]
     contents = torch.load(TINY, weights_only=True)[KEY]
+    head = {"levels": ["p2"], "stride": 4, "in_channels": 64, "resolution": 7}
     for values in (
         {"program": program},
         {"program": None},
         {"propagation": {**contents["propagation"], "num_groups": 0}},
         {"propagation": {**contents["propagation"], "in_channels": 10**9}},
         {"propagation": {**contents["propagation"], "dilations": [1] * 10**5}},
+        {"embedding": {**head, "fc_dim": 10**9}},
+        {"embedding": 5},
+        {"mask_propagators": {"osmn": 64}},
+        {"mask_propagators": {"other": 64}},
         {"segmenter": {**contents["segmenter"], "other": 1}},
         {"frame_settings": 5},
     ):

@@ -29,10 +29,12 @@ from detectron2.utils.events import EventStorage
 
 from maskprop_d2 import add_maskprop_config
 from maskprop_d2.engine import Trainer, load_config
+from maskprop_d2.errors import MissingWeightsError
 from maskprop_d2.modeling import HybridTaskCascadeHeads
-from maskprop_d2.modeling.meta_arch import propagation_options
+from maskprop_d2.modeling.options import propagation_options
 from maskprop_d2.ops.masks import paste_masks
 from maskprop_d2.propagation import PropagationBranch
+from maskprop_d2.tracking import MASK_PROPAGATORS, OWN_WEIGHTS, TRACKERS
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MODEL_CONFIGS = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base-"))
@@ -60,6 +62,7 @@ def pair(*boxes, gone=(), size=(64, 96), classes=None):
     instances.gt_masks = rectangles(*boxes, size=size)
     instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
     instances.gt_classes = torch.arange(len(boxes)) if classes is None else torch.tensor(classes)
+    instances.gt_ids = torch.arange(len(boxes)) + 7
     instances.partner_masks = rectangles(*boxes, size=size)
     for i in gone:
         instances.partner_masks.tensor[i] = False
@@ -68,6 +71,7 @@ def pair(*boxes, gone=(), size=(64, 96), classes=None):
     of_partner.gt_masks = instances.partner_masks
     of_partner.gt_boxes = of_partner.gt_masks.get_bounding_boxes()
     of_partner.gt_classes = instances.gt_classes
+    of_partner.gt_ids = instances.gt_ids
     return {
         "image": images[0],
         "partner_image": images[1],
@@ -127,12 +131,16 @@ def test_every_config_trains_and_runs(config_file):
 
 def expected_losses(model):
     """Names of the losses of a model with these parts."""
+    learners = list(model.mask_propagators) or ["propagation"]
+    of_tracking = {f"loss_{x}" for x in learners if model.propagation_loss.weight > 0}
+    if model.embedding is not None:
+        of_tracking.add("loss_masktrack")
     if model.freeze_detector:
-        return {"loss_propagation"}
+        return of_tracking
     of_rois = {"loss_cls", "loss_box_reg", "loss_mask"}
     if isinstance(model.roi_heads, HybridTaskCascadeHeads):
         of_rois = {f"{name}_stage{stage}" for name in of_rois for stage in range(3)}
-    names = {"loss_propagation", "loss_rpn_cls", "loss_rpn_loc"} | of_rois
+    names = {"loss_rpn_cls", "loss_rpn_loc"} | of_tracking | of_rois
     if model.semantic_branch is not None:
         names.add("loss_semantic")
     if model.refinement is not None:
@@ -348,6 +356,92 @@ def test_with_a_frozen_detector_only_propagation_learns():
     assert len(seen) == 2
     for level in [x for features in seen for x in features.values()]:
         assert level.grad_fn is None and not level.requires_grad
+
+
+def test_an_embedding_head_learns_alone_or_beside_propagation():
+    head = ["MODEL.MASKPROP.MASKTRACK.ENABLED", True, "MODEL.MASKPROP.MASKTRACK.FC_DIM", 16]
+    pairs = [pair((8, 8, 48, 40), (30, 20, 90, 60), gone=[1])]
+    alone = build(
+        TINY,
+        *head,
+        *("MODEL.MASKPROP.FREEZE_DETECTOR", True, "MODEL.MASKPROP.PROPAGATION.LOSS_WEIGHT", 0.0),
+    )
+    trainable = {name for name, x in alone.named_parameters() if x.requires_grad}
+    assert trainable == {f"embedding.{name}" for name, _ in alone.embedding.named_parameters()}
+    for batch in (pairs, [pair()], [pair((8, 8, 48, 40), gone=[0])]):
+        losses = losses_of(alone, batch)
+        assert set(losses) == {"loss_masktrack"}
+        alone.zero_grad()
+        losses["loss_masktrack"].backward()
+        # Without a gradient for each of them, training with many processes would stop.
+        assert all(x.grad is not None for x in alone.embedding.parameters())
+    both = losses_of(build(TINY, *head), pairs)
+    assert {"loss_masktrack", "loss_propagation", "loss_mask"} <= set(both)
+    assert build(TINY).embedding is None
+    assert build(TINY, "MODEL.MASKPROP.TRACKER", "masktrack").embedding is not None
+
+
+def test_detections_get_embeddings_of_their_boxes():
+    options = ["MODEL.MASKPROP.MASKTRACK.ENABLED", True, "MODEL.MASKPROP.MASKTRACK.FC_DIM", 16]
+    model = build(TINY, *options).eval()
+    model.roi_heads.box_predictor.test_score_thresh = 0.0
+    frames = torch.from_numpy(np.stack(video(2, (61, 83)))).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        outputs = model.detect(frames)
+        images, (_, width) = model.frame_settings.prepare(frames)
+        boxes = [x.boxes_video * width / 83 for x in outputs]
+        expected = model.embedding(model.pyramid(images), boxes)
+    for x, vectors in zip(outputs, expected, strict=True):
+        assert x.embeddings.shape == (len(x), 16) and len(x) > 1
+        # Both sides are scaled alike but for rounding.
+        torch.testing.assert_close(x.embeddings, vectors, rtol=0.02, atol=0.02)
+        assert not torch.allclose(vectors[0], vectors[1], rtol=0.02)
+    model.roi_heads.box_predictor.test_score_thresh = 2.0
+    assert model.detect(frames)[0].embeddings.shape == (0, 16)
+
+
+@pytest.mark.parametrize("method", MASK_PROPAGATORS)
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_methods_own_network_learns_in_the_place_of_the_propagation_branch(method, freeze):
+    model = build(TINY, "MODEL.MASKPROP.TRACKER", method, "MODEL.MASKPROP.FREEZE_DETECTOR", freeze)
+    network = model.mask_propagator(method)
+    learners = {id(x) for x in network.parameters()}
+    trainable = {id(x) for x in model.parameters() if x.requires_grad}
+    assert learners <= trainable and (trainable == learners) == freeze
+    assert not any(x.requires_grad for x in model.propagation.parameters())
+    for pairs in ([pair((8, 8, 48, 40), (30, 20, 90, 60), gone=[1])], [pair()]):
+        losses = losses_of(model, pairs)
+        assert "loss_propagation" not in losses
+        model.zero_grad()
+        sum(losses.values()).backward()
+        # Without a gradient for each of them, training with many processes would stop.
+        assert all(x.grad is not None for x in model.parameters() if x.requires_grad)
+
+
+def test_nothing_is_built_for_other_methods():
+    names = {}
+    for method in TRACKERS:
+        model = build(TINY, "MODEL.MASKPROP.TRACKER", method)
+        names[method] = set(model.state_dict())
+        own = {x for x in names[method] if x.startswith(OWN_WEIGHTS.get(method, "nothing"))}
+        assert bool(own) == (method in OWN_WEIGHTS)
+        assert names[method] - own == names["maskprop"]
+    with pytest.raises(MissingWeightsError, match="no weights of the tracking method 'feelvos'"):
+        model.mask_propagator("feelvos")
+
+
+@pytest.mark.parametrize("method", MASK_PROPAGATORS)
+def test_maps_of_a_methods_own_network_are_kept_in_full_precision(method):
+    model = build(
+        TINY, "MODEL.MASKPROP.TRACKER", method, "MODEL.MASKPROP.PRECISION", "bfloat16"
+    ).eval()
+    frame = torch.from_numpy(np.stack(video(1))).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        (output,) = model.detect(frame)
+    own = [x for name, x in output.maps.items() if name.startswith(method)]
+    assert own and all(x.dtype == torch.float32 for x in own)
+    assert all(x.shape[1:] == output.grid_masks.shape[1:] for x in own)
+    assert "attention" in output.maps
 
 
 def test_a_frozen_detector_stays_in_eval_mode():

@@ -10,9 +10,12 @@ from make_moving_shapes import main as make_moving_shapes
 if not find_spec("detectron2"):
     pytest.skip("it needs Detectron2", allow_module_level=True)
 
+import torch
 from compare_trackers import main
+from detectron2.modeling import build_model
 
-from maskprop_d2.tracking import TRACKERS
+from maskprop_d2.engine import load_config
+from maskprop_d2.tracking import OWN_WEIGHTS, TRACKERS
 
 TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
 SMALL = [
@@ -44,7 +47,11 @@ def compare(tmp_path, capsys):
 
 def test_every_method_links_the_same_detections(compare):
     rows, printed, output = compare()
-    assert list(rows) == list(TRACKERS)
+    # Those that need weights of their own say how to get them.
+    assert list(rows) == [x for x in TRACKERS if x not in OWN_WEIGHTS]
+    for method in OWN_WEIGHTS:
+        line = f"{method} is left out: this model has no weights of the tracking method '{method}'."
+        assert printed.count(line) == 1
     assert all(0 <= row["AP"] <= 100 and row["ms a frame"] > 0 for row in rows.values())
     assert "| maskprop |" in printed and "The detector takes" in printed
     masks = [
@@ -57,6 +64,36 @@ def test_every_method_links_the_same_detections(compare):
         for name in rows
     ]
     assert masks[0] and all(x == masks[0] for x in masks)
+
+
+def test_methods_with_weights_of_their_own(compare, tmp_path):
+    weights = []
+    for method in OWN_WEIGHTS:
+        model = build_model(load_config(str(TINY), [*SMALL, "MODEL.MASKPROP.TRACKER", method]))
+        torch.save({"model": model.state_dict()}, tmp_path / f"{method}.pth")
+        weights.append(f"{method}={tmp_path / method}.pth")
+    rows, printed, _ = compare("--trackers", "iou", *OWN_WEIGHTS, "--weights", *weights)
+    assert list(rows) == ["iou", *OWN_WEIGHTS] and "left out" not in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--trackers", "feelvos"],
+            "error: this model has no weights of the tracking method 'feel",
+        ),
+        (["--trackers", "masktrack"], "error: this model has no weights of the tracking method 'm"),
+        (["--weights", "osmn=gone.pth"], "MODEL.WEIGHTS is gone.pth: there is no such file"),
+        (["--weights", "iou=some.pth"], "METHOD one of masktrack, feelvos, osmn"),
+        (["--weights", "osmn"], "--weights are METHOD=FILE"),
+    ],
+)
+def test_weights_that_are_missing(compare, capsys, options, message):
+    with pytest.raises(SystemExit) as info:
+        compare(*options)
+    assert info.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_some_methods(compare):

@@ -3,10 +3,13 @@
 import pytest
 from scenes import Object, Scene, pieces, track
 
-from maskprop_d2.tracking import TRACKERS
+from maskprop_d2.tracking import MASK_PROPAGATORS, TRACKERS
 
 LENGTH = 14
 RED, BLUE, YELLOW = (200, 60, 60), (60, 60, 200), (200, 200, 60)
+REMEMBERING = {"iou_plus", "masktrack", "deepsort", *MASK_PROPAGATORS}
+SEEING_MOTION = {"maskprop", *MASK_PROPAGATORS}
+"""Those to whom perfect propagation is scripted."""
 every_method = pytest.mark.parametrize("method", TRACKERS)
 
 
@@ -34,10 +37,10 @@ def test_every_object_keeps_an_id_of_its_own(method):
 @pytest.mark.parametrize(
     ("missed", "who_keeps_the_id"),
     [
-        ([6], {"maskprop", "flow", "iou_plus", "deepsort"}),
-        ([6, 7, 8], {"maskprop", "flow", "iou_plus", "deepsort"}),
+        ([6], {"maskprop", "flow", *REMEMBERING}),
+        ([6, 7, 8], {"maskprop", "flow", *REMEMBERING}),
         # Longer than two clips reach; the boxes still overlap a little.
-        ([4, 5, 6, 7, 8, 9, 10], {"iou_plus", "deepsort"}),
+        ([4, 5, 6, 7, 8, 9, 10], REMEMBERING),
     ],
 )
 def test_a_missed_object(method, missed, who_keeps_the_id):
@@ -50,13 +53,14 @@ def test_a_missed_object(method, missed, who_keeps_the_id):
 @every_method
 @pytest.mark.parametrize("category", [0, 1])
 def test_two_look_alikes_that_change_places(method, category):
-    """Only propagation, which is perfect here, can tell; a category tells that they are others."""
+    """Only propagation, which is perfect here, can tell; a category tells that they are others, and
+    with a memory of more than boxes, who."""
     left, right = (30, 20), (90, 20)
     a = [left if t < 7 else right for t in range(LENGTH)]
     b = [right if t < 7 else left for t in range(LENGTH)]
     found = track(method, Scene({"a": Object(a), "b": Object(b, category=category)}))
     runs = [pieces(found["a"]), pieces(found["b"])]
-    if method == "maskprop":
+    if method in SEEING_MOTION or (category and method == "masktrack"):
         assert runs == [[0], [1]]
     elif category and method in ("iou_plus", "seqtracker"):
         ids = runs[0] + runs[1]
@@ -75,7 +79,8 @@ def test_an_object_that_goes_behind_another(method):
     scene = Scene({"a": Object(path, look=1, color=RED), "wall": wall}, hidden)
     found = track(method, scene, radius=4)
     assert len(pieces(found["wall"])) == 1
-    assert len(pieces(found["a"])) == (1 if method in ("maskprop", "deepsort") else 2)
+    followed = method in {"masktrack", "deepsort", *SEEING_MOTION}
+    assert len(pieces(found["a"])) == (1 if followed else 2)
     assert not set(pieces(found["a"])) & set(pieces(found["wall"]))
 
 
