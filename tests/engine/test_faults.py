@@ -270,5 +270,7 @@ def test_a_dead_reader_of_data_is_told(data_sets, tmp_path):
         os.kill(int(worker), signal.SIGKILL)
         assert process.wait(60) == 2
     log = (tmp_path / "log").read_text()
-    assert "a process that reads the data was killed by signal: Killed" in log.splitlines()[-1]
+    # Which of the two torch sees first is chance.
+    ends = ("was killed by signal: Killed", "exited unexpectedly")
+    assert any(f"a process that reads the data {end}" in log.splitlines()[-1] for end in ends)
     assert "Traceback" not in log
