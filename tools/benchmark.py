@@ -7,12 +7,11 @@ Each file in ``tools/benchmarks`` is a subcommand: its docstring says what it me
 
 import argparse
 import importlib
-import importlib.metadata
 import json
-import os
-import platform
 import sys
 from pathlib import Path
+
+from benchmarking import machine
 
 NAMES = sorted(x.stem for x in (Path(__file__).parent / "benchmarks").glob("*.py"))
 
@@ -31,13 +30,9 @@ def main() -> None:
             command.add_argument("--json", type=Path, help="where to write the rows")
             command.set_defaults(run=module.run)
     args = parser.parse_args()
-    machine = {
-        "machine": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "torch": importlib.metadata.version("torch"),
-    }
-    print(machine)
-    report = {**machine, "rows": args.run(args)}
+    facts = machine()
+    print(facts)
+    report = {**facts, "rows": args.run(args)}
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(report, indent=2))

@@ -29,6 +29,16 @@ def test_linker(tmp_path):
     assert all(x["ms_a_frame"] > 0 for x in rows)
 
 
+def test_propagation_in_mixed_precision(tmp_path):
+    command = [sys.executable, BENCHMARK, "propagation", "--json", tmp_path / "out.json"]
+    small = "--sizes 6x8 --instances 2 --hidden 2 --repeats 1 --literal-repeats 1"
+    precision = ["--precision", "bfloat16", "--device", "cpu"]
+    subprocess.run([*command, *small.split(), *precision], check=True, capture_output=True)
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert 1e-4 < report["rows"][0]["max_abs_diff"] < 1
+    assert report["machine"] and report["cores"] and report["torch"]
+
+
 @pytest.mark.parametrize("masks", [[], ["--dense"]])
 def test_propagation(tmp_path, masks):
     command = [sys.executable, BENCHMARK, "propagation", "--json", tmp_path / "out.json"]

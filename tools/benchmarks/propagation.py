@@ -9,13 +9,14 @@ cover all of it, the worst case."""
 import argparse
 import math
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from benchmarking import seconds
 from torch import Tensor
 
+from maskprop_d2.inference.frame_network import PRECISIONS
 from maskprop_d2.ops.masks import paste_masks
 from maskprop_d2.propagation import PropagationBranch
 
@@ -28,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instances", type=int, nargs="+", default=[1, 10, 50])
     parser.add_argument("--hidden", type=int, nargs="+", default=[0, 16])
     parser.add_argument("--dense", action="store_true", help="masks that cover the whole grid")
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda"
+    )
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--literal-repeats", type=int, default=3)
 
@@ -38,7 +43,10 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     for height, width in args.sizes:
         for instances in args.instances:
             for hidden in args.hidden:
-                row = measure_propagation(height, width, instances, hidden, args)
+                mixed = args.precision != "float32"
+                kind = getattr(torch, args.precision)
+                with torch.autocast(args.device, kind, enabled=mixed):
+                    row = measure_propagation(height, width, instances, hidden, args)
                 print("  ".join(f"{k} {v:.3g}" for k, v in row.items()), flush=True)
                 rows.append(row)
     return rows
@@ -58,16 +66,16 @@ def measure_propagation(
         hidden_dim=hidden,
         background=True,
         impl="fused",
-    )
+    ).to(args.device)
     # The same weights serve both, away from their initial values, at which the warp only copies.
     for parameter in branch.parameters():
         parameter += 0.01 * torch.randn_like(parameter)
-    source, target = torch.randn(2, 1, CHANNELS, height, width)
+    source, target = torch.randn(2, 1, CHANNELS, height, width, device=args.device)
     if args.dense:
-        masks = torch.rand(instances, height, width)
+        masks = torch.rand(instances, height, width, device=args.device)
     else:
-        masks = draw_masks(instances, height, width)
-    offsets = 3 * torch.randn(1, 27, 2, height, width)
+        masks = draw_masks(instances, height, width).to(args.device)
+    offsets = 3 * torch.randn(1, 27, 2, height, width, device=args.device)
 
     def literal() -> Tensor:
         return branch.first_layer_literal(
@@ -115,9 +123,9 @@ def median_seconds(run: Callable[[], object], repeats: int) -> float:
     """Median wall time of ``repeats`` runs; the caller has warmed up."""
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = seconds()
         run()
-        times.append(time.perf_counter() - start)
+        times.append(seconds() - start)
     return statistics.median(times)
 
 

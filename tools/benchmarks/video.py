@@ -8,7 +8,6 @@ import argparse
 import multiprocessing
 import resource
 import statistics
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from benchmarking import seconds
 from detectron2.engine import DefaultPredictor
 from detectron2.modeling import build_model
 
@@ -65,16 +65,18 @@ def measured(measure: Callable[..., Any], args: argparse.Namespace) -> dict[str,
     stages: dict[str, list[float]] = defaultdict(list)
     step(frames[:2])
     for _ in range(args.repeats):
-        start = time.perf_counter()
+        start = seconds()
         split = step(frames)
-        stages["ms_a_frame"].append(time.perf_counter() - start)
-        for stage, seconds in split.items():
-            stages[stage].append(seconds)
+        stages["ms_a_frame"].append(seconds() - start)
+        for stage, taken in split.items():
+            stages[stage].append(taken)
     return {
         "what": measure.__name__,
         "threads": torch.get_num_threads(),
         **{k: 1000 * statistics.median(v) / args.frames for k, v in stages.items()},
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        # 0 without a GPU.
+        "gpu_peak_mb": torch.cuda.max_memory_allocated() / 2**20,
     }
 
 
@@ -112,7 +114,7 @@ def whole(cfg: Any) -> Callable[[list[np.ndarray]], dict[str, float]]:
     segmenter = build_model(cfg).eval().segmenter
 
     def step(frames: list[np.ndarray]) -> dict[str, float]:
-        seconds: dict[str, float] = defaultdict(float)
+        taken: dict[str, float] = defaultdict(float)
         stream = segmenter.stream(frames)
         stages = {
             "detect": (segmenter.network, "detect"),
@@ -122,24 +124,24 @@ def whole(cfg: Any) -> Callable[[list[np.ndarray]], dict[str, float]]:
         }
         with ExitStack() as stack:
             for stage, (owner, method) in stages.items():
-                run = timed(getattr(owner, method), stage, seconds)
+                run = timed(getattr(owner, method), stage, taken)
                 stack.enter_context(mock.patch.object(owner, method, run))
             for _ in stream:
                 pass
         # The tracking method has the masks propagated.
-        seconds["link"] -= seconds["propagate"]
-        return {f"{stage}_ms": seconds[stage] for stage in stages}
+        taken["link"] -= taken["propagate"]
+        return {f"{stage}_ms": taken[stage] for stage in stages}
 
     return step
 
 
-def timed(run: Callable[..., Any], stage: str, seconds: dict[str, float]) -> Callable[..., Any]:
-    """The same function, which adds what it takes to ``seconds[stage]``."""
+def timed(run: Callable[..., Any], stage: str, taken: dict[str, float]) -> Callable[..., Any]:
+    """The same function, which adds what it takes to ``taken[stage]``."""
 
     def run_timed(*args: Any) -> Any:
-        start = time.perf_counter()
+        start = seconds()
         result = run(*args)
-        seconds[stage] += time.perf_counter() - start
+        taken[stage] += seconds() - start
         return result
 
     return run_timed
