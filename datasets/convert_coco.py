@@ -13,10 +13,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from command import run_command
 from tqdm import tqdm
 from ytvis_writer import track_fields, write_whole
 
+from maskprop_d2.errors import run_command
 from maskprop_d2.evaluation import AnnotationError, check_ground_truth, load_json
 from maskprop_d2.ops.rle import to_rle
 

@@ -13,10 +13,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from command import run_command
 from id_masks import convert_videos, read_binary_mask, read_id_masks
 from ytvis_writer import write_ytvis
 
+from maskprop_d2.errors import run_command
 from maskprop_d2.evaluation import AnnotationError, load_json
 
 BACKGROUND, VOID = 0, 255

@@ -12,10 +12,10 @@ same one in all frames of its video. Frames without a mask are left out.
 import argparse
 from pathlib import Path
 
-from command import run_command
 from id_masks import convert_videos
 from ytvis_writer import write_ytvis
 
+from maskprop_d2.errors import run_command
 from maskprop_d2.evaluation import AnnotationError
 
 BACKGROUND, IGNORE = 0, 10_000

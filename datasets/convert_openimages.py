@@ -22,11 +22,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from command import run_command
 from id_masks import read_binary_mask
 from tqdm import tqdm
 from ytvis_writer import track_fields, write_ytvis
 
+from maskprop_d2.errors import run_command
 from maskprop_d2.evaluation import AnnotationError, check_ground_truth, load_json
 from maskprop_d2.inference.images import image_size
 from maskprop_d2.ops.rle import encode

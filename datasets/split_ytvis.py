@@ -16,10 +16,10 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from command import run_command
 from ytvis_writer import write_whole
 
 from maskprop_d2.data.layout import data_set_folder, find_split
+from maskprop_d2.errors import run_command
 from maskprop_d2.evaluation import AnnotationError, check_ground_truth, load_json
 
 

@@ -1,4 +1,7 @@
-"""The errors that commands report in one line."""
+"""The errors that commands report in one line, and how they do."""
+
+import sys
+from collections.abc import Callable
 
 
 class InputError(ValueError):
@@ -28,3 +31,12 @@ class MissingWeightsError(InputError):
             f"configs/moving_shapes/maskprop_tiny_{method}.yaml), and name the file that training "
             "writes in MODEL.WEIGHTS"
         )
+
+
+def run_command(command: Callable[[], None]) -> None:
+    """Run it: one clear line and exit status 2 for input that cannot be used."""
+    try:
+        command()
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

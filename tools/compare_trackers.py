@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from maskprop_d2.data import build_test_loader
 from maskprop_d2.engine import build_segmenter, load_config
-from maskprop_d2.errors import InputError, MissingWeightsError
+from maskprop_d2.errors import InputError, MissingWeightsError, run_command
 from maskprop_d2.evaluation import evaluate, identity_measures, load_json
 from maskprop_d2.inference import VideoSegmenter
 from maskprop_d2.inference.frame_network import DetectorNetwork
@@ -267,11 +267,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     setup_logger(name="maskprop_d2")
     logging.captureWarnings(True)
-    try:
-        run(args)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(lambda: run(args))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
 import argparse
 import logging
-import sys
 
 from ..engine import export_model, load_config
-from ..errors import InputError
+from ..errors import run_command
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -18,10 +17,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
     args = parser.parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")
-    try:
+
+    def export() -> None:
         cfg = load_config(args.config_file, [*args.opts, "MODEL.WEIGHTS", args.weights])
         export_model(cfg, args.output, half=args.half)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+
+    run_command(export)
     print(f"wrote {args.output}")
