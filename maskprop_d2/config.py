@@ -110,10 +110,12 @@ def add_maskprop_config(cfg: CN) -> None:
     # A clip track takes a video id only if it matches better than this (Sec. 4.3). It is also the
     # least overlap of two masks for "iou", "seqtracker", "feelvos" and "osmn"; "iou_plus" and
     # "deepsort" have limits of their own.
-    linking.THRESHOLD = 0.1
+    linking.THRESHOLD = 0.03
     # Clips are compared over "all" frames that they share (the paper's Eq. 4 and 5), or over those
     # "near" both centres, near clips counting more: propagated far, masks of fast objects mislead.
     linking.MATCH = "near"
+    # A matching score is multiplied by how far the categories agree (paper: masks alone count).
+    linking.CATEGORIES = True
     # Two detections of one frame never share an id (the paper's Eq. 5 would allow it).
     linking.EXCLUSIVE = True
     # A track's mask in a frame: "center", the detection there (paper); "average", the mean of all

@@ -78,6 +78,7 @@ def segmenter_options(cfg: Any) -> dict[str, Any]:
         "threshold": options.LINKING.THRESHOLD,
         "exclusive": options.LINKING.EXCLUSIVE,
         "match": options.LINKING.MATCH,
+        "categories": options.LINKING.CATEGORIES,
     }
     # Methods that have options of their own have a node of their own.
     method = options.get(options.TRACKER.upper())

@@ -55,13 +55,14 @@ def build_tracker(
     threshold: float,
     exclusive: bool,
     match: str = "near",
+    categories: bool = True,
     options: Mapping[str, Any] | None = None,
 ) -> TrackerFactory:
     """What makes a tracker for each video, for ``MODEL.MASKPROP.TRACKER``.
 
     Args:
         name: one of ``TRACKERS``.
-        clip_radius, threshold, exclusive, match: see ``Linking``.
+        clip_radius, threshold, exclusive, match, categories: see ``Linking``.
         options: those of the method alone, by default its own defaults.
 
     Raises:
@@ -69,5 +70,5 @@ def build_tracker(
     """
     if name not in TRACKERS:
         raise InputError(f"unknown tracking method '{name}': there are {', '.join(TRACKERS)}")
-    linking = Linking(clip_radius, threshold, exclusive, match)
+    linking = Linking(clip_radius, threshold, exclusive, match, categories)
     return TRACKERS[name](linking, **(options or {}))

@@ -20,8 +20,8 @@ def clip(center, start, *frames):
     return ClipTracks(center, start, masks, torch.zeros(masks.shape[1], 3))
 
 
-def maskprop(clip_radius, match="all"):
-    return ClipLinker(Linking(clip_radius, threshold=0.1, exclusive=True, match=match))
+def maskprop(clip_radius, match="all", categories=False):
+    return ClipLinker(Linking(clip_radius, 0.1, exclusive=True, match=match, categories=categories))
 
 
 def run(linker, clips):
@@ -103,6 +103,24 @@ def test_near_clips_count_more():
     scores, _ = linker._id_scores(clip(2, 0, *[bars(0)] * 5))
     # The clip two frames back matches in 0 .. 2, the one before (counting 4 times) by a third.
     torch.testing.assert_close(scores, torch.tensor([[(1 / 4 * 1 + 1 * 1 / 3) / (1 / 4 + 1)]]))
+
+
+def test_categories_tell_objects_apart_whose_masks_do_not():
+    """Two objects of different categories in one place; the next frame has them in turn."""
+    cat, dog = torch.tensor([0.9, 0.0, 0.1]), torch.tensor([0.1, 0.7, 0.2])
+
+    def both(t, *class_scores):
+        return ClipTracks(t, 0, torch.stack([bars(0, 0)] * 3), torch.stack(class_scores))
+
+    clips = [both(0, cat, dog), both(1, dog, cat)]
+    assert run(maskprop(2, categories=True), clips) == [[0, 1], [1, 0]]
+    assert run(maskprop(2), clips) == [[0, 1], [0, 1]]
+    # The score of Eq. 5, here 1, times a cosine; background is no category.
+    linker = maskprop(2, categories=True)
+    linker.link(clips[0])
+    scores, _ = linker._id_scores(clips[1])
+    other = 0.09 / (0.9 * 0.5**0.5)
+    torch.testing.assert_close(scores, torch.tensor([[other, 1.0], [1.0, other]]))
 
 
 def test_exclusive_assignment_maximises_the_sum_and_respects_the_threshold():
