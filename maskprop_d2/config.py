@@ -12,14 +12,16 @@ def add_maskprop_config(cfg: CN) -> None:
     # Training goes on without frames that cannot be read, up to this share of all frames.
     cfg.DATALOADER.MAX_BAD_FRAMES = 0.01
 
-    # Training pairs: the partner of frame t is drawn from t - RANGE .. t + RANGE (Sec. 4.4),
-    # counted in frames of the source video, of which a data set lists every STRIDE-th one
-    # (5 in YouTube-VIS).
+    # Training clips: frame t and NUM - 1 partners, which its masks are propagated to in one pass
+    # (the paper: 2, a pair).
+    cfg.INPUT.SAMPLING_FRAME_NUM = 2
+    # Partners are drawn from t - RANGE .. t + RANGE (Sec. 4.4), counted in frames of the source
+    # video, of which a data set lists every STRIDE-th one (5 in YouTube-VIS).
     cfg.INPUT.SAMPLING_FRAME_RANGE = 25
     cfg.INPUT.SAMPLING_FRAME_STRIDE = 5
-    # The partner of a frame that has no other within that range, above all of a still image, is a
-    # randomly warped copy of it. Each figure is the most, either way: degrees, factor, degrees,
-    # share of the frame's sides, and motion blur as a share of the translation.
+    # Partners that a frame lacks because it has too few others within that range, above all a still
+    # image, are randomly warped copies of it. Each figure is the most, either way: degrees, factor,
+    # degrees, share of the frame's sides, and motion blur as a share of the translation.
     cfg.INPUT.IMAGE_WARP = CN()
     cfg.INPUT.IMAGE_WARP.ROTATION = 15.0
     cfg.INPUT.IMAGE_WARP.SCALE = 1.25
@@ -34,8 +36,8 @@ def add_maskprop_config(cfg: CN) -> None:
     # "deepsort", or "seqtracker", an offline one; "masktrack", "feelvos" and "osmn" need weights of
     # their own. See docs/architecture.md.
     cfg.MODEL.MASKPROP.TRACKER = "maskprop"
-    # Take the detector's losses on the partner frame too, not on frame t alone (paper): its
-    # features are there anyway, so that twice the examples cost little more time.
+    # Take the detector's losses on the partners too, not on frame t alone (paper): their features
+    # are there anyway, so that the more examples cost little more time.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
     # The detector (backbone, RPN, ROI heads) stays as MODEL.WEIGHTS has it and only propagation
     # learns, or what the tracking method has of its own: no losses of the detector, no memory for

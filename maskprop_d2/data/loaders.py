@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..evaluation import AnnotationError
 from .bad_frames import SkipBadFrames
-from .mapper import ClipPairMapper, map_test_video
+from .mapper import ClipMapper, map_test_video
 from .stills import image_as_video, is_image
 from .stream import SampleStream
 
@@ -77,7 +77,7 @@ def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
 
 
 def build_train_loader(cfg: Any) -> Any:
-    """Endless batches of ``SOLVER.IMS_PER_BATCH`` training pairs from ``DATASETS.TRAIN``."""
+    """Endless batches of ``SOLVER.IMS_PER_BATCH`` training clips from ``DATASETS.TRAIN``."""
     names = cfg.DATASETS.TRAIN
     records = [
         image_as_video(record, name) if is_image(record) else record
@@ -98,7 +98,7 @@ def build_train_loader(cfg: Any) -> Any:
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     stream = SampleStream(
         dataset,
-        SkipBadFrames(ClipPairMapper(cfg), cfg.DATALOADER.MAX_BAD_FRAMES, num_frames),
+        SkipBadFrames(ClipMapper(cfg), cfg.DATALOADER.MAX_BAD_FRAMES, num_frames),
         seed=seed,
         batch_size=max(1, cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()),
         rank=comm.get_rank(),

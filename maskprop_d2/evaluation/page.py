@@ -10,8 +10,6 @@ and both can move together.
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +17,7 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
+from ..files import whole_folder
 from .identity import identity_measures
 from .matching import IOU_THRESHOLDS
 from .per_video import ap_gains
@@ -78,7 +77,7 @@ def write_page(
     threshold = score_threshold or 0.0
 
     pairs_of = {x.video_id: x.frame_pairs for x in metrics.videos} if metrics else {}
-    with _new_folder(output) as folder:
+    with whole_folder(output) as folder:
         shutil.copytree(FILES, folder, dirs_exist_ok=True)
         (folder / "data").mkdir()
         lines = []
@@ -221,19 +220,3 @@ def _check_output(output: Path) -> None:
     elif not output.exists():
         return
     raise AnnotationError(f"--output {output} exists and is no results page: name another folder")
-
-
-@contextmanager
-def _new_folder(output: Path) -> Iterator[Path]:
-    """A folder beside ``output`` that takes its place in the end."""
-    partial = output.with_name(f"{output.name}.partial-{os.getpid()}")
-    old = output.with_name(f"{output.name}.old-{os.getpid()}")
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        if output.exists():
-            output.rename(old)
-        partial.rename(output)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -14,11 +14,11 @@ POSITIVE_IOU = 0.5
 
 
 class MaskTrackLoss(nn.Module):
-    """Which object of the partner frame s does a region of frame t show, or is it new?
+    """Which object of a partner s does a region of the key frame t show, or is it new?
 
     Logits are dot products of embeddings: of regions around each ground-truth object of t, and of
     the ground-truth boxes of s. A constant logit of 0 stands for an object that is not in s. The
-    loss is cross entropy, mean over the regions of the batch.
+    loss is cross entropy, mean over the regions of the batch and their partners.
     """
 
     def __init__(self, weight: float):
@@ -36,9 +36,9 @@ class MaskTrackLoss(nn.Module):
         """
         Args:
             head: the embedding head.
-            pyramid: levels by name, of B frames t and then of their B partners.
-            targets: the objects of each frame t, with ``gt_boxes`` and ``gt_ids``.
-            partner_targets: those of each partner.
+            pyramid: levels by name, of B key frames, then of their first partners, and so on.
+            targets: the objects of each key frame, with ``gt_boxes`` and ``gt_ids``.
+            partner_targets: those of each partner, in the same order.
 
         Returns:
             scalar
@@ -47,16 +47,16 @@ class MaskTrackLoss(nn.Module):
         known_boxes = [x.gt_boxes.tensor for x in partner_targets]
         embeddings = head(pyramid, [*regions, *known_boxes])
         total = torch.zeros((), device=embeddings[0].device)
-        of_partners = embeddings[len(targets) :]
-        for found, known, x, y, of_regions in zip(
-            embeddings, of_partners, targets, partner_targets, owners, strict=False
-        ):
-            logits = matching_logits(found, known)
-            same = x.gt_ids[of_regions][:, None] == y.gt_ids
+        clips = len(targets)
+        for i, (known, y) in enumerate(zip(embeddings[clips:], partner_targets, strict=True)):
+            clip = i % clips
+            logits = matching_logits(embeddings[clip], known)
+            same = targets[clip].gt_ids[owners[clip]][:, None] == y.gt_ids
             # Column 0 is for what is not there.
             wanted = F.pad(same, (1, 0)).float().argmax(1)
             total = total + F.cross_entropy(logits, wanted, reduction="sum")
-        return total / max(1, sum(len(x) for x in regions)) * self.weight
+        partners = len(partner_targets) // clips
+        return total / max(1, partners * sum(len(x) for x in regions)) * self.weight
 
 
 def matching_logits(found: Tensor, known: Tensor) -> Tensor:

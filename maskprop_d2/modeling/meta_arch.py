@@ -5,10 +5,9 @@ from typing import Any
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
-from detectron2.structures import BitMasks, ImageList, Instances
+from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..embedding import EmbeddingHead
 from ..inference.frame_network import (
@@ -26,6 +25,7 @@ from .backbone.deformable import use_torchvision_deform_conv
 from .masktrack_loss import MaskTrackLoss
 from .options import frame_settings, part_options, segmenter_options
 from .propagation_loss import PropagationLoss, mean_or_zero
+from .propagation_targets import masks_of, on_grid
 from .refinement_loss import RefinementLoss
 from .roi_heads.semantic import EMBEDDING, SemanticBranch
 
@@ -34,7 +34,7 @@ from .roi_heads.semantic import EMBEDDING, SemanticBranch
 class MaskProp(DetectorNetwork, GeneralizedRCNN):
     """Video Mask R-CNN (Sec. 4.1 of the paper).
 
-    In training it takes pairs of frames and gives losses; in inference it takes videos. It is a
+    In training it takes clips of few frames and gives losses; in inference it takes videos. It is a
     ``FrameNetwork`` itself: ``detect`` and ``propagate`` of ``DetectorNetwork`` are what streaming
     inference is built from.
     """
@@ -72,7 +72,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             frame_settings: what surrounds the network in inference, and the level of propagation.
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
-            train_on_partner: whether the detector's losses are taken on the partner frame too.
+            train_on_partner: whether the detector's losses are taken on the partners too.
             freeze_detector: whether nothing of what works on single frames learns.
             segmenter_options: arguments of ``VideoSegmenter.from_options`` besides the network.
             **kwargs: those of ``GeneralizedRCNN``.
@@ -148,7 +148,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """
         Args:
-            batched_inputs: in training, outputs of ``ClipPairMapper``; in inference, dicts with
+            batched_inputs: in training, outputs of ``ClipMapper``; in inference, dicts with
                 ``frames``, an iterable of (H, W, 3) uint8 RGB arrays, one dict a video.
 
         Returns:
@@ -157,17 +157,20 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         """
         if not self.training:
             return [self.segmenter.segment(video["frames"]).as_dict() for video in batched_inputs]
-        # One batch through the backbone: all frames t, then all their partners s.
-        frames = [{"image": pair["image"]} for pair in batched_inputs]
-        partners = [{"image": pair["partner_image"]} for pair in batched_inputs]
-        images = self.preprocess_image(frames + partners)
+        # One batch through the backbone: the key frames of all clips, then all first partners, ...
+        clips = len(batched_inputs)
+        clip_frames = zip(*(x["clip"] for x in batched_inputs), strict=True)
+        frames = [frame for of_clips in clip_frames for frame in of_clips]
+        images = self.preprocess_image(frames)
         features = self.backbone(images.tensor)
-        targets = [pair["instances"].to(self.device) for pair in batched_inputs]
-        losses, of_frames = self._detector_losses(images, features, batched_inputs)
+        objects = [x["instances"].to(self.device) for x in frames]
+        targets = objects[:clips]
+        losses, of_key_frames = self._detector_losses(images, features, frames, objects, clips)
         if self.embedding is not None:
-            known = [pair["partner_instances"].to(self.device) for pair in batched_inputs]
-            losses["loss_masktrack"] = self.masktrack_loss(self.embedding, features, targets, known)
-        box_masks = self._predict_masks(of_frames, targets)
+            losses["loss_masktrack"] = self.masktrack_loss(
+                self.embedding, features, targets, objects[clips:]
+            )
+        box_masks = self._predict_masks(of_key_frames, targets)
         if self.refinement is not None and not self.freeze_detector:
             losses["loss_refinement"] = self.refinement_loss(
                 self.refinement, images.tensor, box_masks, targets
@@ -178,7 +181,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             height, width = level.shape[-2:]
             masks = self._masks_to_propagate(box_masks, targets, (height, width))
             maps = per_frame(learner.encode(level))
-            losses[f"loss_{name}"] = self._propagation_losses(learner, maps, masks, targets)
+            losses[f"loss_{name}"] = self._propagation_losses(learner, maps, masks, objects)
         return losses
 
     def _learner(self) -> tuple[str, PropagationBranch | MaskPropagator]:
@@ -194,33 +197,34 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         return ImageList(self.frame_settings.padded(images.tensor), images.image_sizes)
 
     def _detector_losses(
-        self, images: ImageList, features: dict[str, Tensor], batched_inputs: list[dict[str, Any]]
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        frames: list[dict[str, Any]],
+        objects: list[Instances],
+        clips: int,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The losses of what works on single frames, but for refinement, on the B frames t or,
-        with ``train_on_partner``, on their partners too; none if that is frozen.
+        """The losses of what works on single frames, but for refinement, on the key frames or, with
+        ``train_on_partner``, on all of the clips' frames; none if that is frozen.
 
         Returns:
-            the losses, and the pyramid of the frames t, with the semantic embedding.
+            the losses, and the pyramid of the key frames, with the semantic embedding.
         """
-        on_partner = self.train_on_partner and not self.freeze_detector
-
-        def of_images(name: str) -> list[Any]:
-            values = [x[name] for x in batched_inputs]
-            return values + [x[f"partner_{name}"] for x in batched_inputs if on_partner]
-
-        targets = [x.to(self.device) for x in of_images("instances")]
-        features = {name: level[: len(targets)] for name, level in features.items()}
-        images = ImageList(images.tensor[: len(targets)], images.image_sizes[: len(targets)])
+        number = len(frames) if self.train_on_partner and not self.freeze_detector else clips
+        features = {name: level[:number] for name, level in features.items()}
+        images = ImageList(images.tensor[:number], images.image_sizes[:number])
         losses = {}
         if self.semantic_branch is not None:
             logits, features[EMBEDDING] = self.semantic_branch(features)
             if not self.freeze_detector:
-                losses["loss_semantic"] = self.semantic_branch.loss(logits, of_images("sem_seg"))
+                maps = [x["sem_seg"] for x in frames[:number]]
+                losses["loss_semantic"] = self.semantic_branch.loss(logits, maps)
         if not self.freeze_detector:
+            targets = objects[:number]
             proposals, of_proposals = self.proposal_generator(images, features, targets)
             _, of_rois = self.roi_heads(images, features, proposals, targets)
             losses.update(**of_proposals, **of_rois)
-        return losses, {name: level[: len(batched_inputs)] for name, level in features.items()}
+        return losses, {name: level[:clips] for name, level in features.items()}
 
     def _predict_masks(self, features: dict[str, Tensor], targets: list[Instances]) -> list[Tensor]:
         """The mask head's own masks of each frame's ground-truth instances, on their boxes: B
@@ -240,7 +244,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         masks = []
         for predicted, x in zip(box_masks, targets, strict=True):
             if torch.rand(()) < share_of_gt:
-                masks.append(self._to_grid(x.gt_masks, grid))
+                masks.append(on_grid(x.gt_masks, grid, self.frame_settings.propagation_stride))
             else:
                 grid_boxes = x.gt_boxes.tensor / self.frame_settings.propagation_stride
                 masks.append(paste_masks(predicted.detach().float(), grid_boxes, *grid))
@@ -251,26 +255,26 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         learner: PropagationBranch | MaskPropagator,
         maps: list[dict[str, Tensor]],
         masks: list[Tensor],
-        targets: list[Instances],
+        objects: list[Instances],
     ) -> Tensor:
-        """Loss of propagating each frame t to itself and to its partner, mean over the batch."""
+        """Loss of propagating each key frame to itself and to its partners, mean over the clips.
+
+        Args:
+            learner: what propagates.
+            maps: of all frames, in the order of the batch, as ``objects`` are.
+            masks: those to propagate, of each key frame.
+            objects: the ground truth.
+        """
+        clips = len(masks)
         losses = []
-        partners = maps[len(masks) :]
-        for source, partner, source_masks, x in zip(maps, partners, masks, targets, strict=False):
-            if len(x) == 0:
+        for i, source_masks in enumerate(masks):
+            if len(source_masks) == 0:
                 continue
-            propagated = learner(source_masks, source, [source, partner])
-            grid = propagated.shape[-2:]
-            truth = [self._to_grid(x.gt_masks, grid), self._to_grid(x.partner_masks, grid)]
+            propagated = learner(source_masks, maps[i], maps[i::clips])
+            place = propagated.shape[-2:], self.frame_settings.propagation_stride
+            truth = [masks_of(objects[i], x, *place) for x in objects[i::clips]]
             losses.append(self.propagation_loss(propagated, torch.stack(truth)))
         return mean_or_zero(torch.stack(losses) if losses else torch.empty(0), learner)
-
-    def _to_grid(self, masks: BitMasks, grid: tuple[int, int]) -> Tensor:
-        """Ground-truth masks of an unpadded image -> (N, h, w), the covered share of each cell."""
-        stride = self.frame_settings.propagation_stride
-        height, width = masks.tensor.shape[-2:]
-        padding = (0, grid[1] * stride - width, 0, grid[0] * stride - height)
-        return F.avg_pool2d(F.pad(masks.tensor[:, None].float(), padding), stride)[:, 0]
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
         """See ``DetectorNetwork.pyramid``; the semantic embedding is one more level."""

@@ -37,28 +37,29 @@ def test_two_processes_have_the_losses_and_gradients_of_one_with_both_batches(tm
         torch.testing.assert_close(two["gradients"][name], gradient, rtol=0, atol=1e-3 * scale)
 
 
-def pairs(count):
-    """Training pairs of noise, with two objects each."""
+def clips(count):
+    """Training clips of noise, of two frames with two objects each."""
     generator = torch.Generator().manual_seed(0)
     made = []
     for i in range(count):
         masks = torch.zeros(2, *SIZE, dtype=torch.bool)
         masks[0, 4 : 30 + i, 6:40] = True
         masks[1, 20:60, 50 - i : 90] = True
-        instances = {}
-        for name, shift in (("instances", 0), ("partner_instances", 3)):
-            x = instances[name] = Instances(SIZE)
+        images = torch.randint(0, 256, (2, 3, *SIZE), generator=generator, dtype=torch.uint8)
+        frames = []
+        for image, shift in zip(images, (0, 3), strict=True):
+            x = Instances(SIZE)
             x.gt_masks = BitMasks(masks.roll(shift, 2))
             x.gt_boxes = x.gt_masks.get_bounding_boxes()
             x.gt_classes = torch.tensor([1, 2])
-        instances["instances"].partner_masks = instances["partner_instances"].gt_masks
-        images = torch.randint(0, 256, (2, 3, *SIZE), generator=generator, dtype=torch.uint8)
-        made.append({"image": images[0], "partner_image": images[1], **instances})
+            x.gt_ids = torch.tensor([1, 2])
+            frames.append({"image": image, "instances": x})
+        made.append({"clip": frames})
     return made
 
 
 def step(folder):
-    """One step of this process on its share of four pairs; the first one saves what it learnt."""
+    """One step of this process on its share of four clips; the first one saves what it learnt."""
     torch.manual_seed(0)
     # Examples are drawn by chance: here the first ones, whatever the batch.
     torch.randperm = lambda n, device=None: torch.arange(n, device=device)
@@ -67,7 +68,7 @@ def step(folder):
     share = 4 // processes
     run = DistributedDataParallel(model) if processes > 1 else model
     with EventStorage(0):
-        losses = run(pairs(4)[rank * share : (rank + 1) * share])
+        losses = run(clips(4)[rank * share : (rank + 1) * share])
     sum(losses.values()).backward()
     mean_losses = comm.reduce_dict(losses)
     if rank == 0:

@@ -61,6 +61,20 @@ def test_targets_go_by_id_and_those_that_are_gone_are_new():
     assert wrong > 2 * 0.4 * 25
 
 
+def test_of_more_partners_it_is_the_mean():
+    torch.manual_seed(0)
+    embed, level = head(), torch.randn(4, 3, 16, 16)
+    target = objects([[0, 0, 20, 40], [30, 30, 60, 50]], [3, 8])
+    partners = [objects([[5, 0, 30, 40]], [8]), objects([], []), objects([[9, 9, 50, 50]], [3])]
+
+    def loss(*numbers):
+        torch.manual_seed(0)
+        frames = level[[0, *(i + 1 for i in numbers)]]
+        return MaskTrackLoss(1.0)(embed, {"p2": frames}, [target], [partners[i] for i in numbers])
+
+    torch.testing.assert_close(loss(0, 1, 2), (loss(0) + loss(1) + loss(2)) / 3)
+
+
 def test_logits_are_exact_in_mixed_precision():
     torch.manual_seed(0)
     found, known = torch.randn(3, 64) * 4, torch.randn(2, 64) * 4

@@ -155,19 +155,3 @@ def test_unknown_method_and_clips_that_do_not_overlap_are_refused():
         build_tracker("maskprop", clip_radius=0, threshold=0.1, exclusive=True)(None)
     with pytest.raises(ValueError, match="must be 'all' or 'near'"):
         maskprop(1, "far")
-
-
-@pytest.mark.parametrize("match", ["all", "near"])
-def test_a_permutation_of_the_detections_changes_no_track(match):
-    generator = torch.Generator().manual_seed(3)
-    plain = maskprop(2, match)
-    permuted = maskprop(2, match)
-    owner_of = {}
-    for t in range(12):
-        start = max(t - 2, 0)
-        masks = torch.rand(t + 3 - start, 4, 3, 5, generator=generator)
-        order = torch.randperm(4, generator=generator)
-        a = plain.link(ClipTracks(t, start, masks, torch.zeros(4, 2)))
-        b = permuted.link(ClipTracks(t, start, masks[:, order], torch.zeros(4, 2)))
-        for place, i in enumerate(order.tolist()):
-            assert owner_of.setdefault(a[i], b[place]) == b[place]
