@@ -82,7 +82,7 @@ def write_page(
         (folder / "data").mkdir()
         lines = []
         for video in tqdm(videos, desc="page", unit="video", disable=None):
-            predictions = _shown(video, threshold)
+            predictions = shown_predictions(video, threshold)
             timeline = (
                 video_timeline(video, predictions, pairs_of[video.id], threshold)
                 if metrics
@@ -92,7 +92,7 @@ def write_page(
             data = _video_data(video, predictions, timeline, urls)
             _write_call(folder / f"data/video_{video.id}.js", "receiveVideo", data)
             line = _video_line(video, predictions, timeline)
-            name = _video_name(entries[video.id])
+            name = video_name(entries[video.id])
             lines.append({**line, "name": name, "gain": gains.get(video.id)})
         # Where there is no gain to sort by, they stay by rising id.
         lines.sort(key=lambda x: -(x["gain"] or 0))
@@ -106,7 +106,7 @@ def write_page(
         _write_call(folder / "data/summary.js", "receiveSummary", summary)
 
 
-def _shown(video: Video, threshold: float) -> list[Track]:
+def shown_predictions(video: Video, threshold: float) -> list[Track]:
     """Of the predictions that count those that reach the threshold, by falling score."""
     best = [x for tracks in best_by_category(video.predictions).values() for x in tracks]
     return sorted((x for x in best if x.score >= threshold), key=lambda x: -x.score)
@@ -177,7 +177,7 @@ def _video_line(video: Video, predictions: list[Track], timeline: Timeline) -> d
     }
 
 
-def _video_name(entry: dict[str, Any]) -> str:
+def video_name(entry: dict[str, Any]) -> str:
     """The folder of its frames, or its id if that does not tell videos apart."""
     folders = {str(PurePosixPath(x).parent) for x in entry["file_names"]}
     folder = folders.pop()

@@ -48,13 +48,11 @@ def draw_tracks(
     boxes: dict[int, Box] = {}
     centers = {}
     for i, (mask, track_id) in enumerate(zip(masks, track_ids, strict=True)):
-        x0, y0, inside = decode_box(mask if isinstance(mask, dict) else encode(mask))
+        color = track_color(track_id)
+        box, inside = draw_mask(drawn, mask, color)
         if inside.size:
-            color = track_color(track_id)
-            inside = np.ascontiguousarray(inside, np.uint8)
-            boxes[i] = box = (x0, y0, x0 + inside.shape[1], y0 + inside.shape[0])
-            _draw_mask(drawn, box, inside, color)
-            objects[y0 : box[3], x0 : box[2]] |= inside
+            boxes[i] = box
+            objects[box[1] : box[3], box[0] : box[2]] |= inside
             if trails is not None:
                 centers[track_id] = _center(box, inside), color
     if trails is not None:
@@ -68,9 +66,29 @@ def draw_tracks(
     return drawn
 
 
-def _draw_mask(
-    image: np.ndarray, box: Box, inside: np.ndarray, color: tuple[int, int, int]
-) -> None:
+def draw_mask(
+    image: np.ndarray, mask: RLE | np.ndarray, color: tuple[int, int, int]
+) -> tuple[Box, np.ndarray]:
+    """Tint and outline one object, in place.
+
+    Args:
+        image: (H, W, 3) uint8 RGB to draw on.
+        mask: of its size, an RLE or (H, W) bool.
+        color: RGB.
+
+    Returns:
+        the box x0, y0, x1, y1 around the object, and the (h, w) uint8 mask that fills it, which is
+        empty where there is no object.
+    """
+    x0, y0, inside = decode_box(mask if isinstance(mask, dict) else encode(mask))
+    inside = np.ascontiguousarray(inside, np.uint8)
+    box = (x0, y0, x0 + inside.shape[1], y0 + inside.shape[0])
+    if inside.size:
+        _tint(image, box, inside, color)
+    return box, inside
+
+
+def _tint(image: np.ndarray, box: Box, inside: np.ndarray, color: tuple[int, int, int]) -> None:
     """Tint a mask, (h, w) uint8 that fills its box, and outline it."""
     x0, y0, x1, y1 = box
     region = image[y0:y1, x0:x1]

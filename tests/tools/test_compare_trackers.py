@@ -15,6 +15,7 @@ from compare_trackers import main
 from detectron2.modeling import build_model
 
 from maskprop_d2.engine import load_config
+from maskprop_d2.modeling.meta_arch import MaskProp
 from maskprop_d2.tracking import OWN_WEIGHTS, TRACKERS
 
 TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
@@ -36,10 +37,10 @@ def compare(tmp_path, capsys):
     make_moving_shapes([f"--output={folder}", *(f"--{k}={v}" for k, v in sizes.items())])
     register = [[name, str(folder / "valid.json"), str(folder / "valid/JPEGImages")]]
 
-    def run(*options):
+    def run(*options, opts=()):
         output = tmp_path / "out"
         common = ["--config-file", str(TINY), "--dataset", name, "--output", str(output)]
-        main([*common, *options, "--opts", *SMALL, "DATASETS.REGISTER", str(register)])
+        main([*common, *options, "--opts", *SMALL, *opts, "DATASETS.REGISTER", str(register)])
         return json.loads((output / "table.json").read_text()), capsys.readouterr().out, output
 
     return run
@@ -97,11 +98,26 @@ def test_weights_that_are_missing(compare, capsys, options, message):
 
 
 def test_some_methods(compare):
-    rows, *_ = compare("--trackers", "iou", "seqtracker")
+    rows, _, output = compare("--trackers", "iou", "seqtracker")
     assert list(rows) == ["iou", "seqtracker"]
+    assert (output / "strips.html").read_text().startswith("<!DOCTYPE html>")
+    assert not list(output.glob("*.png"))
 
 
-def test_a_sweep_gives_a_row_for_each_value_and_a_curve(compare):
-    rows, _, output = compare("--sweep", "clip-radius", "--values", "1", "2")
-    assert list(rows) == ["clip-radius 1", "clip-radius 2"]
+def test_a_sweep_gives_a_row_for_each_value_and_a_curve(compare, monkeypatch):
+    batches = []
+    detect = MaskProp.detect
+    monkeypatch.setattr(
+        MaskProp, "detect", lambda self, x: batches.append(len(x)) or detect(self, x)
+    )
+    rows, _, output = compare(
+        *("--sweep", "clip-radius", "--values", "1", "3", "10"),
+        opts=("MODEL.MASKPROP.LINKING.FINAL_MASK", "average"),
+    )
+    assert list(rows) == ["clip-radius 1", "clip-radius 3", "clip-radius 10"]
     assert (output / "clip-radius.png").stat().st_size > 1000
+    # Both videos, of four frames, go through the detector once.
+    assert sum(batches) == 8
+    # From a radius of 3 on each clip is the whole video.
+    results = {x: (output / f"results_clip-radius_{x}.json").read_text() for x in (1, 3, 10)}
+    assert results[1] != results[3] == results[10]
