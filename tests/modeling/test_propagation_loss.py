@@ -75,3 +75,16 @@ def test_what_holds_for_any_masks(data, shape, space_time):
     # Of one frame, summing over the clip first is the same.
     other_way = PropagationLoss(loss="soft_iou", space_time=not space_time, weight=1.0)
     torch.testing.assert_close(loss(masks[:1], targets[:1]), other_way(masks[:1], targets[:1]))
+
+
+def test_cross_entropy_pulls_the_right_way_where_masks_are_sure_and_wrong():
+    """A probability that rounds to 1 once had a gradient of rounding errors, of 1e4 and more."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 25 * torch.randn(1, 3, 8, 8, generator=generator)
+    logits.requires_grad_()
+    background = torch.zeros(1, 1, 8, 8)
+    masks = torch.cat([logits, background], dim=1).softmax(1)[:, :3]
+    targets = (torch.rand(1, 3, 8, 8, generator=generator) < 0.3).float()
+    loss = PropagationLoss(loss="soft_iou_ce", space_time=False, weight=1.0)
+    loss(masks, targets).backward()
+    assert logits.grad.abs().max() < 1
