@@ -69,8 +69,9 @@ class ClipPairMapper:
             objects seen in frame t, with ``gt_boxes``, ``gt_classes``, ``gt_masks``, ``gt_ids``
             (one id an object of the video), and ``partner_masks``, the same objects' masks in the
             partner, empty where they cannot be seen; ``partner_instances``, the objects seen in
-            the partner; ``height``, ``width``, ``file_name``, ``video_id`` of frame t. If asked
-            for, also ``sem_seg`` and ``partner_sem_seg``, (H, W) uint8 class index of each pixel.
+            the partner; ``distance``, of the two in listed frames, 0 for a warped copy;
+            ``height``, ``width``, ``file_name``, ``video_id`` of frame t. If asked for, also
+            ``sem_seg`` and ``partner_sem_seg``, (H, W) uint8 class index of each pixel.
 
         Raises:
             VideoError: if a frame cannot be read, or has not the size that the record says.
@@ -106,6 +107,7 @@ class ClipPairMapper:
             "partner_image": self._to_tensor(frames[1]),
             "instances": instances[instances.gt_boxes.nonempty()],
             "partner_instances": partner_instances[partner_instances.gt_boxes.nonempty()],
+            "distance": abs(partner - t),
             "height": video["height"],
             "width": video["width"],
             "file_name": paths[0],

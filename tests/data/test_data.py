@@ -84,6 +84,13 @@ def test_a_pair_has_the_same_objects_in_both_frames(records):
     assert (of_partner.gt_masks.tensor[0] == red).all()
 
 
+def test_the_distance_of_a_pair_is_in_listed_frames(records, monkeypatch):
+    pairs = mapper()
+    for t, partner in ((3, 1), (0, 3), (2, 2)):
+        monkeypatch.setattr(pairs, "sample_partner", lambda *_, s=partner: s)
+        assert pairs({"video": records[0], "frame": t})["distance"] == abs(partner - t)
+
+
 def test_both_frames_and_their_masks_are_transformed_alike(records):
     np.random.seed(0)
     resize, flip = T.ResizeShortestEdge([80], sample_style="choice"), T.RandomFlip(prob=1.0)

@@ -53,7 +53,7 @@ def pairs(count):
             x.gt_classes = torch.tensor([1, 2])
         instances["instances"].partner_masks = instances["partner_instances"].gt_masks
         images = torch.randint(0, 256, (2, 3, *SIZE), generator=generator, dtype=torch.uint8)
-        made.append({"image": images[0], "partner_image": images[1], **instances})
+        made.append({"image": images[0], "partner_image": images[1], "distance": 1, **instances})
     return made
 
 

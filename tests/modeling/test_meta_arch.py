@@ -79,6 +79,7 @@ def pair(*boxes, gone=(), size=(64, 96), classes=None):
         "partner_instances": of_partner[of_partner.gt_boxes.nonempty()],
         "sem_seg": torch.randint(0, 3, size, generator=generator, dtype=torch.uint8),
         "partner_sem_seg": torch.randint(0, 3, size, generator=generator, dtype=torch.uint8),
+        "distance": 2,
     }
 
 
