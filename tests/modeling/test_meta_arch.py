@@ -559,3 +559,14 @@ def test_frames_are_prepared_as_detectron2_does_it(size, channels):
 def test_an_unknown_pyramid_level_is_refused():
     with pytest.raises(ValueError, match="IN_FEATURE is 'p9', but the backbone gives only p2, p3"):
         build(TINY, "MODEL.MASKPROP.PROPAGATION.IN_FEATURE", "p9")
+
+
+def test_gradients_of_mixed_precision_have_the_strides_of_their_parameters():
+    """Else ``DistributedDataParallel`` warns, and copies them."""
+    model = build(FULL)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = losses_of(model, [pair((10, 10, 50, 40), (30, 20, 90, 60))])
+    sum(losses.values()).backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad.stride() == parameter.stride(), name
