@@ -19,13 +19,14 @@ from detectron2.utils import comm
 from tqdm import tqdm
 
 from ..data import build_test_loader, build_train_loader
-from ..data.stream import begin_with
+from ..data.stream import stream_of
 from ..errors import InputError
 from .checkpoint import Checkpointer
 from .evaluator import YTVISEvaluator
 from .faults import explained
 from .repeat import drop_from, seed_of_step
 from .unfinished import FinishedVideos, SkipFinished, fingerprint
+from .watching import Summary, WatchTraining
 
 
 class ProgressBar(HookBase):
@@ -108,7 +109,7 @@ class Trainer(DefaultTrainer):
         """As in the base class; data, random numbers and ``metrics.json`` go on where they were."""
         super().resume_or_load(resume)
         if self.start_iter:
-            begin_with(self._trainer.data_loader, self.start_iter)
+            stream_of(self._trainer.data_loader).first_batch = self.start_iter
             if comm.is_main_process():
                 drop_from(Path(self.cfg.OUTPUT_DIR) / "metrics.json", self.start_iter)
 
@@ -133,9 +134,11 @@ class Trainer(DefaultTrainer):
             super().after_step()
 
     def build_hooks(self) -> list[HookBase]:
-        """Those of Detectron2, and a progress bar."""
+        """Those of Detectron2, and what there is to watch."""
         hooks = super().build_hooks()
-        return [*hooks, ProgressBar()] if comm.is_main_process() else hooks
+        # After the timer, whose figures it reads, and before the writers of what it tells.
+        hooks.insert(1, WatchTraining())
+        return [*hooks, ProgressBar(), Summary()] if comm.is_main_process() else hooks
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:

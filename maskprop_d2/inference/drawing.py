@@ -43,6 +43,19 @@ def draw_tracks(
     Returns:
         (H, W, 3) uint8 RGB.
     """
+    named = zip(labels, track_ids, scores, strict=True)
+    texts = [f"{label} {track_id} {score:.0%}" for label, track_id, score in named]
+    return draw_masks(frame, masks, track_ids, texts, trails)
+
+
+def draw_masks(
+    frame: np.ndarray,
+    masks: Sequence[RLE | np.ndarray],
+    track_ids: Sequence[int],
+    texts: Sequence[str],
+    trails: Trails | None = None,
+) -> np.ndarray:
+    """As ``draw_tracks``, with a text of one's own for each object."""
     drawn = frame.copy()
     objects = np.zeros(frame.shape[:2], np.uint8)
     boxes: dict[int, Box] = {}
@@ -61,8 +74,7 @@ def draw_tracks(
     # Labels last, so that nothing lies over one.
     occupied: list[Box] = []
     for i, box in boxes.items():
-        text = f"{labels[i]} {track_ids[i]} {scores[i]:.0%}"
-        draw_label(drawn, text, box, track_color(track_ids[i]), objects, occupied)
+        draw_label(drawn, texts[i], box, track_color(track_ids[i]), objects, occupied)
     return drawn
 
 

@@ -28,6 +28,7 @@ from .propagation_loss import PropagationLoss, mean_or_zero
 from .propagation_targets import masks_of, on_grid
 from .refinement_loss import RefinementLoss
 from .roi_heads.semantic import EMBEDDING, SemanticBranch
+from .watching import PropagationWatch
 
 
 @META_ARCH_REGISTRY.register()
@@ -37,6 +38,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
     In training it takes clips of few frames and gives losses; in inference it takes videos. It is a
     ``FrameNetwork`` itself: ``detect`` and ``propagate`` of ``DetectorNetwork`` are what streaming
     inference is built from.
+
+    Attributes:
+        propagation_watch: what training shows of propagation.
     """
 
     @configurable
@@ -97,12 +101,19 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         learns = propagation_loss.weight > 0
         mask_propagators.requires_grad_(learns)
         propagation.requires_grad_(learns and not mask_propagators)
+        self.propagation_watch = PropagationWatch(
+            self.vis_period, self.input_format, frame_settings.propagation_stride
+        )
         self.segmenter = VideoSegmenter.from_options(self, **segmenter_options)
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
         """Arguments from the config."""
-        args = super().from_config(cfg)
+        quiet = cfg.clone()
+        quiet.defrost()
+        # Detectron2's mask heads would show more than a hundred crops beside each picture of ours.
+        quiet.VIS_PERIOD = 0
+        args = super().from_config(quiet)
         use_torchvision_deform_conv(args["backbone"])
         options = cfg.MODEL.MASKPROP
         shapes = args["backbone"].output_shape()
@@ -110,6 +121,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         parts = part_options(cfg, shapes)
         return {
             **args,
+            "vis_period": cfg.VIS_PERIOD,
             "frame_settings": settings,
             "propagation": PropagationBranch(**parts["propagation"]),
             "mask_propagators": build_mask_propagators(**parts.get("mask_propagators", {})),
@@ -181,7 +193,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             height, width = level.shape[-2:]
             masks = self._masks_to_propagate(box_masks, targets, (height, width))
             maps = per_frame(learner.encode(level))
-            losses[f"loss_{name}"] = self._propagation_losses(learner, maps, masks, objects)
+            losses[f"loss_{name}"] = self._propagation_losses(
+                learner, maps, masks, objects, batched_inputs
+            )
         return losses
 
     def _learner(self) -> tuple[str, PropagationBranch | MaskPropagator]:
@@ -256,6 +270,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         maps: list[dict[str, Tensor]],
         masks: list[Tensor],
         objects: list[Instances],
+        batched_inputs: list[dict[str, Any]],
     ) -> Tensor:
         """Loss of propagating each key frame to itself and to its partners, mean over the clips.
 
@@ -264,6 +279,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             maps: of all frames, in the order of the batch, as ``objects`` are.
             masks: those to propagate, of each key frame.
             objects: the ground truth.
+            batched_inputs: see ``forward``.
         """
         clips = len(masks)
         losses = []
@@ -274,6 +290,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             place = propagated.shape[-2:], self.frame_settings.propagation_stride
             truth = [masks_of(objects[i], x, *place) for x in objects[i::clips]]
             losses.append(self.propagation_loss(propagated, torch.stack(truth)))
+            self.propagation_watch.see(
+                batched_inputs[i]["clip"], source_masks, propagated, torch.stack(truth)
+            )
         return mean_or_zero(torch.stack(losses) if losses else torch.empty(0), learner)
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:

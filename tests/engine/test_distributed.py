@@ -47,13 +47,13 @@ def clips(count):
         masks[1, 20:60, 50 - i : 90] = True
         images = torch.randint(0, 256, (2, 3, *SIZE), generator=generator, dtype=torch.uint8)
         frames = []
-        for image, shift in zip(images, (0, 3), strict=True):
+        for s, (image, shift) in enumerate(zip(images, (0, 3), strict=True)):
             x = Instances(SIZE)
             x.gt_masks = BitMasks(masks.roll(shift, 2))
             x.gt_boxes = x.gt_masks.get_bounding_boxes()
             x.gt_classes = torch.tensor([1, 2])
             x.gt_ids = torch.tensor([1, 2])
-            frames.append({"image": image, "instances": x})
+            frames.append({"image": image, "frame": s, "instances": x})
         made.append({"clip": frames})
     return made
 

@@ -144,3 +144,14 @@ def test_a_methods_own_network_learns_in_the_place_of_the_propagation_branch(met
         sum(losses.values()).backward()
         # Without a gradient for each of them, training with many processes would stop.
         assert all(x.grad is not None for x in model.parameters() if x.requires_grad)
+
+
+def test_gradients_of_mixed_precision_have_the_strides_of_their_parameters():
+    """Else ``DistributedDataParallel`` warns, and copies them."""
+    model = build(FULL)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = losses_of(model, [clip((10, 10, 50, 40), (30, 20, 90, 60))])
+    sum(losses.values()).backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad.stride() == parameter.stride(), name
