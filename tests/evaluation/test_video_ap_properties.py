@@ -12,7 +12,7 @@ from maskprop_d2.evaluation.overlap import frame_intersections, frame_ious, vide
 from maskprop_d2.evaluation.tracks import Track, Video
 from maskprop_d2.ops.rle import encode, track_to_counts
 
-LENGTHS = {1: 3, 2: 1, 3: 2}
+LENGTHS = {1: 2, 2: 1}
 CATEGORIES = {4: "cat", 7: "dog"}
 GROUND_TRUTH = {
     "videos": [
@@ -26,8 +26,8 @@ GROUND_TRUTH = {
 @st.composite
 def boxes(draw):
     """In a few places alone: many overlap, some of them equally, and some do not."""
-    x, y = draw(st.sampled_from([0, 1, 2, 5, 20])), draw(st.sampled_from([0, 1, 10]))
-    return x, y, x + draw(st.integers(5, 7)), y + draw(st.sampled_from([6, 7]))
+    x, y = draw(st.sampled_from([0, 1, 2, 20])), draw(st.sampled_from([0, 10]))
+    return x, y, x + draw(st.integers(5, 6)), y + 6
 
 
 places = st.tuples(st.sampled_from(list(LENGTHS)), st.sampled_from(list(CATEGORIES)))
@@ -85,8 +85,7 @@ def test_order_does_not_matter_where_scores_differ(objects, results, data):
         "categories": data.draw(st.permutations(GROUND_TRUTH["categories"])),
         "annotations": objects,
     }
-    permuted = data.draw(st.permutations(results))
-    assert evaluate(truth, permuted).as_dict() == expected
+    assert evaluate(truth, data.draw(st.permutations(results))).as_dict() == expected
 
 
 @settings(max_examples=40)
@@ -98,9 +97,11 @@ def test_only_the_order_of_the_scores_counts(objects, results, rising):
 
 
 @settings(max_examples=40)
-@given(objects, st.data())
-def test_perfect_results_have_100_percent_whatever_their_scores(objects, data):
-    found = figures(objects, [{**as_found(x), "score": data.draw(scores)} for x in objects])
+@given(objects, results, st.data())
+def test_perfect_results_have_100_percent_whatever_less_sure_ones_there_are(objects, others, data):
+    perfect = [{**as_found(x), "score": data.draw(scores)} for x in objects]
+    others = [{**x, "score": x["score"] / 100} for x in [*others, *perfect]]
+    found = figures(objects, others + perfect)
     del found["AR1"]
     assert all(value is None or value == pytest.approx(100) for value in found.values())
 
