@@ -79,7 +79,9 @@ def plot(tables: list[Rows], title: str, path: Path) -> None:
     sweep, points = curve(tables)
     values, means, deviations = points.T
     figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
-    axes.set(xlabel=sweep.label, ylabel="AP (percent)", xscale=sweep.scale)
+    # A threshold of 0 may be among those asked for.
+    scale = sweep.scale if values.min() > 0 else "linear"
+    axes.set(xlabel=sweep.label, ylabel="AP (percent)", xscale=scale)
     axes.set_title(title, fontsize="medium")
     (line,) = axes.plot(values, means, marker="o")
     low, high = means - deviations, means + deviations
