@@ -14,6 +14,9 @@ from maskprop_d2.files import whole_file
 
 from .tables import Rows, mean_and_deviation
 
+MIN_SPAN = 5.0
+"""Points of AP from the bottom to the top of a plot, at least."""
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -90,6 +93,10 @@ def plot(tables: list[Rows], title: str, path: Path) -> None:
     axes.set_xticks(values, [f"{x:g}" for x in values])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
+    # A few tenths of a point should not look like much.
+    bottom, top = axes.get_ylim()
+    missing = max(MIN_SPAN - (top - bottom), 0)
+    axes.set_ylim(bottom - missing / 2, top + missing / 2)
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=150, format="png")
     plt.close(figure)
