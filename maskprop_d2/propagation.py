@@ -205,6 +205,23 @@ class PropagationBranch(nn.Module):
         sampled = sample_and_sum(masks, tap_maps, offsets, self.dilations)
         return sampled + targets["target"][:, None]
 
+    def instance_features(
+        self, masks: Tensor, source: dict[str, Tensor], target: dict[str, Tensor]
+    ) -> Tensor:
+        """The propagated instance features g_i themselves, to look at; only of "literal" maps.
+
+        Args:
+            masks: (N, h, w) soft masks of the instances in frame t.
+            source, target: the maps of frame t and of one frame s.
+
+        Returns:
+            (N, C, h, w)
+        """
+        offsets = self.offset_predictor((source["motion"] - target["motion"])[None])[0]
+        return deform_masked_features(
+            masks, source["features"], offsets, self.deform_weight, self.dilations
+        )
+
 
 def per_frame(maps: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     """Maps of B frames, each (B, channels, h, w), as B dicts of maps (channels, h, w)."""

@@ -7,7 +7,8 @@ The detector runs once; then each method links what it found: detections and map
 video at a time. Methods with weights of their own get them by ``--weights``; of "all" methods those
 are left out that have none. ``strips.html`` has film strips like Figure 7 of the videos in which
 the methods differ most. ``--sweep clip-radius`` instead gives the curve of Figure 6,
-``--sweep threshold`` that of the linking threshold.
+``--sweep threshold`` that of the linking threshold; ``--show features`` the propagated activations
+of Figure 5.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from comparing.features import draw_features
 from comparing.linking import link_all
 from comparing.scoring import score
 from comparing.strips import write_strips
@@ -39,6 +41,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--trackers", nargs="+", default=["all"], choices=["all", *TRACKERS])
     what.add_argument("--sweep", choices=SWEEPS, help="of the config's own method")
+    what.add_argument(
+        "--show", choices=["features"], help="draw activations that are propagated from a frame"
+    )
+    parser.add_argument("--video", type=int, metavar="ID", help="to show (default: the first)")
+    parser.add_argument(
+        "--frame",
+        type=int,
+        metavar="T",
+        help="to show, from 0 (default: the one with most objects that is nearest the middle)",
+    )
     parser.add_argument("--values", nargs="+", type=float, help="of the sweep, instead of its own")
     parser.add_argument(
         "--weights",
@@ -53,6 +65,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.values and not args.sweep:
         parser.error("--values are those of a --sweep")
+    if not args.show and (args.video, args.frame) != (None, None):
+        parser.error("--video and --frame are those of --show")
     args.weights = dict(x.partition("=")[::2] for x in args.weights)
     for method, path in args.weights.items():
         if method not in OWN_WEIGHTS or not path:
@@ -86,11 +100,19 @@ def load_network(cfg: Any, weights: dict[str, str]) -> DetectorNetwork:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Compare, print and write."""
+    """Do what is asked for."""
     cfg = load_config(args.config_file, args.opts)
-    compared = settings(args)
     # Now, not when all has been computed.
     args.output.mkdir(parents=True, exist_ok=True)
+    if args.show:
+        draw_features(cfg, args.dataset, args.video, args.frame, args.output / "features.png")
+    else:
+        compare(cfg, args)
+
+
+def compare(cfg: Any, args: argparse.Namespace) -> None:
+    """Compare, print and write."""
+    compared = settings(args)
     network = load_network(cfg, args.weights)
     all_methods = not args.sweep and "all" in args.trackers
     results, milliseconds, left_out = link_all(

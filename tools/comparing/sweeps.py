@@ -14,6 +14,9 @@ from maskprop_d2.files import whole_file
 
 from .tables import Rows, mean_and_deviation
 
+MIN_SPAN = 5.0
+"""Points of AP from the bottom to the top of a plot, at least."""
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -79,7 +82,9 @@ def plot(tables: list[Rows], title: str, path: Path) -> None:
     sweep, points = curve(tables)
     values, means, deviations = points.T
     figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
-    axes.set(xlabel=sweep.label, ylabel="AP (percent)", xscale=sweep.scale)
+    # A threshold of 0 may be among those asked for.
+    scale = sweep.scale if values.min() > 0 else "linear"
+    axes.set(xlabel=sweep.label, ylabel="AP (percent)", xscale=scale)
     axes.set_title(title, fontsize="medium")
     (line,) = axes.plot(values, means, marker="o")
     low, high = means - deviations, means + deviations
@@ -88,6 +93,10 @@ def plot(tables: list[Rows], title: str, path: Path) -> None:
     axes.set_xticks(values, [f"{x:g}" for x in values])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
+    # A few tenths of a point should not look like much.
+    bottom, top = axes.get_ylim()
+    missing = max(MIN_SPAN - (top - bottom), 0)
+    axes.set_ylim(bottom - missing / 2, top + missing / 2)
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=150, format="png")
     plt.close(figure)
