@@ -54,7 +54,8 @@ def test_what_slows_down_a_cpu_is_replaced(tmp_path, monkeypatch, bfloat16):
     for processes, asked, workers in ((1, 8, 6), (1, 4, 4), (4, 8, 1), (8, 8, 1), (8, 0, 0)):
         monkeypatch.setattr(config.comm, "get_local_size", lambda n=processes: n)
         cfg = load_config(str(path), ["DATALOADER.NUM_WORKERS", asked])
-        assert (workers, bfloat16) == (cfg.DATALOADER.NUM_WORKERS, cfg.SOLVER.AMP.ENABLED)
+        assert workers == cfg.DATALOADER.NUM_WORKERS
+        assert bfloat16 == cfg.SOLVER.AMP.ENABLED
     path.write_text("MODEL: {DEVICE: cuda:0}\nSOLVER: {AMP: {ENABLED: True}}\n")
     cfg = load_config(str(path), ["DATALOADER.NUM_WORKERS", 8])
     assert cfg.DATALOADER.NUM_WORKERS == 8 and cfg.SOLVER.AMP.ENABLED
