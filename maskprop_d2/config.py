@@ -156,3 +156,19 @@ def add_maskprop_config(cfg: CN) -> None:
 
     # "SGD" (Detectron2's) or "ADAMW", which trains small models from scratch much faster.
     cfg.SOLVER.OPTIMIZER = "SGD"
+    # An iteration's IMS_PER_BATCH clips go through the network in so many passes, forwards and
+    # backwards one after the other, and the optimizer has the mean of their gradients: memory for
+    # few clips, the result of many. With REFERENCE_WORLD_SIZE a pass counts as a GPU.
+    cfg.SOLVER.ACCUMULATE = 1
+    # Evaluate and save the moving average of the weights, which keeps this share of itself in each
+    # iteration: with 0.999 it is over about the last 1000. 0: the weights themselves.
+    cfg.SOLVER.EMA_DECAY = 0.0
+    # Parts that stay as MODEL.WEIGHTS has them, as ["backbone", "roi_heads.mask_*"]: names of
+    # modules or weights in the model. Their losses and gradients are still computed where other
+    # parts need them; compare FREEZE_DETECTOR.
+    cfg.SOLVER.FROZEN = []
+    # Learning rates of parts as multiples of BASE_LR, as [["backbone", 0.1]]; of several that a
+    # weight is in, the last one counts.
+    cfg.SOLVER.LR_FACTORS = []
+    # Detectron2's CLIP_GRADIENTS.CLIP_TYPE "value" and "norm" clip each weight's gradient by
+    # itself; here it may also be "full_model", for the norm over all weights.

@@ -149,9 +149,14 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         return tuple(part for part in parts if part is not None)
 
     def train(self, mode: bool = True) -> "MaskProp":
-        """As in the base class, but a frozen detector stays in eval mode: its norms keep their
-        statistics."""
+        """As in the base class, but what is frozen stays in eval mode, the whole of a detector or
+        single norms without anything to learn: they keep their statistics."""
         super().train(mode)
+        for module in self.modules():
+            weights = list(module.parameters(recurse=False))
+            has_statistics = getattr(module, "running_mean", None) is not None
+            if has_statistics and weights and not any(x.requires_grad for x in weights):
+                module.eval()
         if self.freeze_detector:
             for part in self._detector():
                 part.eval()
