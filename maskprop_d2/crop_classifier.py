@@ -16,7 +16,7 @@ from .refinement import ResidualBlock
 CONTEXT = 1.25
 """A crop's side in relation to the longer side of its box."""
 
-MAX_CROP_SIZE = 1024
+MAX_CROP_SIZE = 512
 """Far more than any model has; files may ask for more than there is memory."""
 
 
@@ -36,14 +36,16 @@ class CropClassifier(nn.Module):
             num_groups: of their GroupNorm.
 
         Raises:
-            InputError: if there can be no such crops.
+            InputError: if there can be no such network.
         """
         super().__init__()
         smallest = 2 ** len(channels)
-        if not (isinstance(crop_size, int) and smallest <= crop_size <= MAX_CROP_SIZE):
+        whole = isinstance(crop_size, int) and len(channels) > 0
+        if not (whole and smallest <= crop_size <= MAX_CROP_SIZE):
             raise InputError(
-                f"CROP_CLASSIFIER.CROP_SIZE {crop_size} must be a whole number of at least "
-                f"{smallest}, since {len(channels)} blocks halve it, and at most {MAX_CROP_SIZE}"
+                f"CROP_CLASSIFIER.CROP_SIZE {crop_size}, CHANNELS {channels}: there must be at "
+                "least one block, and the size be whole, large enough for each block to halve it "
+                f"({smallest}), and at most {MAX_CROP_SIZE}"
             )
         self.crop_size = crop_size
         layers: list[nn.Module] = [nn.Conv2d(4, channels[0], 3, stride=2, padding=1)]
