@@ -95,7 +95,8 @@ def load_network(cfg: Any, weights: dict[str, str]) -> DetectorNetwork:
         if method in MASK_PROPAGATORS:
             network.mask_propagators[method] = trained.mask_propagator(method)
         else:
-            network.embedding = trained.embedding
+            part = OWN_WEIGHTS[method].removesuffix(".")
+            setattr(network, part, getattr(trained, part))
     return network
 
 

@@ -9,6 +9,7 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ..crop_classifier import CropClassifier
 from ..embedding import EmbeddingHead
 from ..inference.frame_network import (
     Detections,
@@ -22,6 +23,7 @@ from ..propagation import PropagationBranch, per_frame
 from ..refinement import MaskRefinement
 from ..tracking import MaskPropagator
 from .backbone.deformable import use_torchvision_deform_conv
+from .crop_loss import crop_classifier_loss
 from .masktrack_loss import MaskTrackLoss
 from .options import frame_settings, part_options, segmenter_options
 from .propagation_loss import PropagationLoss, mean_or_zero
@@ -55,6 +57,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         refinement_loss: RefinementLoss,
         embedding: EmbeddingHead | None,
         masktrack_loss: MaskTrackLoss,
+        crop_classifier: CropClassifier | None,
         frame_settings: FrameSettings,
         gt_mask_iters: int,
         train_on_partner: bool,
@@ -70,14 +73,15 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             propagation_loss: the loss of either; with a weight of 0 neither learns.
             semantic_branch: the semantic branch of the detector, or None.
             refinement: the refinement of the detector's masks, or None.
-            refinement_loss: its loss.
+            refinement_loss: its loss; with a weight of 0 it does not learn.
             embedding: the embedding head of MaskTrack R-CNN, or None.
             masktrack_loss: its loss.
+            crop_classifier: the crop classifier of EnsembleVIS, or None.
             frame_settings: what surrounds the network in inference, and the level of propagation.
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
             train_on_partner: whether the detector's losses are taken on the partners too.
-            freeze_detector: whether nothing of what works on single frames learns.
+            freeze_detector: whether the detector itself does not learn.
             segmenter_options: arguments of ``VideoSegmenter.from_options`` besides the network.
             **kwargs: those of ``GeneralizedRCNN``.
         """
@@ -90,6 +94,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         self.refinement_loss = refinement_loss
         self.embedding = embedding
         self.masktrack_loss = masktrack_loss
+        self.crop_classifier = crop_classifier
         self.frame_settings = frame_settings
         self.gt_mask_iters = gt_mask_iters
         self.train_on_partner = train_on_partner
@@ -101,6 +106,8 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         learns = propagation_loss.weight > 0
         mask_propagators.requires_grad_(learns)
         propagation.requires_grad_(learns and not mask_propagators)
+        if refinement is not None:
+            refinement.requires_grad_(refinement_loss.weight > 0)
         self.propagation_watch = PropagationWatch(
             self.vis_period, self.input_format, frame_settings.propagation_stride
         )
@@ -130,6 +137,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             "refinement": MaskRefinement(**parts["refinement"]) if "refinement" in parts else None,
             "embedding": EmbeddingHead(**parts["embedding"]) if "embedding" in parts else None,
             "masktrack_loss": MaskTrackLoss(options.MASKTRACK.LOSS_WEIGHT),
+            "crop_classifier": (
+                CropClassifier(**parts["crop_classifier"]) if "crop_classifier" in parts else None
+            ),
             "refinement_loss": RefinementLoss(options.REFINEMENT.LOSS_WEIGHT),
             "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
             "train_on_partner": options.TRAIN_ON_PARTNER,
@@ -138,13 +148,12 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         }
 
     def _detector(self) -> tuple[nn.Module, ...]:
-        """All that works on single frames."""
+        """All that finds the objects of single frames."""
         parts = (
             self.backbone,
             self.proposal_generator,
             self.roi_heads,
             self.semantic_branch,
-            self.refinement,
         )
         return tuple(part for part in parts if part is not None)
 
@@ -188,7 +197,11 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
                 self.embedding, features, targets, objects[clips:]
             )
         box_masks = self._predict_masks(of_key_frames, targets)
-        if self.refinement is not None and not self.freeze_detector:
+        if self.crop_classifier is not None:
+            losses["loss_crop_classifier"] = crop_classifier_loss(
+                self.crop_classifier, images.tensor, box_masks, targets
+            )
+        if self.refinement is not None and self.refinement_loss.weight > 0:
             losses["loss_refinement"] = self.refinement_loss(
                 self.refinement, images.tensor, box_masks, targets
             )

@@ -94,7 +94,7 @@ def test_methods_with_weights_of_their_own(compare, tmp_path):
         ),
         (["--trackers", "masktrack"], "error: this model has no weights of the tracking method 'm"),
         (["--weights", "osmn=gone.pth"], "MODEL.WEIGHTS is gone.pth: there is no such file"),
-        (["--weights", "iou=some.pth"], "METHOD one of masktrack, feelvos, osmn"),
+        (["--weights", "iou=some.pth"], "METHOD one of masktrack, feelvos, osmn, ensemble"),
         (["--weights", "osmn"], "--weights are METHOD=FILE"),
     ],
 )
