@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -52,7 +52,6 @@ def draw_clip(data, shape, elements=None):
     return torch.from_numpy(data.draw(arrays(dtype, shape, elements=elements))).double()
 
 
-@settings(max_examples=60)
 @given(
     data=st.data(),
     shape=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4)),
@@ -66,9 +65,7 @@ def test_what_holds_for_any_masks(data, shape, space_time):
     assert -1e-12 <= value <= 1 + 1e-12
     assert loss(targets, targets) == 0
     # It does not matter in which order frames and instances come.
-    frames, instances = (data.draw(st.permutations(range(x))) for x in shape[:2])
-    permuted = (x[frames][:, instances] for x in (masks, targets))
-    torch.testing.assert_close(loss(*permuted), value)
+    torch.testing.assert_close(loss(masks.flip(0, 1), targets.flip(0, 1)), value)
     # To come nearer to the targets never costs.
     nearer = torch.where(targets > 0, masks.maximum(other), masks.minimum(other))
     assert loss(nearer, targets) <= value + 1e-12
