@@ -4,13 +4,11 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import box_iou
 
 from ..embedding import EmbeddingHead
+from .regions import regions_around
 
 ROIS_PER_OBJECT = 8
-POSITIVE_IOU = 0.5
-"""Overlap with its object's box above which a region is one of the object's."""
 
 
 class MaskTrackLoss(nn.Module):
@@ -43,7 +41,8 @@ class MaskTrackLoss(nn.Module):
         Returns:
             scalar
         """
-        regions, owners = zip(*(regions_around(x.gt_boxes.tensor) for x in targets), strict=True)
+        of_objects = (regions_around(x.gt_boxes.tensor, ROIS_PER_OBJECT) for x in targets)
+        regions, owners = zip(*of_objects, strict=True)
         known_boxes = [x.gt_boxes.tensor for x in partner_targets]
         embeddings = head(pyramid, [*regions, *known_boxes])
         total = torch.zeros((), device=embeddings[0].device)
@@ -64,24 +63,3 @@ def matching_logits(found: Tensor, known: Tensor) -> Tensor:
     # Of such sums, 16 bits would be less than what tells objects apart.
     with torch.autocast(found.device.type, enabled=False):
         return F.pad(found @ known.T, (1, 0))
-
-
-def regions_around(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Regions that lie on objects as proposals do: moved and scaled, the ground truth among them.
-
-    Args:
-        boxes: (N, 4) boxes of objects.
-
-    Returns:
-        (R, 4) regions, which overlap their objects' boxes by more than ``POSITIVE_IOU``; and (R,)
-        indices of the objects.
-    """
-    owners = torch.arange(len(boxes), device=boxes.device).repeat(ROIS_PER_OBJECT)
-    own = boxes[owners]
-    sizes = own[:, 2:] - own[:, :2]
-    centers = (own[:, 2:] + own[:, :2]) / 2 + sizes * (torch.rand_like(sizes) - 0.5) * 0.5
-    halves = sizes * torch.exp((torch.rand_like(sizes) - 0.5) * 0.6) / 2
-    regions = torch.cat([centers - halves, centers + halves], dim=1)
-    regions[: len(boxes)] = boxes
-    positive = box_iou(regions, boxes).gather(1, owners[:, None])[:, 0] > POSITIVE_IOU
-    return regions[positive], owners[positive]

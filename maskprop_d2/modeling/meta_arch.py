@@ -9,6 +9,7 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ..crop_classifier import CropClassifier
 from ..embedding import EmbeddingHead
 from ..inference.frame_network import (
     Detections,
@@ -22,12 +23,14 @@ from ..propagation import PropagationBranch, per_frame
 from ..refinement import MaskRefinement
 from ..tracking import MaskPropagator
 from .backbone.deformable import use_torchvision_deform_conv
+from .crop_loss import crop_classifier_loss
 from .masktrack_loss import MaskTrackLoss
 from .options import frame_settings, part_options, segmenter_options
 from .propagation_loss import PropagationLoss, mean_or_zero
 from .propagation_targets import masks_of, on_grid
 from .refinement_loss import RefinementLoss
 from .roi_heads.semantic import EMBEDDING, SemanticBranch
+from .watching import PropagationWatch
 
 
 @META_ARCH_REGISTRY.register()
@@ -37,6 +40,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
     In training it takes clips of few frames and gives losses; in inference it takes videos. It is a
     ``FrameNetwork`` itself: ``detect`` and ``propagate`` of ``DetectorNetwork`` are what streaming
     inference is built from.
+
+    Attributes:
+        propagation_watch: what training shows of propagation.
     """
 
     @configurable
@@ -51,6 +57,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         refinement_loss: RefinementLoss,
         embedding: EmbeddingHead | None,
         masktrack_loss: MaskTrackLoss,
+        crop_classifier: CropClassifier | None,
         frame_settings: FrameSettings,
         gt_mask_iters: int,
         train_on_partner: bool,
@@ -66,14 +73,15 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             propagation_loss: the loss of either; with a weight of 0 neither learns.
             semantic_branch: the semantic branch of the detector, or None.
             refinement: the refinement of the detector's masks, or None.
-            refinement_loss: its loss.
+            refinement_loss: its loss; with a weight of 0 it does not learn.
             embedding: the embedding head of MaskTrack R-CNN, or None.
             masktrack_loss: its loss.
+            crop_classifier: the crop classifier of EnsembleVIS, or None.
             frame_settings: what surrounds the network in inference, and the level of propagation.
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
             train_on_partner: whether the detector's losses are taken on the partners too.
-            freeze_detector: whether nothing of what works on single frames learns.
+            freeze_detector: whether the detector itself does not learn.
             segmenter_options: arguments of ``VideoSegmenter.from_options`` besides the network.
             **kwargs: those of ``GeneralizedRCNN``.
         """
@@ -86,6 +94,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         self.refinement_loss = refinement_loss
         self.embedding = embedding
         self.masktrack_loss = masktrack_loss
+        self.crop_classifier = crop_classifier
         self.frame_settings = frame_settings
         self.gt_mask_iters = gt_mask_iters
         self.train_on_partner = train_on_partner
@@ -97,12 +106,21 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         learns = propagation_loss.weight > 0
         mask_propagators.requires_grad_(learns)
         propagation.requires_grad_(learns and not mask_propagators)
+        if refinement is not None:
+            refinement.requires_grad_(refinement_loss.weight > 0)
+        self.propagation_watch = PropagationWatch(
+            self.vis_period, self.input_format, frame_settings.propagation_stride
+        )
         self.segmenter = VideoSegmenter.from_options(self, **segmenter_options)
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
         """Arguments from the config."""
-        args = super().from_config(cfg)
+        quiet = cfg.clone()
+        quiet.defrost()
+        # Detectron2's mask heads would show more than a hundred crops beside each picture of ours.
+        quiet.VIS_PERIOD = 0
+        args = super().from_config(quiet)
         use_torchvision_deform_conv(args["backbone"])
         options = cfg.MODEL.MASKPROP
         shapes = args["backbone"].output_shape()
@@ -110,6 +128,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         parts = part_options(cfg, shapes)
         return {
             **args,
+            "vis_period": cfg.VIS_PERIOD,
             "frame_settings": settings,
             "propagation": PropagationBranch(**parts["propagation"]),
             "mask_propagators": build_mask_propagators(**parts.get("mask_propagators", {})),
@@ -118,6 +137,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             "refinement": MaskRefinement(**parts["refinement"]) if "refinement" in parts else None,
             "embedding": EmbeddingHead(**parts["embedding"]) if "embedding" in parts else None,
             "masktrack_loss": MaskTrackLoss(options.MASKTRACK.LOSS_WEIGHT),
+            "crop_classifier": (
+                CropClassifier(**parts["crop_classifier"]) if "crop_classifier" in parts else None
+            ),
             "refinement_loss": RefinementLoss(options.REFINEMENT.LOSS_WEIGHT),
             "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
             "train_on_partner": options.TRAIN_ON_PARTNER,
@@ -126,20 +148,24 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         }
 
     def _detector(self) -> tuple[nn.Module, ...]:
-        """All that works on single frames."""
+        """All that finds the objects of single frames."""
         parts = (
             self.backbone,
             self.proposal_generator,
             self.roi_heads,
             self.semantic_branch,
-            self.refinement,
         )
         return tuple(part for part in parts if part is not None)
 
     def train(self, mode: bool = True) -> "MaskProp":
-        """As in the base class, but a frozen detector stays in eval mode: its norms keep their
-        statistics."""
+        """As in the base class, but what is frozen stays in eval mode, the whole of a detector or
+        single norms without anything to learn: they keep their statistics."""
         super().train(mode)
+        for module in self.modules():
+            weights = list(module.parameters(recurse=False))
+            has_statistics = getattr(module, "running_mean", None) is not None
+            if has_statistics and weights and not any(x.requires_grad for x in weights):
+                module.eval()
         if self.freeze_detector:
             for part in self._detector():
                 part.eval()
@@ -171,7 +197,11 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
                 self.embedding, features, targets, objects[clips:]
             )
         box_masks = self._predict_masks(of_key_frames, targets)
-        if self.refinement is not None and not self.freeze_detector:
+        if self.crop_classifier is not None:
+            losses["loss_crop_classifier"] = crop_classifier_loss(
+                self.crop_classifier, images.tensor, box_masks, targets
+            )
+        if self.refinement is not None and self.refinement_loss.weight > 0:
             losses["loss_refinement"] = self.refinement_loss(
                 self.refinement, images.tensor, box_masks, targets
             )
@@ -181,7 +211,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             height, width = level.shape[-2:]
             masks = self._masks_to_propagate(box_masks, targets, (height, width))
             maps = per_frame(learner.encode(level))
-            losses[f"loss_{name}"] = self._propagation_losses(learner, maps, masks, objects)
+            losses[f"loss_{name}"] = self._propagation_losses(
+                learner, maps, masks, objects, batched_inputs
+            )
         return losses
 
     def _learner(self) -> tuple[str, PropagationBranch | MaskPropagator]:
@@ -256,6 +288,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         maps: list[dict[str, Tensor]],
         masks: list[Tensor],
         objects: list[Instances],
+        batched_inputs: list[dict[str, Any]],
     ) -> Tensor:
         """Loss of propagating each key frame to itself and to its partners, mean over the clips.
 
@@ -264,6 +297,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             maps: of all frames, in the order of the batch, as ``objects`` are.
             masks: those to propagate, of each key frame.
             objects: the ground truth.
+            batched_inputs: see ``forward``.
         """
         clips = len(masks)
         losses = []
@@ -274,6 +308,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             place = propagated.shape[-2:], self.frame_settings.propagation_stride
             truth = [masks_of(objects[i], x, *place) for x in objects[i::clips]]
             losses.append(self.propagation_loss(propagated, torch.stack(truth)))
+            self.propagation_watch.see(
+                batched_inputs[i]["clip"], source_masks, propagated, torch.stack(truth)
+            )
         return mean_or_zero(torch.stack(losses) if losses else torch.empty(0), learner)
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:

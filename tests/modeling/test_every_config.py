@@ -52,6 +52,10 @@ def expected_losses(model):
     of_tracking = {f"loss_{x}" for x in learners if model.propagation_loss.weight > 0}
     if model.embedding is not None:
         of_tracking.add("loss_masktrack")
+    if model.crop_classifier is not None:
+        of_tracking.add("loss_crop_classifier")
+    if model.refinement is not None:
+        of_tracking.add("loss_refinement")
     if model.freeze_detector:
         return of_tracking
     of_rois = {"loss_cls", "loss_box_reg", "loss_mask"}
@@ -60,6 +64,4 @@ def expected_losses(model):
     names = {"loss_rpn_cls", "loss_rpn_loc"} | of_tracking | of_rois
     if model.semantic_branch is not None:
         names.add("loss_semantic")
-    if model.refinement is not None:
-        names.add("loss_refinement")
     return names

@@ -2,9 +2,10 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
-from small_models import FULL, TINY, build, clip, losses_of
+from small_models import CONFIGS, FULL, TINY, build, clip, losses_of, video
 
 from maskprop_d2.engine import Trainer, load_config
 from maskprop_d2.tracking import MASK_PROPAGATORS
@@ -144,3 +145,59 @@ def test_a_methods_own_network_learns_in_the_place_of_the_propagation_branch(met
         sum(losses.values()).backward()
         # Without a gradient for each of them, training with many processes would stop.
         assert all(x.grad is not None for x in model.parameters() if x.requires_grad)
+
+
+def test_gradients_of_mixed_precision_have_the_strides_of_their_parameters():
+    """Else ``DistributedDataParallel`` warns, and copies them."""
+    model = build(FULL)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = losses_of(model, [clip((10, 10, 50, 40), (30, 20, 90, 60))])
+    sum(losses.values()).backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad.stride() == parameter.stride(), name
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.0])
+@pytest.mark.parametrize("freeze", [True, False])
+def test_refinement_learns_by_its_own_weight_whether_the_detector_does_or_not(weight, freeze):
+    of_refinement = {"ENABLED": True, "CROP_SIZE": 16, "CHANNELS": 8, "NUM_GROUPS": 4}
+    options = {f"REFINEMENT.{k}": v for k, v in of_refinement.items()}
+    options |= {"REFINEMENT.LOSS_WEIGHT": weight, "FREEZE_DETECTOR": freeze}
+    model = build(TINY, *(x for k, v in options.items() for x in (f"MODEL.MASKPROP.{k}", v)))
+    # It starts without an effect, and hence without gradients but in its last layer.
+    torch.nn.init.normal_(model.refinement.predictor.weight)
+    for clips in ([clip((8, 8, 48, 40), (30, 20, 90, 60))], [clip()]):
+        losses = losses_of(model, clips)
+        assert ("loss_refinement" in losses) == (weight > 0)
+        model.zero_grad()
+        sum(losses.values()).backward()
+        learns = [x.grad is not None for x in model.refinement.parameters()]
+        assert all(learns) if weight > 0 else not any(learns)
+        assert (model.backbone.bottom_up.stem.conv1.weight.grad is None) == freeze
+
+
+def test_the_crop_classifier_learns_alone_and_sees_what_is_detected():
+    options = ["MODEL.MASKPROP.REFINEMENT.ENABLED", False]
+    model = build(CONFIGS / "moving_shapes/maskprop_tiny_ensemble.yaml", *options)
+    of_classifier = {f"crop_classifier.{x}" for x, _ in model.crop_classifier.named_parameters()}
+    assert {name for name, x in model.named_parameters() if x.requires_grad} == of_classifier
+    for clips in ([clip((8, 8, 48, 40), (30, 20, 90, 60))], [clip()]):
+        losses = losses_of(model, clips)
+        assert set(losses) == {"loss_crop_classifier"}
+        model.zero_grad()
+        losses["loss_crop_classifier"].backward()
+        # Without a gradient for each of them, training with many processes would stop.
+        assert all(x.grad is not None for x in model.crop_classifier.parameters())
+    assert losses["loss_crop_classifier"] == 0
+    model.eval().roi_heads.final_predictor.test_score_thresh = 0.0
+    frames = torch.from_numpy(np.stack(video(2, (61, 83)))).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        outputs = model.detect(frames)
+        for frame, x in zip(frames, outputs, strict=True):
+            image = model.frame_settings.at_video_resolution(frame)
+            expected = model.crop_classifier(image, x.box_masks, x.boxes_video, x.boxes_video)
+            assert x.crop_scores.shape == (len(x), 10) and len(x) > 1
+            torch.testing.assert_close(x.crop_scores, expected.softmax(1))
+        model.roi_heads.final_predictor.test_score_thresh = 2.0
+        assert model.detect(frames)[0].crop_scores.shape == (0, 10)
