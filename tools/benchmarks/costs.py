@@ -26,6 +26,7 @@ from detectron2.utils.analysis import FlopCountAnalysis
 from fvcore.nn.jit_handles import get_shape
 from torch import Tensor, nn
 
+from maskprop_d2.crop_classifier import CropClassifier
 from maskprop_d2.engine import load_config
 from maskprop_d2.modeling import MaskProp
 from maskprop_d2.modeling.options import propagation_options
@@ -62,7 +63,8 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         rows.append(row)
         counts = zip(row["parameters"].values(), row["flops"].values(), strict=True)
         cells = [f"{p / 1e6:.1f} / {f / 1e9:,.1f}" for p, f in counts]
-        cells.append(f"{row['literal_propagation_flops'] / 1e9:,.0f}")
+        literal = row["literal_propagation_flops"]
+        cells.append(f"{literal / 1e9:,.0f}" if literal else "")
         print(f"| `{config_file.stem}` | {row['input']} | {' | '.join(cells)} |", flush=True)
     return rows
 
@@ -98,21 +100,25 @@ def costs(
         "input": f"{height} x {width}",
         "instances": instances,
         "parameters": with_sum(
-            backbone=parameters(model.backbone),
+            backbone=parameters(model.backbone, stsn_of(model)),
             detector=parameters(
-                model.proposal_generator, model.roi_heads, model.semantic_branch, model.embedding
+                model.proposal_generator,
+                model.roi_heads,
+                model.semantic_branch,
+                model.embedding,
+                model.crop_classifier,
             ),
             propagation=parameters(model.propagation, model.mask_propagators),
             refinement=parameters(model.refinement),
         ),
         "flops": with_sum(
-            backbone=pixels * count(model.backbone.forward, model.backbone, image),
+            backbone=pixels * backbone_flops(count, model, image),
             detector=detector_flops(count, model, image, pixels, proposals, instances),
             propagation=propagation,
             refinement=instances * refinement_flops(count, model.refinement),
         ),
-        "literal_propagation_flops": pixels
-        * propagation_flops(count, literal, level, few_cells, clip),
+        "literal_propagation_flops": clip
+        and pixels * propagation_flops(count, literal, level, few_cells, clip),
         "not_counted": sorted(count.not_counted),
     }
 
@@ -160,6 +166,20 @@ class Step(nn.Module):
         return self.function(*inputs)
 
 
+def stsn_of(model: MaskProp) -> nn.Module | None:
+    """The block that samples supporting frames into a frame's pyramid, of a model that has one."""
+    return getattr(model, "stsn", None)
+
+
+def backbone_flops(count: FlopCounter, model: MaskProp, image: Tensor) -> int:
+    """The pyramid of a small image, with K supporting frames on each side if the model has them."""
+    flops = count(model.backbone.forward, model.backbone, image)
+    if (stsn := stsn_of(model)) is not None:
+        pyramid = model.backbone(image)
+        flops += count(lambda x: stsn(x, [x] * 2 * stsn.radius), stsn, pyramid)
+    return flops
+
+
 def detector_flops(
     count: FlopCounter,
     model: MaskProp,
@@ -202,6 +222,8 @@ def detector_flops(
     if model.embedding is not None:
         of_boxes = partial(model.embedding, boxes=[x.tensor for x in boxes])
         flops += instances * count(of_boxes, model.embedding, pyramid)
+    if model.crop_classifier is not None:
+        flops += instances * crop_flops(count, model.crop_classifier)
     return flops
 
 
@@ -226,9 +248,14 @@ def refinement_flops(count: FlopCounter, refinement: MaskRefinement | None) -> f
         return 0
     times = (refinement.crop_size / CROP) ** 2
     refinement.crop_size = CROP
+    return times * crop_flops(count, refinement)
+
+
+def crop_flops(count: FlopCounter, network: MaskRefinement | CropClassifier) -> int:
+    """One object, in a crop of the frame."""
     box = torch.tensor([[4.0, 4.0, 28.0, 28.0]])
     image, mask = torch.zeros(3, CROP, CROP), torch.ones(1, 28, 28)
-    return times * count(lambda x: refinement(x, mask, box, box), refinement, image)
+    return count(lambda x: network(x, mask, box, box), network, image)
 
 
 def deform_conv2d_flops(inputs: list[Any], outputs: list[Any]) -> int:
