@@ -93,7 +93,7 @@ def add_maskprop_config(cfg: CN) -> None:
     # High-resolution refinement of the masks that are given out (Sec. 4.4).
     refinement = cfg.MODEL.MASKPROP.REFINEMENT = CN()
     refinement.ENABLED = False
-    # Side of the crops. The cost of an object grows with its square: 130 billion multiplications
+    # Side of the crops. The cost of an object grows with its square: 110 billion multiplications
     # at 384.
     refinement.CROP_SIZE = 384
     # A crop is a square whose side is so many times the longer side of the detected box.

@@ -1,0 +1,115 @@
+"""FLOPs are what one gets by hand."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+if not find_spec("detectron2"):
+    pytest.skip("the models need Detectron2", allow_module_level=True)
+
+from benchmarks.costs import FlopCounter, costs, parameters
+from detectron2.layers import DeformConv
+from detectron2.modeling import build_model
+from torchvision.ops import roi_align
+
+from maskprop_d2.engine import load_config
+from maskprop_d2.modeling.backbone.deformable import TorchvisionDeformConv
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+TINY = CONFIGS / "moving_shapes/maskprop_tiny.yaml"
+FULL = CONFIGS / "moving_shapes/maskprop_tiny_full.yaml"
+SIZE = (128, 192)
+
+
+@torch.no_grad()
+def flops(module, *inputs):
+    return FlopCounter()(module.forward, module, *inputs)
+
+
+def test_plain_convolutions():
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 6, 1, groups=2)
+    )
+    # 5 x 4 cells, then 4 channels of input for each of the 6.
+    expected = 5 * 4 * 8 * 3 * 9 + 5 * 4 * 6 * 4
+    assert flops(layers, torch.zeros(1, 3, 10, 8)) == expected
+
+
+def test_deformable_convolutions():
+    layer = DeformConv(4, 8, 3, stride=2, padding=1, groups=2)
+    offsets = torch.zeros(1, 18, 5, 4)
+    # As a convolution, and bilinear samples of 4 channels at 9 taps of 5 x 4 cells.
+    expected = 5 * 4 * 8 * 2 * 9 + 4 * 5 * 4 * 4 * 9
+    assert flops(TorchvisionDeformConv(layer), torch.zeros(1, 4, 10, 8), offsets) == expected
+
+
+def test_regions():
+    boxes = torch.tensor([[0, 1.0, 1, 5, 5], [0, 2, 2, 7, 7]])
+    count = FlopCounter()
+    assert count(lambda x: roi_align(x, boxes, 7), nn.Identity(), torch.zeros(1, 3, 9, 9)) == (
+        4 * 2 * 3 * 7 * 7
+    )
+    assert count.not_counted == set()
+    count(lambda x: x.cumsum(0), nn.Identity(), torch.zeros(3))
+    assert count.not_counted == {"aten::cumsum"}
+
+
+def propagation_by_hand(cells, channels, of_offsets, instances, targets):
+    """Of a linear classifier, without the sums of masks: of the fused and of the literal path."""
+    maps = cells * channels * (10 * of_offsets + 9)
+    # GroupNorm, twice in fvcore: a factor and a term for each value, and the statistics.
+    offsets = cells * (9 * of_offsets**2 + 3 * 18 * 9 * of_offsets + 2 * 5 * of_offsets)
+    per_object = cells * (3 * (9 * channels**2 + 4 * 9 * channels) + channels)
+    fused = maps + cells * channels * (27 + 1) + targets * offsets
+    return fused, maps + targets * (offsets + instances * per_object)
+
+
+def test_propagation_by_hand():
+    row = costs(TINY, SIZE, 3, [])
+    cells = 32 * 48
+    fused, literal = propagation_by_hand(cells, 64, 64, 3, 6)
+    assert row["literal_propagation_flops"] == literal
+    # The sums: at most every tap of every cell, with four products for each object.
+    assert 0 < row["flops"]["propagation"] - fused < 6 * cells * 27 * 4 * 3 / 2
+    others = costs(TINY, SIZE, 3, ["MODEL.MASKPROP.TRACKER", "iou"])
+    assert others["flops"]["propagation"] < row["flops"]["propagation"] / 4
+
+
+def test_small_images_times_pixels_are_large_images():
+    row = costs(FULL, SIZE, 2, ["MODEL.RPN.POST_NMS_TOPK_TEST", "7"])
+    model = build_model(load_config(str(FULL), ["MODEL.DEVICE", "cpu"])).eval()
+    image = torch.zeros(1, 3, *SIZE)
+    assert row["input"] == "128 x 192"
+    assert row["flops"]["backbone"] == flops(model.backbone, image)
+    count = FlopCounter()
+    with torch.no_grad():
+        box = torch.tensor([[4.0, 4.0, 50.0, 40.0], [9.0, 4.0, 50.0, 70.0]])
+        of_two = count(
+            lambda x: model.refinement(x, torch.ones(2, 28, 28), box, box),
+            model.refinement,
+            torch.zeros(3, 96, 96),
+        )
+    assert row["flops"]["refinement"] == of_two
+    assert row["parameters"]["all"] == sum(x.numel() for x in model.parameters())
+    assert row["parameters"]["refinement"] == parameters(model.refinement)
+
+
+def test_command(tmp_path):
+    command = [sys.executable, Path(__file__).parents[2] / "tools/benchmark.py", "costs"]
+    # Resized by the config.
+    small = f"--height 64 --width 64 --instances 2 --json {tmp_path / 'out.json'} --config-file"
+    configs = [CONFIGS / f"moving_shapes/maskprop_tiny_{x}.yaml" for x in ("masktrack", "osmn")]
+    done = subprocess.run([*command, *small.split(), *configs], check=True, capture_output=True)
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert [x["config"] for x in rows] == ["maskprop_tiny_masktrack", "maskprop_tiny_osmn"]
+    assert b"| `maskprop_tiny_osmn` | 128 x 128 |" in done.stdout
+    for row in rows:
+        for counts in (row["parameters"], row["flops"]):
+            parts = [counts[x] for x in ("backbone", "detector", "propagation", "refinement")]
+            assert counts["all"] == sum(parts) and parts[3] == 0 and min(parts[:3]) > 0
