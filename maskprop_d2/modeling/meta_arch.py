@@ -21,6 +21,7 @@ from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
 from ..propagation import PropagationBranch, per_frame
 from ..refinement import MaskRefinement
+from ..stsn import SpatiotemporalSampling, support_each_other
 from ..tracking import MaskPropagator
 from .backbone.deformable import use_torchvision_deform_conv
 from .masktrack_loss import MaskTrackLoss
@@ -43,6 +44,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
     def __init__(
         self,
         *,
+        stsn: SpatiotemporalSampling | None,
         propagation: PropagationBranch,
         mask_propagators: nn.ModuleDict,
         propagation_loss: PropagationLoss,
@@ -60,6 +62,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
     ):
         """
         Args:
+            stsn: samples supporting frames into each one's pyramid, or None.
             propagation: the propagation branch.
             mask_propagators: the network of the tracking method, by its name, if it has one. It
                 learns in the place of the propagation branch, which then stays as it is.
@@ -78,6 +81,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             **kwargs: those of ``GeneralizedRCNN``.
         """
         super().__init__(**kwargs)
+        self.stsn = stsn
         self.propagation = propagation
         self.mask_propagators = mask_propagators
         self.propagation_loss = propagation_loss
@@ -111,6 +115,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         return {
             **args,
             "frame_settings": settings,
+            "stsn": SpatiotemporalSampling(**parts["stsn"]) if "stsn" in parts else None,
             "propagation": PropagationBranch(**parts["propagation"]),
             "mask_propagators": build_mask_propagators(**parts.get("mask_propagators", {})),
             "propagation_loss": PropagationLoss(cfg),
@@ -126,9 +131,10 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         }
 
     def _detector(self) -> tuple[nn.Module, ...]:
-        """All that works on single frames."""
+        """All that learns to find objects in a frame, not to follow them."""
         parts = (
             self.backbone,
+            self.stsn,
             self.proposal_generator,
             self.roi_heads,
             self.semantic_branch,
@@ -162,6 +168,8 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         partners = [{"image": pair["partner_image"]} for pair in batched_inputs]
         images = self.preprocess_image(frames + partners)
         features = self.backbone(images.tensor)
+        if self.stsn is not None:
+            features = support_each_other(self.stsn, features, len(batched_inputs))
         targets = [pair["instances"].to(self.device) for pair in batched_inputs]
         losses, of_frames = self._detector_losses(images, features, batched_inputs)
         if self.embedding is not None:
@@ -273,16 +281,16 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         return F.avg_pool2d(F.pad(masks.tensor[:, None].float(), padding), stride)[:, 0]
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
-        """See ``DetectorNetwork.pyramid``; the semantic embedding is one more level."""
-        levels = self.backbone(images)
-        if self.semantic_branch is not None:
-            _, levels[EMBEDDING] = self.semantic_branch(levels)
-        return levels
+        """See ``DetectorNetwork.pyramid``."""
+        return self.backbone(images)
 
     def find_objects(
         self, pyramid: dict[str, Tensor], image_size: tuple[int, int]
     ) -> list[Detections]:
         """See ``DetectorNetwork.find_objects``."""
+        if self.semantic_branch is not None:
+            _, embedding = self.semantic_branch(pyramid)
+            pyramid = {**pyramid, EMBEDDING: embedding}
         level = pyramid[self.frame_settings.propagation_feature]
         # In inference Detectron2 asks for the sizes alone, not for the images.
         images = ImageList(level, [image_size] * len(level))
