@@ -32,8 +32,8 @@ class DeformableLayer(nn.Module):
         super().__init__()
         self.offsets = nn.Conv2d(guide_channels, 2 * 9, 3, padding=1)
         self.conv = DeformConv2d(in_channels, out_channels, 3, padding=1, bias=False)
-        nn.init.zeros_(self.offsets.weight)
-        nn.init.zeros_(self.offsets.bias)
+        for parameter in self.offsets.parameters():
+            nn.init.zeros_(parameter)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
@@ -90,7 +90,6 @@ class SpatiotemporalSampling(nn.Module):
         for layer in self.embedding:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
         # The factor of the similarity, as its logarithm: it stays positive.
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
 
@@ -116,7 +115,7 @@ class SpatiotemporalSampling(nn.Module):
         grow with their number."""
         embedded = self.embedding(features).to(torch.promote_types(features.dtype, torch.float32))
         # A frame is like itself: its own weight is 1, and no other is larger.
-        total, weights = features.to(embedded.dtype), 1.0
+        total, weights = features.to(embedded.dtype), embedded.new_ones(())
         for support in supports:
             sampled = self.sample(features, support)
             similarity = F.cosine_similarity(embedded, self.embedding(sampled).to(embedded.dtype))

@@ -154,7 +154,7 @@ class DetectorNetwork(ABC):
 
     def detect_stream(self, batches: Iterable[Tensor]) -> Iterator[FrameOutput]:
         """See ``FrameNetwork.detect_stream``."""
-        encoded = (self._encode(frames) for frames in batches)
+        encoded: Iterator[Batch] = map(self._encode, batches)
         if self.stsn is not None:
             encoded = SupportWindow(self.stsn).stream(encoded)
         # Nothing of a batch is held here while the next one is encoded.
