@@ -10,8 +10,6 @@ arguments give the same bytes.
 import argparse
 import json
 import multiprocessing
-import os
-import shutil
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -26,6 +24,8 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parent))
 from moving_shapes import CATEGORIES, VERSION, draw_video
 from ytvis_writer import track_fields
+
+from maskprop_d2.files import whole_folder
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,16 +73,11 @@ def make_data_set(args: argparse.Namespace) -> bool:
             f"{output} exists and was not made with these arguments and this version: "
             "remove it, or name another folder"
         )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial_output = output.with_name(f"{output.name}.partial-{os.getpid()}")
-    try:
-        # Forked from a process that has threads, these could wait for ever for a lock.
-        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-            for split, number in ((0, args.train), (1, args.val)):
-                make_split(partial_output, split, number, info, pool)
-        partial_output.rename(output)
-    finally:
-        shutil.rmtree(partial_output, ignore_errors=True)
+    # Forked from a process that has threads, the others could wait for ever for a lock.
+    context = multiprocessing.get_context("spawn")
+    with whole_folder(output) as folder, ProcessPoolExecutor(mp_context=context) as pool:
+        for split, number in ((0, args.train), (1, args.val)):
+            make_split(folder, split, number, info, pool)
     return True
 
 

@@ -1,12 +1,14 @@
 """Writing json files in YouTube-VIS's format: what the converters share."""
 
 import json
-import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as coco_mask
+
+from maskprop_d2.files import whole_file
 
 
 def track_fields(rles: list[dict[str, Any] | None]) -> dict[str, list[Any]]:
@@ -57,14 +59,8 @@ def write_ytvis(
 
 def write_whole(files: dict[Path, Any]) -> None:
     """Write json files, all of them or none."""
-    partial = {path.with_name(f"{path.name}.partial-{os.getpid()}"): path for path in files}
-    try:
-        for part, path in partial.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("w", encoding="utf-8") as file:
-                json.dump(files[path], file)
-        for part, path in partial.items():
-            part.replace(path)
-    finally:
-        for part in partial:
-            part.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        for path, data in files.items():
+            partial = stack.enter_context(whole_file(path))
+            with partial.open("w", encoding="utf-8") as file:
+                json.dump(data, file)

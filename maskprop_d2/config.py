@@ -12,14 +12,16 @@ def add_maskprop_config(cfg: CN) -> None:
     # Training goes on without frames that cannot be read, up to this share of all frames.
     cfg.DATALOADER.MAX_BAD_FRAMES = 0.01
 
-    # Training pairs: the partner of frame t is drawn from t - RANGE .. t + RANGE (Sec. 4.4),
-    # counted in frames of the source video, of which a data set lists every STRIDE-th one
-    # (5 in YouTube-VIS).
+    # Training clips: frame t and NUM - 1 partners, which its masks are propagated to in one pass
+    # (the paper: 2, a pair).
+    cfg.INPUT.SAMPLING_FRAME_NUM = 2
+    # Partners are drawn from t - RANGE .. t + RANGE (Sec. 4.4), counted in frames of the source
+    # video, of which a data set lists every STRIDE-th one (5 in YouTube-VIS).
     cfg.INPUT.SAMPLING_FRAME_RANGE = 25
     cfg.INPUT.SAMPLING_FRAME_STRIDE = 5
-    # The partner of a frame that has no other within that range, above all of a still image, is a
-    # randomly warped copy of it. Each figure is the most, either way: degrees, factor, degrees,
-    # share of the frame's sides, and motion blur as a share of the translation.
+    # Partners that a frame lacks because it has too few others within that range, above all a still
+    # image, are randomly warped copies of it. Each figure is the most, either way: degrees, factor,
+    # degrees, share of the frame's sides, and motion blur as a share of the translation.
     cfg.INPUT.IMAGE_WARP = CN()
     cfg.INPUT.IMAGE_WARP.ROTATION = 15.0
     cfg.INPUT.IMAGE_WARP.SCALE = 1.25
@@ -31,15 +33,15 @@ def add_maskprop_config(cfg: CN) -> None:
     # T: masks are propagated to so many frames before and after (Fig. 6: 6 is best).
     cfg.MODEL.MASKPROP.CLIP_RADIUS = 6
     # The method that gives detections their video-level ids: "maskprop", "flow", "iou", "iou_plus",
-    # "deepsort", or "seqtracker", an offline one; "masktrack", "feelvos" and "osmn" need weights of
-    # their own. See docs/architecture.md.
+    # "deepsort", or offline ones, "seqtracker" and "ensemble"; "masktrack", "feelvos", "osmn" and
+    # "ensemble" need weights of their own. See docs/architecture.md.
     cfg.MODEL.MASKPROP.TRACKER = "maskprop"
-    # Take the detector's losses on the partner frame too, not on frame t alone (paper): its
-    # features are there anyway, so that twice the examples cost little more time.
+    # Take the detector's losses on the partners too, not on frame t alone (paper): their features
+    # are there anyway, so that the more examples cost little more time.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
     # The detector (backbone, STSN, RPN, ROI heads) stays as MODEL.WEIGHTS has it and only
-    # propagation learns, or what the tracking method has of its own: no losses of the detector, no
-    # memory for its gradients. See docs/still_images.md.
+    # propagation learns, or what the tracking method has of its own, and refinement: no losses of
+    # the detector, no memory for its gradients. See docs/still_images.md.
     cfg.MODEL.MASKPROP.FREEZE_DETECTOR = False
     # Of detections in one frame whose masks overlap by more than this soft IoU, whatever their
     # category, only the best is kept: duplicates would share one object in the softmax.
@@ -111,6 +113,7 @@ def add_maskprop_config(cfg: CN) -> None:
     refinement.NUM_GROUPS = 32
     # Objects that are refined at once: less needs less memory.
     refinement.CHUNK_SIZE = 4
+    # With 0 it stays as MODEL.WEIGHTS has it.
     refinement.LOSS_WEIGHT = 1.0
 
     # Multipliers of the losses of each stage of HybridTaskCascadeHeads.
@@ -118,12 +121,14 @@ def add_maskprop_config(cfg: CN) -> None:
 
     linking = cfg.MODEL.MASKPROP.LINKING = CN()
     # A clip track takes a video id only if it matches better than this (Sec. 4.3). It is also the
-    # least overlap of two masks for "iou", "seqtracker", "feelvos" and "osmn"; "iou_plus" and
-    # "deepsort" have limits of their own.
-    linking.THRESHOLD = 0.1
+    # least overlap of two masks for "iou", "seqtracker", "feelvos", "osmn" and "ensemble";
+    # "iou_plus" and "deepsort" have limits of their own.
+    linking.THRESHOLD = 0.03
     # Clips are compared over "all" frames that they share (the paper's Eq. 4 and 5), or over those
     # "near" both centres, near clips counting more: propagated far, masks of fast objects mislead.
     linking.MATCH = "near"
+    # A matching score is multiplied by how far the categories agree (paper: masks alone count).
+    linking.CATEGORIES = True
     # Two detections of one frame never share an id (the paper's Eq. 5 would allow it).
     linking.EXCLUSIVE = True
     # A track's mask in a frame: "center", the detection there (paper); "average", the mean of all
@@ -135,7 +140,8 @@ def add_maskprop_config(cfg: CN) -> None:
     # A track is reported for its best category, and for each further one scored at least this.
     linking.CLASS_FLOOR = 1.0
 
-    # Tracking by flow: "dis" (OpenCV's, on the CPU), or torchvision's "raft_small", "raft_large".
+    # Optical flow, for "flow" and "ensemble": "dis" (OpenCV's, on the CPU), or torchvision's
+    # "raft_small", "raft_large".
     cfg.MODEL.MASKPROP.FLOW = CN()
     cfg.MODEL.MASKPROP.FLOW.MODEL = "dis"
     # Of RAFT: a file with its state_dict; empty: torchvision downloads its own.
@@ -156,9 +162,36 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.MODEL.MASKPROP.DEEPSORT.MAX_AGE = 30
     cfg.MODEL.MASKPROP.DEEPSORT.MAX_APPEARANCE_DISTANCE = 0.2
 
+    # EnsembleVIS: the cosine distance of colour histograms up to which two pieces of a track may
+    # show one object.
+    cfg.MODEL.MASKPROP.ENSEMBLE = CN()
+    cfg.MODEL.MASKPROP.ENSEMBLE.MAX_APPEARANCE_DISTANCE = 0.2
+    # Its crop classifier: side of the crops, channels of the residual blocks, each at half of the
+    # resolution of the one before, and the groups of their GroupNorm.
+    crop_classifier = cfg.MODEL.MASKPROP.CROP_CLASSIFIER = CN()
+    crop_classifier.CROP_SIZE = 128
+    crop_classifier.CHANNELS = [64, 128, 256, 512]
+    crop_classifier.NUM_GROUPS = 32
+
     # The small ResNet of the MovingShapes models: channels of its four stages.
     cfg.MODEL.SMALL_RESNET = CN()
     cfg.MODEL.SMALL_RESNET.STAGE_CHANNELS = [32, 64, 128, 192]
 
     # "SGD" (Detectron2's) or "ADAMW", which trains small models from scratch much faster.
     cfg.SOLVER.OPTIMIZER = "SGD"
+    # An iteration's IMS_PER_BATCH clips go through the network in so many passes, forwards and
+    # backwards one after the other, and the optimizer has the mean of their gradients: memory for
+    # few clips, the result of many. With REFERENCE_WORLD_SIZE a pass counts as a GPU.
+    cfg.SOLVER.ACCUMULATE = 1
+    # Evaluate and save the moving average of the weights, which keeps this share of itself in each
+    # iteration: with 0.999 it is over about the last 1000. 0: the weights themselves.
+    cfg.SOLVER.EMA_DECAY = 0.0
+    # Parts that stay as MODEL.WEIGHTS has them, as ["backbone", "roi_heads.mask_*"]: names of
+    # modules or weights in the model. Their losses and gradients are still computed where other
+    # parts need them; compare FREEZE_DETECTOR.
+    cfg.SOLVER.FROZEN = []
+    # Learning rates of parts as multiples of BASE_LR, as [["backbone", 0.1]]; of several that a
+    # weight is in, the last one counts.
+    cfg.SOLVER.LR_FACTORS = []
+    # Detectron2's CLIP_GRADIENTS.CLIP_TYPE "value" and "norm" clip each weight's gradient by
+    # itself; here it may also be "full_model", for the norm over all weights.

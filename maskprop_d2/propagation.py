@@ -44,7 +44,11 @@ class OffsetPredictor(nn.Module):
         """The linear first step: (B, C, h, w) features -> (B, 2 * channels, h, w)."""
         # Dilated convolutions are a third faster in this format, on CPUs; what follows keeps it.
         features = features.contiguous(memory_format=torch.channels_last)
-        return torch.cat([self.conv1(features), self.projection(features)], dim=1)
+        # As a matrix product: in mixed precision the gradient of a 1x1 convolution would have
+        # strides that DistributedDataParallel warns of.
+        weight = self.projection.weight[:, :, 0, 0]
+        projected = F.linear(features.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
+        return torch.cat([self.conv1(features), projected], dim=1)
 
     def forward(self, encoded_difference: Tensor) -> Tensor:
         """(S, 2 * channels, h, w), encoded f_t minus encoded f_s -> (S, R, 2, h, w) offsets."""
@@ -200,6 +204,23 @@ class PropagationBranch(nn.Module):
         tap_maps = source["source"].unflatten(0, (self.classifier.out_channels, -1))
         sampled = sample_and_sum(masks, tap_maps, offsets, self.dilations)
         return sampled + targets["target"][:, None]
+
+    def instance_features(
+        self, masks: Tensor, source: dict[str, Tensor], target: dict[str, Tensor]
+    ) -> Tensor:
+        """The propagated instance features g_i themselves, to look at; only of "literal" maps.
+
+        Args:
+            masks: (N, h, w) soft masks of the instances in frame t.
+            source, target: the maps of frame t and of one frame s.
+
+        Returns:
+            (N, C, h, w)
+        """
+        offsets = self.offset_predictor((source["motion"] - target["motion"])[None])[0]
+        return deform_masked_features(
+            masks, source["features"], offsets, self.deform_weight, self.dilations
+        )
 
 
 def per_frame(maps: dict[str, Tensor]) -> list[dict[str, Tensor]]:

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
-from torchvision.ops import roi_align
 
 from .errors import InputError
-from .ops.masks import paste_masks
+from .ops.crops import crops_with_masks, squares_around
 
 MAX_CROP_SIZE, MAX_CONTEXT, MAX_CHUNK_SIZE = 4096, 16, 4096
 """Far more than any model has. What a file asks for beyond that would take memory, or time, that
@@ -97,11 +96,8 @@ class MaskRefinement(nn.Module):
             nn.init.zeros_(parameter)
 
     def crop_boxes(self, boxes: Tensor) -> Tensor:
-        """Squares around the centres of boxes: nothing is stretched. (N, 4) -> (N, 4)."""
-        center = (boxes[:, :2] + boxes[:, 2:]) / 2
-        # A box without area has a crop of one pixel.
-        side = (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True).clamp(min=1.0) * self.context
-        return torch.cat([center - side / 2, center + side / 2], dim=1)
+        """See ``squares_around``. (N, 4) -> (N, 4)."""
+        return squares_around(boxes, self.context)
 
     def forward(self, image: Tensor, masks: Tensor, boxes: Tensor, crops: Tensor) -> Tensor:
         """
@@ -126,12 +122,8 @@ class MaskRefinement(nn.Module):
 
     def _refine(self, image: Tensor, masks: Tensor, boxes: Tensor, crops: Tensor) -> Tensor:
         """As ``forward``, all crops at once."""
-        # Averages where the crop is finer than P cells; outside of the image is zero, its mean.
-        patches = roi_align(image[None], [crops], self.crop_size, aligned=True)
-        cells_per_pixel = self.crop_size / (crops[:, 2:] - crops[:, :2]).repeat(1, 2)
-        boxes_in_crop = (boxes - crops[:, :2].repeat(1, 2)) * cells_per_pixel
-        # The 16 bits of mixed precision cannot tell places in a large crop apart.
-        enlarged = paste_masks(masks.float(), boxes_in_crop, self.crop_size, self.crop_size)
-        x = self.blocks(torch.cat([patches, enlarged[:, None]], dim=1))
+        # Outside of the image is zero, its mean.
+        seen = crops_with_masks(image, masks, boxes, crops, self.crop_size)
+        x = self.blocks(seen)
         # Outside of its box an object is unlikely, not impossible.
-        return enlarged.clamp(0.01, 0.99).logit() + self.predictor(x)[:, 0]
+        return seen[:, 3].clamp(0.01, 0.99).logit() + self.predictor(x)[:, 0]

@@ -53,6 +53,8 @@ class FrameOutput:
         crops_video: (N, 4) the crops, larger than the boxes, in which masks were refined, or None.
         embeddings: (N, E) vectors whose dot product tells whether two detections show one object;
             None from a network that has not learnt them.
+        crop_scores: (N, K) softmax vectors of a classifier that looks at crops of the frame alone;
+            None from a network without one.
     """
 
     boxes_video: Tensor
@@ -64,6 +66,7 @@ class FrameOutput:
     maps: dict[str, Tensor] = field(default_factory=dict)
     crops_video: Tensor | None = None
     embeddings: Tensor | None = None
+    crop_scores: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -146,11 +149,14 @@ class TrackedFrame:
         index: frame index t.
         ids: video-level ids, from 0, of its N detections.
         clip: their masks in the frames around; None where the method propagates no masks.
+        class_scores: (N, K+1) vectors that count for the tracks' categories and scores; None where
+            they are the detector's.
     """
 
     index: int
     ids: list[int]
     clip: ClipTracks | None = None
+    class_scores: Tensor | None = None
 
 
 @dataclass

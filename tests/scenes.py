@@ -87,6 +87,7 @@ class Scene(FrameNetwork):
             grid_box_video=torch.tensor([0.0, 0.0, WIDTH, HEIGHT]),
             maps={"t": t},
             embeddings=embeddings,
+            crop_scores=class_scores[:, :-1] / class_scores[:, :-1].sum(1, keepdim=True),
         )
 
     def propagate(self, source, targets):

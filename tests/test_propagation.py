@@ -54,6 +54,16 @@ def test_fused_equals_literal_in_values_and_gradients(hidden, background):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
 
 
+def test_instance_features_are_those_that_are_classified():
+    masks, features = case()
+    module = branch("literal")
+    source, target, _ = per_frame(module.encode(features))
+    phi = module.instance_features(masks, source, target) + target["features"]
+    logits = torch.cat([module.classifier(phi)[:, 0], torch.zeros_like(target["attention"])])
+    expected = module(masks, source, [target])[0]
+    torch.testing.assert_close(logits.softmax(0)[:3] * target["attention"], expected)
+
+
 def test_the_residual_block_may_see_the_difference_first_or_the_frames_first():
     torch.manual_seed(0)
     predictor = OffsetPredictor(6, 8, [1, 2, 3], 4).double()

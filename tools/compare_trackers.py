@@ -5,83 +5,32 @@
 
 The detector runs once; then each method links what it found: detections and maps are kept for one
 video at a time. Methods with weights of their own get them by ``--weights``; of "all" methods those
-are left out that have none. ``--sweep clip-radius`` instead gives the curve of Figure 6,
-``--sweep threshold`` that of the linking threshold.
+are left out that have none. ``strips.html`` has film strips like Figure 7 of the videos in which
+the methods differ most. ``--sweep clip-radius`` instead gives the curve of Figure 6,
+``--sweep threshold`` that of the linking threshold; ``--show features`` the propagated activations
+of Figure 5.
 """
 
 import argparse
 import json
 import logging
-import sys
-import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-import numpy as np
-import torch
+from comparing.features import draw_features
+from comparing.linking import link_all
+from comparing.scoring import score
+from comparing.strips import write_strips
+from comparing.sweeps import SWEEPS, plot
+from comparing.tables import table
 from detectron2.data import MetadataCatalog
 from detectron2.utils.logger import setup_logger
-from torch import Tensor
-from tqdm import tqdm
 
-from maskprop_d2.data import build_test_loader
 from maskprop_d2.engine import build_segmenter, load_config
-from maskprop_d2.errors import InputError, MissingWeightsError, run_command
-from maskprop_d2.evaluation import evaluate, identity_measures, load_json
-from maskprop_d2.inference import VideoSegmenter
+from maskprop_d2.errors import InputError, run_command
+from maskprop_d2.evaluation import load_json
 from maskprop_d2.inference.frame_network import DetectorNetwork
-from maskprop_d2.inference.results import as_results
-from maskprop_d2.modeling.options import segmenter_options
-from maskprop_d2.structures import FrameNetwork, FrameOutput
-from maskprop_d2.tracking import MASK_PROPAGATORS, OWN_WEIGHTS, TRACKERS, MaskPropagator
-
-SWEEPS = {
-    "clip-radius": ("MODEL.MASKPROP.CLIP_RADIUS", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
-    "threshold": ("MODEL.MASKPROP.LINKING.THRESHOLD", [0.01, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5]),
-}
-FIGURES = ("AP", "AP50", "AP75", "AR1", "AR10")
-
-
-class Replay(FrameNetwork):
-    """A network that detects in each video once, and then gives the same detections again."""
-
-    def __init__(self, network: FrameNetwork):
-        self._network = network
-        self._outputs: list[FrameOutput] = []
-        self._next = 0
-
-    def next_video(self, batches: Iterable[Tensor]) -> None:
-        """Detect in all frames of a video, in place of the one before."""
-        self._outputs = list(self._network.detect_stream(batches))
-        self._next = 0
-
-    def rewind(self) -> None:
-        """Back to the first frame."""
-        self._next = 0
-
-    def detect(self, frames: Tensor) -> list[FrameOutput]:
-        """What was detected in the next so many frames."""
-        start, self._next = self._next, self._next + len(frames)
-        return self._outputs[start : self._next]
-
-    def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
-        """See ``FrameNetwork.propagate``."""
-        return self._network.propagate(source, targets)
-
-    def mask_propagator(self, method: str) -> MaskPropagator:
-        """See ``FrameNetwork.mask_propagator``."""
-        return self._network.mask_propagator(method)
-
-
-def in_batches(frames: list[np.ndarray], size: int) -> Iterator[Tensor]:
-    """(H, W, 3) frames as a network takes them, ``size`` at a time: (B, 3, H, W)."""
-    for i in range(0, len(frames), size):
-        yield torch.from_numpy(np.stack(frames[i : i + size])).permute(0, 3, 1, 2)
+from maskprop_d2.tracking import MASK_PROPAGATORS, OWN_WEIGHTS, TRACKERS
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -92,6 +41,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--trackers", nargs="+", default=["all"], choices=["all", *TRACKERS])
     what.add_argument("--sweep", choices=SWEEPS, help="of the config's own method")
+    what.add_argument(
+        "--show", choices=["features"], help="draw activations that are propagated from a frame"
+    )
+    parser.add_argument("--video", type=int, metavar="ID", help="to show (default: the first)")
+    parser.add_argument(
+        "--frame",
+        type=int,
+        metavar="T",
+        help="to show, from 0 (default: the one with most objects that is nearest the middle)",
+    )
     parser.add_argument("--values", nargs="+", type=float, help="of the sweep, instead of its own")
     parser.add_argument(
         "--weights",
@@ -106,6 +65,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.values and not args.sweep:
         parser.error("--values are those of a --sweep")
+    if not args.show and (args.video, args.frame) != (None, None):
+        parser.error("--video and --frame are those of --show")
     args.weights = dict(x.partition("=")[::2] for x in args.weights)
     for method, path in args.weights.items():
         if method not in OWN_WEIGHTS or not path:
@@ -118,10 +79,10 @@ def settings(args: argparse.Namespace) -> dict[str, list[str]]:
     if not args.sweep:
         names = TRACKERS if "all" in args.trackers else args.trackers
         return {name: ["MODEL.MASKPROP.TRACKER", name] for name in names}
-    key, values = SWEEPS[args.sweep]
+    sweep = SWEEPS[args.sweep]
     if args.sweep == "clip-radius" and any(x % 1 for x in args.values or []):
         raise InputError(f"--values of a clip radius are whole numbers, not {args.values}")
-    return {f"{args.sweep} {x:g}": [key, f"{x:g}"] for x in args.values or values}
+    return {f"{args.sweep} {x:g}": [sweep.key, f"{x:g}"] for x in args.values or sweep.values}
 
 
 def load_network(cfg: Any, weights: dict[str, str]) -> DetectorNetwork:
@@ -134,124 +95,34 @@ def load_network(cfg: Any, weights: dict[str, str]) -> DetectorNetwork:
         if method in MASK_PROPAGATORS:
             network.mask_propagators[method] = trained.mask_propagator(method)
         else:
-            network.embedding = trained.embedding
+            part = OWN_WEIGHTS[method].removesuffix(".")
+            setattr(network, part, getattr(trained, part))
     return network
 
 
-@torch.inference_mode()
-def link_all(
-    cfg: Any,
-    network: FrameNetwork,
-    dataset: str,
-    compared: dict[str, list[str]],
-    *,
-    may_leave_out: bool,
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float], list[str]]:
-    """Run each setting over the whole data set.
-
-    Args:
-        cfg: the whole config.
-        network: as ``load_network`` gives it.
-        dataset: the name of the data set.
-        compared: as ``settings`` gives them.
-        may_leave_out: whether to go on without those whose weights are missing.
-
-    Returns:
-        by setting, the results in YouTube-VIS's format, and the milliseconds a frame of all that
-        follows the detector; also of the detector itself, as "detector". Then a line on each
-        setting that is left out.
-
-    Raises:
-        MissingWeightsError: if one would be left out that may not.
-    """
-    loader = build_test_loader(cfg, dataset)
-    ids = MetadataCatalog.get(dataset).thing_dataset_id_to_contiguous_id
-    to_dataset_id = {v: k for k, v in ids.items()}
-    replay = Replay(network)
-    segmenters = {}
-    for name, overrides in compared.items():
-        changed = cfg.clone()
-        changed.merge_from_list(overrides)
-        segmenters[name] = VideoSegmenter.from_options(replay, **segmenter_options(changed))
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in compared}
-    seconds = dict.fromkeys(["detector", *compared], 0.0)
-    left_out: list[str] = []
-    frames_seen = 0
-    for (video,) in tqdm(loader, desc=dataset, unit="video", disable=not sys.stderr.isatty()):
-        frames = list(video["frames"])
-        frames_seen += len(frames)
-        start = time.perf_counter()
-        replay.next_video(in_batches(frames, cfg.MODEL.MASKPROP.FRAMES_PER_BATCH))
-        seconds["detector"] += time.perf_counter() - start
-        for name, segmenter in list(segmenters.items()):
-            replay.rewind()
-            start = time.perf_counter()
-            try:
-                tracks = segmenter.segment(frames)
-            except MissingWeightsError as error:
-                if not may_leave_out:
-                    raise
-                left_out.append(f"{name} is left out: {error}, or in --weights {name}=FILE.")
-                del segmenters[name], results[name]
-                continue
-            seconds[name] += time.perf_counter() - start
-            results[name] += as_results(video["video_id"], tracks.as_dict(), to_dataset_id)
-    return results, {name: 1000 * x / frames_seen for name, x in seconds.items()}, left_out
-
-
-def score(
-    ground_truth: dict[str, Any], results: list[dict[str, Any]], milliseconds: float
-) -> dict[str, float | None]:
-    """A row of the table."""
-    metrics = evaluate(ground_truth, results, identity=True)
-    figures = metrics.as_dict()
-    pairs = [pair for video in metrics.videos for pair in video.frame_pairs.values()]
-    identity = identity_measures(pairs)
-    return {
-        **{name: figures[name] for name in FIGURES},
-        "IDF1": identity["IDF1"],
-        "ID switches": identity["ID_switches"],
-        "ms a frame": milliseconds,
-    }
-
-
-def table(rows: dict[str, dict[str, float | None]]) -> str:
-    """The rows as Markdown."""
-    names = list(next(iter(rows.values())))
-    lines = [f"| | {' | '.join(names)} |", "| --- |" + " ---: |" * len(names)]
-    for name, row in rows.items():
-        cells = [
-            "-" if x is None else f"{x:.0f}" if isinstance(x, int) else f"{x:.1f}"
-            for x in row.values()
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def plot(sweep: str, rows: dict[str, dict[str, float | None]], path: Path) -> None:
-    """AP over the values of a sweep, as in Figure 6 of the paper."""
-    values = [float(name.split()[-1]) for name in rows]
-    figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
-    axes.plot(values, [row["AP"] for row in rows.values()], marker="o")
-    axes.set(xlabel=sweep, ylabel="AP (percent)")
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-
-
 def run(args: argparse.Namespace) -> None:
-    """Compare, print and write."""
+    """Do what is asked for."""
     cfg = load_config(args.config_file, args.opts)
-    compared = settings(args)
     # Now, not when all has been computed.
     args.output.mkdir(parents=True, exist_ok=True)
+    if args.show:
+        draw_features(cfg, args.dataset, args.video, args.frame, args.output / "features.png")
+    else:
+        compare(cfg, args)
+
+
+def compare(cfg: Any, args: argparse.Namespace) -> None:
+    """Compare, print and write."""
+    compared = settings(args)
     network = load_network(cfg, args.weights)
     all_methods = not args.sweep and "all" in args.trackers
     results, milliseconds, left_out = link_all(
         cfg, network, args.dataset, compared, may_leave_out=all_methods
     )
-    ground_truth = load_json(MetadataCatalog.get(args.dataset).json_file)
-    rows = {name: score(ground_truth, found, milliseconds[name]) for name, found in results.items()}
+    metadata = MetadataCatalog.get(args.dataset)
+    ground_truth = load_json(metadata.json_file)
+    scored = {name: score(ground_truth, found) for name, found in results.items()}
+    rows = {name: {**x.figures, "ms a frame": milliseconds[name]} for name, x in scored.items()}
     for name, found in results.items():
         path = args.output / f"results_{name.replace(' ', '_')}.json"
         path.write_text(json.dumps(found))
@@ -260,7 +131,10 @@ def run(args: argparse.Namespace) -> None:
     (args.output / "table.md").write_text(text)
     (args.output / "table.json").write_text(json.dumps(rows, indent=2))
     if args.sweep:
-        plot(args.sweep, rows, args.output / f"{args.sweep}.png")
+        plot([rows], args.dataset, args.output / f"{args.sweep}.png")
+    elif len(scored) > 1:
+        strips = args.output / "strips.html"
+        write_strips(ground_truth, scored, Path(metadata.image_root), args.dataset, strips)
     print(text)
 
 

@@ -3,14 +3,13 @@
 
 import argparse
 import re
-import sys
 from pathlib import Path
 
 import torch
 import torchvision
 from torch import Tensor
 
-from maskprop_d2.errors import InputError
+from maskprop_d2.errors import InputError, run_command
 from maskprop_d2.files import whole_file
 from maskprop_d2.inference.weights_file import read_weights
 
@@ -43,12 +42,13 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if (args.model is None) == (args.weights is None):
         parser.error("give either --model or --weights")
-    try:
-        weights = read_torchvision(args.weights) if args.weights else download(args.model)
-        write_checkpoint(convert(weights), args.output)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Convert, and say how to train with it."""
+    weights = read_torchvision(args.weights) if args.weights else download(args.model)
+    write_checkpoint(convert(weights), args.output)
     print(
         f"{args.output}: set MODEL.WEIGHTS to it, and as torchvision trains: INPUT.FORMAT RGB, "
         "MODEL.PIXEL_MEAN [123.675,116.28,103.53], MODEL.PIXEL_STD [58.395,57.12,57.375], "

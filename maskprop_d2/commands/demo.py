@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..errors import InputError
+from ..errors import InputError, run_command
 from ..inference import (
     Camera,
     Excerpt,
@@ -225,10 +225,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.captureWarnings(True)
     try:
-        run(args)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        run_command(lambda: run(args))
     except KeyboardInterrupt:
         print("Interrupted before the first frame.", file=sys.stderr)
         sys.exit(130)

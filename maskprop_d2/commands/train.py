@@ -14,6 +14,7 @@ from detectron2.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
 from ..engine import Trainer, check_weights, load_config, load_weights
+from ..engine.config import cores_per_process
 from ..engine.faults import GO_ON, explain
 from ..engine.repeat import choose_seed, record_run
 from ..errors import InputError
@@ -41,6 +42,9 @@ def main(argv: list[str] | None = None) -> None:
             dist_url=args.dist_url,
             args=(args,),
         )
+    except KeyboardInterrupt:
+        print(f"Interrupted. {GO_ON}", file=sys.stderr)
+        sys.exit(130)
     except ProcessExitedException as error:
         if error.exit_code == 2:
             # One of many processes has said what is wrong, and torch has ended the others.
@@ -112,8 +116,10 @@ def train_or_evaluate(args: argparse.Namespace) -> Any:
     # The folder of its log file is known only now.
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank, name="maskprop_d2", configure_stdout=False)
     if cfg.MODEL.DEVICE == "cpu" and processes > 1:
-        # Else each process would start a thread for every core.
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+        # Else each process would start a thread for every core. OMP_NUM_THREADS may ask for less,
+        # but torchrun sets it to 1 by itself.
+        asked = cores_per_process() if dist.is_torchelastic_launched() else torch.get_num_threads()
+        torch.set_num_threads(min(asked, cores_per_process()))
     if args.eval_only:
         model = Trainer.build_model(cfg)
         load_weights(cfg, model, resume=args.resume)

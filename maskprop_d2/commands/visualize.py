@@ -9,10 +9,9 @@ Then open page/index.html. No server is needed.
 import argparse
 import logging
 import os
-import sys
 from pathlib import Path
 
-from ..evaluation import AnnotationError
+from ..errors import run_command
 from ..evaluation.page import write_page
 
 
@@ -46,8 +45,8 @@ def main(argv: list[str] | None = None) -> None:
     """Write the page; exits with status 2 on bad input."""
     args = parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")
-    try:
-        write_page(
+    run_command(
+        lambda: write_page(
             args.json,
             args.results,
             args.images,
@@ -55,7 +54,5 @@ def main(argv: list[str] | None = None) -> None:
             args.score_threshold,
             processes=len(os.sched_getaffinity(0)),
         )
-    except (AnnotationError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    )
     print(f"wrote {args.output / 'index.html'}: open it in a browser")

@@ -1,4 +1,4 @@
-"""Data sets, training pairs and test videos."""
+"""Data sets, training clips and test videos."""
 
 from typing import Any
 

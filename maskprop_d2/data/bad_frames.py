@@ -1,6 +1,7 @@
 """Going on in spite of frames that cannot be read."""
 
 import logging
+import multiprocessing
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,11 @@ from ..inference.video import VideoError
 
 class SkipBadFrames:
     """A mapper that gives None for samples with a frame that cannot be read, until there are too
-    many of them."""
+    many of them.
+
+    Attributes:
+        left_out: how many samples, counted over the processes that read for one training process.
+    """
 
     def __init__(self, mapper: Callable[[Any], Any], share: float, num_frames: int):
         """
@@ -30,6 +35,7 @@ class SkipBadFrames:
         self.mapper = mapper
         self.share = share
         self.most = int(share * num_frames)
+        self.left_out = multiprocessing.Value("q", 0)
         self._bad: set[str] = set()
 
     def __call__(self, sample: Any) -> Any:
@@ -42,6 +48,8 @@ class SkipBadFrames:
             return self.mapper(sample)
         except VideoError as error:
             message = str(error)
+        with self.left_out.get_lock():
+            self.left_out.value += 1
         if message not in self._bad:
             self._bad.add(message)
             if len(self._bad) > self.most:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..evaluation import AnnotationError
 from .bad_frames import SkipBadFrames
-from .mapper import ClipPairMapper, map_test_video
+from .mapper import ClipMapper, map_test_video
 from .stills import image_as_video, is_image
 from .stream import SampleStream
 
@@ -77,7 +77,8 @@ def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
 
 
 def build_train_loader(cfg: Any) -> Any:
-    """Endless batches of ``SOLVER.IMS_PER_BATCH`` training pairs from ``DATASETS.TRAIN``."""
+    """Endless batches of training clips from ``DATASETS.TRAIN``: of ``SOLVER.IMS_PER_BATCH`` for
+    all processes, in ``SOLVER.ACCUMULATE`` parts."""
     names = cfg.DATASETS.TRAIN
     records = [
         image_as_video(record, name) if is_image(record) else record
@@ -96,18 +97,19 @@ def build_train_loader(cfg: Any) -> Any:
     )
     num_frames = sum(record["length"] for record in records)
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    clips = cfg.SOLVER.IMS_PER_BATCH // cfg.SOLVER.ACCUMULATE
     stream = SampleStream(
         dataset,
-        SkipBadFrames(ClipPairMapper(cfg), cfg.DATALOADER.MAX_BAD_FRAMES, num_frames),
+        SkipBadFrames(ClipMapper(cfg), cfg.DATALOADER.MAX_BAD_FRAMES, num_frames),
         seed=seed,
-        batch_size=max(1, cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()),
+        batch_size=max(1, clips // comm.get_world_size()),
         rank=comm.get_rank(),
         world_size=comm.get_world_size(),
     )
     return build_detection_train_loader(
         stream,
         mapper=None,
-        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        total_batch_size=clips,
         aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         # Else a loader that begins takes a random number of the model's.

@@ -1,6 +1,6 @@
 """From records to the model's input."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances
 from torch import Tensor
 
+from ..errors import InputError
 from ..evaluation import AnnotationError
 from ..inference.video import FrameFiles, VideoError
 from ..ops.rle import decode, to_rle
@@ -18,9 +19,10 @@ from .semantic import build_semantic_map, transform_semantic_map
 from .warp import build_image_warp
 
 
-class ClipPairMapper:
-    """Makes a training pair: frame t of a video and a random partner near it (Sec. 4.4), or where
-    there is none, as for a still image, a warped copy of frame t."""
+class ClipMapper:
+    """Makes a training clip: frame t of a video, the key frame, and random partners near it
+    (Sec. 4.4), each another frame. Where there are too few, as for a still image, the rest are
+    warped copies of frame t."""
 
     @configurable
     def __init__(
@@ -28,21 +30,32 @@ class ClipPairMapper:
         *,
         augmentations: T.AugmentationList,
         image_format: str,
+        num_frames: int,
         frame_range: int,
         image_warp: T.Augmentation,
         semantic_map: Callable[[dict[str, Any], int], np.ndarray] | None = None,
     ):
         """
         Args:
-            augmentations: drawn once for both frames.
+            augmentations: drawn once for all frames.
             image_format: "RGB" or "BGR", the model's input.
-            frame_range: the partner is at most so many listed frames away.
-            image_warp: makes the partner of a frame that has no other within range.
+            num_frames: frames of a clip, with the key frame.
+            frame_range: partners are at most so many listed frames away.
+            image_warp: makes partners of a frame that has too few others within range.
             semantic_map: gives the class of each pixel of a frame, from a record and the frame's
                 index; None: nobody asks for it.
+
+        Raises:
+            InputError: if a clip would have no partner.
         """
+        if num_frames < 2:
+            raise InputError(
+                f"INPUT.SAMPLING_FRAME_NUM must be 2 or more, a frame and its partners, not "
+                f"{num_frames}"
+            )
         self.augmentations = augmentations
         self.image_format = image_format
+        self.num_frames = num_frames
         self.frame_range = frame_range
         self.image_warp = image_warp
         self.semantic_map = semantic_map
@@ -53,6 +66,7 @@ class ClipPairMapper:
         return {
             "augmentations": build_clip_augmentations(cfg),
             "image_format": cfg.INPUT.FORMAT,
+            "num_frames": cfg.INPUT.SAMPLING_FRAME_NUM,
             "frame_range": cfg.INPUT.SAMPLING_FRAME_RANGE // cfg.INPUT.SAMPLING_FRAME_STRIDE,
             "image_warp": build_image_warp(cfg),
             "semantic_map": build_semantic_map(cfg),
@@ -65,103 +79,96 @@ class ClipPairMapper:
                 the index t.
 
         Returns:
-            a dict with ``image`` and ``partner_image``, (3, H, W) uint8; ``instances``, the
-            objects seen in frame t, with ``gt_boxes``, ``gt_classes``, ``gt_masks``, ``gt_ids``
-            (one id an object of the video), and ``partner_masks``, the same objects' masks in the
-            partner, empty where they cannot be seen; ``partner_instances``, the objects seen in
-            the partner; ``height``, ``width``, ``file_name``, ``video_id`` of frame t. If asked
-            for, also ``sem_seg`` and ``partner_sem_seg``, (H, W) uint8 class index of each pixel.
+            a dict with ``clip``, ``num_frames`` dicts, the key frame's first; and ``height``,
+            ``width``, ``file_name``, ``video_id`` of the key frame. For each frame: ``image``,
+            (3, H, W) uint8; ``frame``, its index, which of a warped copy is t; ``instances``, the
+            objects seen in it, with ``gt_boxes``, ``gt_classes``, ``gt_masks``, and ``gt_ids``, one
+            id an object of the video; if asked for, ``sem_seg``, (H, W) uint8 class index of each
+            pixel.
 
         Raises:
             VideoError: if a frame cannot be read, or has not the size that the record says.
             AnnotationError: if a mask cannot be used.
         """
         video, t = sample["video"], sample["frame"]
-        partner = self.sample_partner(t, video["length"])
-        paths = [video["file_names"][t], video["file_names"][partner]]
-        frames = list(FrameFiles(paths))
-        if frames[0].shape[:2] != (video["height"], video["width"]):
+        indices = [t, *self.sample_partners(t, video["length"])]
+        images = list(FrameFiles([video["file_names"][s] for s in indices]))
+        if images[0].shape[:2] != (video["height"], video["width"]):
             raise VideoError(
-                f"frame {paths[0]} has {frames[0].shape[1]} x {frames[0].shape[0]} pixels, but "
-                f"its video {video['width']} x {video['height']}"
+                f"frame {video['file_names'][t]} has {images[0].shape[1]} x {images[0].shape[0]} "
+                f"pixels, but its video {video['width']} x {video['height']}"
             )
-        warp: T.Transform = T.NoOpTransform()
-        if partner == t:
-            warp = self.image_warp.get_transform(frames[1])
-            frames[1] = warp.apply_image(frames[1])
-        frames, transforms = augment_clip(frames, self.augmentations)
-        partner_transforms = T.TransformList([warp]) + transforms
-        size = frames[0].shape[:2]
-        seen, seen_in_partner = (
-            [x for x in video["annotations"][s] if not x["iscrowd"]] for s in (t, partner)
-        )
-        instances = self._instances(seen, video, t, transforms, size)
-        by_id = {x["id"]: x for x in seen_in_partner}
-        same_objects = [by_id.get(x["id"]) for x in seen]
-        in_partner = (video, partner, partner_transforms, size)
-        partner_instances = self._instances(seen_in_partner, *in_partner)
-        instances.partner_masks = self._masks(same_objects, *in_partner)
-        pair = {
-            "image": self._to_tensor(frames[0]),
-            "partner_image": self._to_tensor(frames[1]),
-            "instances": instances[instances.gt_boxes.nonempty()],
-            "partner_instances": partner_instances[partner_instances.gt_boxes.nonempty()],
+        warps: list[T.Transform] = [T.NoOpTransform() for _ in indices]
+        for i, s in enumerate(indices[1:], start=1):
+            if s == t:
+                warps[i] = self.image_warp.get_transform(images[i])
+                images[i] = warps[i].apply_image(images[i])
+        images, transforms = augment_clip(images, self.augmentations)
+        return {
+            "clip": [
+                self._frame(video, s, image, T.TransformList([warp]) + transforms)
+                for s, image, warp in zip(indices, images, warps, strict=True)
+            ],
             "height": video["height"],
             "width": video["width"],
-            "file_name": paths[0],
+            "file_name": video["file_names"][t],
             "video_id": video["video_id"],
         }
-        if self.semantic_map is not None:
-            for name, s, applied in (
-                ("sem_seg", t, transforms),
-                ("partner_sem_seg", partner, partner_transforms),
-            ):
-                classes = transform_semantic_map(self.semantic_map(video, s), applied)
-                pair[name] = torch.from_numpy(classes)
-        return pair
 
-    def sample_partner(self, t: int, length: int) -> int:
-        """Another frame at most ``frame_range`` away, or t itself if there is none."""
+    def sample_partners(self, t: int, length: int) -> list[int]:
+        """Other frames at most ``frame_range`` away, each once, and t itself in the place of those
+        that are missing."""
         first, last = max(t - self.frame_range, 0), min(t + self.frame_range, length - 1)
         others = [s for s in range(first, last + 1) if s != t]
-        return int(np.random.choice(others)) if others else t
+        return [
+            others.pop(np.random.randint(len(others))) if others else t
+            for _ in range(self.num_frames - 1)
+        ]
+
+    def _frame(
+        self, video: dict[str, Any], s: int, image: np.ndarray, transforms: T.TransformList
+    ) -> dict[str, Any]:
+        """One frame of the clip from its transformed image, and how that was transformed."""
+        frame = {
+            "image": self._to_tensor(image),
+            "frame": s,
+            "instances": self._instances(video, s, transforms, image.shape[:2]),
+        }
+        if self.semantic_map is not None:
+            classes = transform_semantic_map(self.semantic_map(video, s), transforms)
+            frame["sem_seg"] = torch.from_numpy(classes)
+        return frame
 
     def _instances(
-        self,
-        annotations: list[dict[str, Any]],
-        video: dict[str, Any],
-        t: int,
-        transforms: T.TransformList,
-        size: tuple[int, int],
+        self, video: dict[str, Any], s: int, transforms: T.TransformList, size: tuple[int, int]
     ) -> Instances:
-        """The objects of one transformed frame, as a detector is trained on them."""
+        """The objects seen in a transformed frame, as a detector is trained on them."""
+        annotations = [x for x in video["annotations"][s] if not x["iscrowd"]]
         instances = Instances(size)
-        instances.gt_masks = self._masks(annotations, video, t, transforms, size)
+        instances.gt_masks = self._masks(annotations, video, s, transforms, size)
         instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
         classes = [x["category_id"] for x in annotations]
         instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
         instances.gt_ids = torch.tensor([x["id"] for x in annotations], dtype=torch.int64)
-        return instances
+        return instances[instances.gt_boxes.nonempty()]
 
     def _masks(
         self,
-        annotations: Sequence[dict[str, Any] | None],
+        annotations: list[dict[str, Any]],
         video: dict[str, Any],
-        t: int,
+        s: int,
         transforms: T.TransformList,
         size: tuple[int, int],
     ) -> BitMasks:
-        """Transformed masks, of ``size``; an object without annotation has an empty one."""
+        """Transformed masks, of ``size``."""
         height, width = video["height"], video["width"]
         masks = np.zeros((len(annotations), *size), dtype=bool)
         for i, annotation in enumerate(annotations):
-            if annotation is None:
-                continue
             try:
                 mask = decode(to_rle(annotation["segmentation"], height, width))
             except ValueError as error:
                 raise AnnotationError(
-                    f"video {video['video_id']}, frame {t}, annotation {annotation['id']}: {error}"
+                    f"video {video['video_id']}, frame {s}, annotation {annotation['id']}: {error}"
                 ) from error
             masks[i] = transforms.apply_segmentation(mask.astype(np.uint8))
         return BitMasks(torch.from_numpy(masks))

@@ -76,8 +76,9 @@ class SampleStream(IterableDataset):
         return self._order
 
 
-def begin_with(loader: Any, batch: int) -> None:
-    """Let a training loader begin with a later batch, before it is first read."""
+def stream_of(loader: Any) -> SampleStream:
+    """What a training loader reads from. For it to begin with a later batch, set ``first_batch``
+    before it is first read."""
     while not isinstance(loader, SampleStream):
         loader = loader.dataset
-    loader.first_batch = batch
+    return loader

@@ -29,3 +29,8 @@ logging.getLogger("detectron2.engine.train_loop").addFilter(
 logging.getLogger("torch.fx._symbolic_trace").addFilter(
     lambda record: not record.getMessage().startswith("is_fx_tracing will return true")
 )
+# Detectron2 asks where CUDA is, to print it; where there is CUDA but no GPU, torch warns of that,
+# which load_config tells already.
+logging.getLogger("torch.utils.cpp_extension").addFilter(
+    lambda record: not record.getMessage().startswith("No CUDA runtime is found")
+)

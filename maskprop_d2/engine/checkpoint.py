@@ -21,9 +21,11 @@ class Checkpointer(DetectionCheckpointer):
 
     Attributes:
         missing: names of the model's weights that the last file that was loaded has not.
+        averaged: if not None, a copy of the model whose weights are saved as those of the model.
     """
 
     missing: Sequence[str] = ()
+    averaged: torch.nn.Module | None = None
 
     def save(self, name: str, **kwargs: Any) -> None:
         """As in the base class.
@@ -35,7 +37,7 @@ class Checkpointer(DetectionCheckpointer):
         if not self.save_dir or not self.save_to_disk:
             return
         path = os.path.join(self.save_dir, f"{name}.pth")
-        weights = self.model.state_dict()
+        weights = (self.averaged or self.model).state_dict()
         for key, value in weights.items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise TrainingError(

@@ -53,8 +53,9 @@ def explain(error: Exception) -> str | None:
         r"can't allocate memory|out of memory", text
     ):
         return (
-            "out of memory. Lower SOLVER.IMS_PER_BATCH, INPUT.MIN_SIZE_TRAIN or "
-            f"INPUT.MAX_SIZE_TRAIN, or set SOLVER.AMP.ENABLED True ({text[:200]})"
+            "out of memory. Lower SOLVER.IMS_PER_BATCH, raise SOLVER.ACCUMULATE, lower "
+            "INPUT.MIN_SIZE_TRAIN or INPUT.MAX_SIZE_TRAIN, or set SOLVER.AMP.ENABLED True "
+            f"({text[:200]})"
         )
     worker = re.search(r"DataLoader worker .*?(killed by signal: \w+|exited unexpectedly)", text)
     if worker:

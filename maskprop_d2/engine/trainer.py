@@ -1,7 +1,6 @@
 """Detectron2's default trainer, over videos."""
 
 import sys
-import time
 from collections import OrderedDict
 from contextlib import ExitStack
 from functools import partial
@@ -12,20 +11,24 @@ from unittest import mock
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.engine import DefaultTrainer, HookBase, SimpleTrainer, defaults
+from detectron2.engine import DefaultTrainer, HookBase, defaults
+from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import inference_on_dataset, print_csv_format
-from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
 from tqdm import tqdm
 
 from ..data import build_test_loader, build_train_loader
-from ..data.stream import begin_with
-from ..errors import InputError
+from ..data.stream import stream_of
+from .averaging import WeightAverage
 from .checkpoint import Checkpointer
 from .evaluator import YTVISEvaluator
 from .faults import explained
+from .parts import freeze
 from .repeat import drop_from, seed_of_step
+from .solver import build_optimizer
+from .step import StepTrainer, share_out
 from .unfinished import FinishedVideos, SkipFinished, fingerprint
+from .watching import Summary, WatchTraining
 
 
 class ProgressBar(HookBase):
@@ -50,31 +53,6 @@ class ProgressBar(HookBase):
         self._bar.close()
 
 
-class CPUAMPTrainer(SimpleTrainer):
-    """Mixed precision on the CPU, in bfloat16: Detectron2's own ``AMPTrainer`` asks for a GPU.
-
-    About a third faster where the CPU has instructions for bfloat16. It has the range of float32,
-    so that no gradient needs to be scaled.
-    """
-
-    def run_step(self) -> None:
-        """As in the base class, with the forward pass under autocast."""
-        start = time.perf_counter()
-        data = next(self._data_loader_iter)
-        data_time = time.perf_counter() - start
-        with torch.autocast("cpu", torch.bfloat16):
-            losses = self.model(data)
-        self.optimizer.zero_grad()
-        sum(losses.values()).backward()
-        self.after_backward()
-        self._write_metrics(losses, data_time)
-        self.optimizer.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        """As in the base class, and what ``AMPTrainer`` wants, to go on with on a GPU."""
-        return {**super().state_dict(), "grad_scaler": torch.amp.GradScaler("cpu").state_dict()}
-
-
 class Trainer(DefaultTrainer):
     """Trains and evaluates what the config says, with checkpoints, TensorBoard and metrics.json."""
 
@@ -84,21 +62,24 @@ class Trainer(DefaultTrainer):
             cfg: the whole config.
 
         Raises:
-            InputError: if the batch cannot be shared out to the GPUs that the config is for.
+            InputError: if the config has a value for training that cannot be used.
         """
-        clips, gpus = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
-        if gpus and clips % gpus:
-            raise InputError(
-                f"SOLVER.IMS_PER_BATCH {clips} does not fit SOLVER.REFERENCE_WORLD_SIZE {gpus}, "
-                "the number of GPUs that the schedule is written for: set the latter to 0 to train "
-                "by the config's figures as they are"
-            )
-        replaced: dict[str, Any] = {"DetectionCheckpointer": Checkpointer}
+        cfg = share_out(cfg, comm.get_world_size())
+        step_trainer = partial(
+            StepTrainer,
+            passes=cfg.SOLVER.ACCUMULATE,
+            mixed_precision=cfg.SOLVER.AMP.ENABLED,
+            device=torch.device(cfg.MODEL.DEVICE).type,
+        )
+        replaced: dict[str, Any] = {
+            "DetectionCheckpointer": Checkpointer,
+            "SimpleTrainer": step_trainer,
+            "AMPTrainer": step_trainer,
+        }
         if cfg.MODEL.DEVICE == "cpu":
             # Detectron2 names a GPU to torch's wrapper for many processes, also where there is
-            # none, and has mixed precision for GPUs alone.
+            # none.
             replaced["create_ddp_model"] = partial(defaults.create_ddp_model, device_ids=None)
-            replaced["AMPTrainer"] = CPUAMPTrainer
         with ExitStack() as stack:
             for name, replacement in replaced.items():
                 stack.enter_context(mock.patch.object(defaults, name, replacement))
@@ -108,7 +89,8 @@ class Trainer(DefaultTrainer):
         """As in the base class; data, random numbers and ``metrics.json`` go on where they were."""
         super().resume_or_load(resume)
         if self.start_iter:
-            begin_with(self._trainer.data_loader, self.start_iter)
+            stream = stream_of(self._trainer.data_loader)
+            stream.first_batch = self.start_iter * self.cfg.SOLVER.ACCUMULATE
             if comm.is_main_process():
                 drop_from(Path(self.cfg.OUTPUT_DIR) / "metrics.json", self.start_iter)
 
@@ -133,38 +115,46 @@ class Trainer(DefaultTrainer):
             super().after_step()
 
     def build_hooks(self) -> list[HookBase]:
-        """Those of Detectron2, and a progress bar."""
+        """Those of Detectron2, and what there is to watch; with ``SOLVER.EMA_DECAY`` averaged
+        weights, which are then evaluated and saved.
+
+        Raises:
+            InputError: if that has a value that cannot be used.
+        """
         hooks = super().build_hooks()
-        return [*hooks, ProgressBar()] if comm.is_main_process() else hooks
+        # After the timer, whose figures it reads, and before the writers of what it tells.
+        hooks.insert(1, WatchTraining())
+        if self.cfg.SOLVER.EMA_DECAY:
+            average = WeightAverage(self.checkpointer.model, self.cfg.SOLVER.EMA_DECAY)
+            self.checkpointer.averaged = average.averaged
+            evaluation = EvalHook(
+                self.cfg.TEST.EVAL_PERIOD, partial(self._evaluate, average.averaged)
+            )
+            hooks = [evaluation if isinstance(hook, EvalHook) else hook for hook in hooks]
+            # Before that which saves.
+            hooks.insert(0, average)
+        return [*hooks, ProgressBar(), Summary()] if comm.is_main_process() else hooks
+
+    def _evaluate(self, model: torch.nn.Module) -> OrderedDict[str, Any]:
+        # By this name the base class looks for TEST.EXPECTED_RESULTS.
+        self._last_eval_results = self.test(self.cfg, model)
+        return self._last_eval_results
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> torch.nn.Module:
+        """As in the base class, with the parts of ``SOLVER.FROZEN`` frozen.
+
+        Raises:
+            InputError: if the model lacks one of them.
+        """
+        model = super().build_model(cfg)
+        freeze(model, cfg.SOLVER.FROZEN)
+        return model
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
-        """Detectron2's SGD, or AdamW with the same parameter groups (``SOLVER.OPTIMIZER``).
-
-        Raises:
-            InputError: if the config names no such optimizer, or leaves nothing to learn.
-        """
-        if not any(x.requires_grad for x in model.parameters()):
-            raise InputError(
-                "there is nothing to learn: FREEZE_DETECTOR is True, PROPAGATION.LOSS_WEIGHT is 0, "
-                "and there is no embedding head (MODEL.MASKPROP.MASKTRACK.ENABLED)"
-            )
-        if cfg.SOLVER.OPTIMIZER == "SGD":
-            return super().build_optimizer(cfg, model)
-        if cfg.SOLVER.OPTIMIZER != "ADAMW":
-            raise InputError(f"SOLVER.OPTIMIZER must be SGD or ADAMW, not {cfg.SOLVER.OPTIMIZER}")
-        params = get_default_optimizer_params(
-            model, base_lr=cfg.SOLVER.BASE_LR, weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM
-        )
-        optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
-        return optimizer(
-            params,
-            cfg.SOLVER.BASE_LR,
-            weight_decay=cfg.SOLVER.WEIGHT_DECAY,
-            # On a GPU a fused step would unscale the gradients of mixed precision itself, after
-            # they have been clipped.
-            fused=cfg.MODEL.DEVICE == "cpu",
-        )
+        """See ``solver``."""
+        return build_optimizer(cfg, model)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:

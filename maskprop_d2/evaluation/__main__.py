@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..errors import run_command
 from ..files import whole_file
 from . import (
     AnnotationError,
@@ -31,10 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     # Files of results make many objects, none of them in cycles: to look for such is lost time.
     gc.disable()
     try:
-        _run(args)
-    except (AnnotationError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        run_command(lambda: _run(args))
     finally:
         gc.enable()
 

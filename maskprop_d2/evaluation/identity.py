@@ -90,14 +90,15 @@ def identity_measures(pairs: Iterable[FramePairs]) -> dict[str, float | int | No
         has_objects = any(x.object_frames for x in pairs)
         return {"IDF1": 0.0 if has_objects else None, "ID_switches": 0, "score_threshold": None}
     idf1 = [_idf1(pairs, threshold) for threshold in scores]
-    best = int(np.argmax(idf1))
-    return {
-        "IDF1": 100 * idf1[best],
-        "ID_switches": sum(
-            switched for x in pairs for *_, switched in pair_frames(x, scores[best])
-        ),
-        "score_threshold": float(scores[best]),
-    }
+    best = float(scores[int(np.argmax(idf1))])
+    return {**measures_at(pairs, best), "score_threshold": best}
+
+
+def measures_at(pairs: list[FramePairs], threshold: float) -> dict[str, float | int]:
+    """IDF1 in percent, 0 where there is no object and no prediction, and the number of ID switches
+    of the predictions that reach a score threshold."""
+    switches = sum(switched for x in pairs for *_, switched in pair_frames(x, threshold))
+    return {"IDF1": 100 * _idf1(pairs, threshold), "ID_switches": switches}
 
 
 def _idf1(pairs: list[FramePairs], threshold: float) -> float:

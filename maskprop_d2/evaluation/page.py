@@ -10,8 +10,6 @@ and both can move together.
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +17,7 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
+from ..files import whole_folder
 from .identity import identity_measures
 from .matching import IOU_THRESHOLDS
 from .per_video import ap_gains
@@ -78,12 +77,12 @@ def write_page(
     threshold = score_threshold or 0.0
 
     pairs_of = {x.video_id: x.frame_pairs for x in metrics.videos} if metrics else {}
-    with _new_folder(output) as folder:
+    with whole_folder(output) as folder:
         shutil.copytree(FILES, folder, dirs_exist_ok=True)
         (folder / "data").mkdir()
         lines = []
         for video in tqdm(videos, desc="page", unit="video", disable=None):
-            predictions = _shown(video, threshold)
+            predictions = shown_predictions(video, threshold)
             timeline = (
                 video_timeline(video, predictions, pairs_of[video.id], threshold)
                 if metrics
@@ -93,7 +92,7 @@ def write_page(
             data = _video_data(video, predictions, timeline, urls)
             _write_call(folder / f"data/video_{video.id}.js", "receiveVideo", data)
             line = _video_line(video, predictions, timeline)
-            name = _video_name(entries[video.id])
+            name = video_name(entries[video.id])
             lines.append({**line, "name": name, "gain": gains.get(video.id)})
         # Where there is no gain to sort by, they stay by rising id.
         lines.sort(key=lambda x: -(x["gain"] or 0))
@@ -107,7 +106,7 @@ def write_page(
         _write_call(folder / "data/summary.js", "receiveSummary", summary)
 
 
-def _shown(video: Video, threshold: float) -> list[Track]:
+def shown_predictions(video: Video, threshold: float) -> list[Track]:
     """Of the predictions that count those that reach the threshold, by falling score."""
     best = [x for tracks in best_by_category(video.predictions).values() for x in tracks]
     return sorted((x for x in best if x.score >= threshold), key=lambda x: -x.score)
@@ -178,7 +177,7 @@ def _video_line(video: Video, predictions: list[Track], timeline: Timeline) -> d
     }
 
 
-def _video_name(entry: dict[str, Any]) -> str:
+def video_name(entry: dict[str, Any]) -> str:
     """The folder of its frames, or its id if that does not tell videos apart."""
     folders = {str(PurePosixPath(x).parent) for x in entry["file_names"]}
     folder = folders.pop()
@@ -221,19 +220,3 @@ def _check_output(output: Path) -> None:
     elif not output.exists():
         return
     raise AnnotationError(f"--output {output} exists and is no results page: name another folder")
-
-
-@contextmanager
-def _new_folder(output: Path) -> Iterator[Path]:
-    """A folder beside ``output`` that takes its place in the end."""
-    partial = output.with_name(f"{output.name}.partial-{os.getpid()}")
-    old = output.with_name(f"{output.name}.old-{os.getpid()}")
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        if output.exists():
-            output.rename(old)
-        partial.rename(output)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

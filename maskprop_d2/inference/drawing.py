@@ -43,18 +43,29 @@ def draw_tracks(
     Returns:
         (H, W, 3) uint8 RGB.
     """
+    named = zip(labels, track_ids, scores, strict=True)
+    texts = [f"{label} {track_id} {score:.0%}" for label, track_id, score in named]
+    return draw_masks(frame, masks, track_ids, texts, trails)
+
+
+def draw_masks(
+    frame: np.ndarray,
+    masks: Sequence[RLE | np.ndarray],
+    track_ids: Sequence[int],
+    texts: Sequence[str],
+    trails: Trails | None = None,
+) -> np.ndarray:
+    """As ``draw_tracks``, with a text of one's own for each object."""
     drawn = frame.copy()
     objects = np.zeros(frame.shape[:2], np.uint8)
     boxes: dict[int, Box] = {}
     centers = {}
     for i, (mask, track_id) in enumerate(zip(masks, track_ids, strict=True)):
-        x0, y0, inside = decode_box(mask if isinstance(mask, dict) else encode(mask))
+        color = track_color(track_id)
+        box, inside = draw_mask(drawn, mask, color)
         if inside.size:
-            color = track_color(track_id)
-            inside = np.ascontiguousarray(inside, np.uint8)
-            boxes[i] = box = (x0, y0, x0 + inside.shape[1], y0 + inside.shape[0])
-            _draw_mask(drawn, box, inside, color)
-            objects[y0 : box[3], x0 : box[2]] |= inside
+            boxes[i] = box
+            objects[box[1] : box[3], box[0] : box[2]] |= inside
             if trails is not None:
                 centers[track_id] = _center(box, inside), color
     if trails is not None:
@@ -63,14 +74,33 @@ def draw_tracks(
     # Labels last, so that nothing lies over one.
     occupied: list[Box] = []
     for i, box in boxes.items():
-        text = f"{labels[i]} {track_ids[i]} {scores[i]:.0%}"
-        draw_label(drawn, text, box, track_color(track_ids[i]), objects, occupied)
+        draw_label(drawn, texts[i], box, track_color(track_ids[i]), objects, occupied)
     return drawn
 
 
-def _draw_mask(
-    image: np.ndarray, box: Box, inside: np.ndarray, color: tuple[int, int, int]
-) -> None:
+def draw_mask(
+    image: np.ndarray, mask: RLE | np.ndarray, color: tuple[int, int, int]
+) -> tuple[Box, np.ndarray]:
+    """Tint and outline one object, in place.
+
+    Args:
+        image: (H, W, 3) uint8 RGB to draw on.
+        mask: of its size, an RLE or (H, W) bool.
+        color: RGB.
+
+    Returns:
+        the box x0, y0, x1, y1 around the object, and the (h, w) uint8 mask that fills it, which is
+        empty where there is no object.
+    """
+    x0, y0, inside = decode_box(mask if isinstance(mask, dict) else encode(mask))
+    inside = np.ascontiguousarray(inside, np.uint8)
+    box = (x0, y0, x0 + inside.shape[1], y0 + inside.shape[0])
+    if inside.size:
+        _tint(image, box, inside, color)
+    return box, inside
+
+
+def _tint(image: np.ndarray, box: Box, inside: np.ndarray, color: tuple[int, int, int]) -> None:
     """Tint a mask, (h, w) uint8 that fills its box, and outline it."""
     x0, y0, x1, y1 = box
     region = image[y0:y1, x0:x1]

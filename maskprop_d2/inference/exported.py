@@ -22,6 +22,7 @@ import torch
 import torchvision  # noqa: F401
 from torch import Tensor, nn
 
+from ..crop_classifier import CropClassifier
 from ..embedding import EmbeddingHead
 from ..errors import InputError
 from ..propagation import PropagationBranch
@@ -115,6 +116,7 @@ class ExportedNetwork(DetectorNetwork):
         self.stsn = optional("stsn", SpatiotemporalSampling)
         self.refinement = optional("refinement", MaskRefinement)
         self.embedding = optional("embedding", EmbeddingHead)
+        self.crop_classifier = optional("crop_classifier", CropClassifier)
         self.mask_propagators = (
             optional("mask_propagators", build_mask_propagators) or nn.ModuleDict()
         )

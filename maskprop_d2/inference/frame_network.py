@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..crop_classifier import CropClassifier
 from ..embedding import EmbeddingHead
 from ..errors import InputError, MissingWeightsError
 from ..ops.masks import keep_distinct, paste_masks
@@ -126,6 +127,7 @@ class DetectorNetwork(ABC):
         propagation: the propagation branch.
         refinement: makes masks of high resolution, or None.
         embedding: the embedding head of MaskTrack R-CNN, or None.
+        crop_classifier: the crop classifier of EnsembleVIS, or None.
         mask_propagators: the networks of tracking methods, by method.
         device: where it runs.
     """
@@ -135,6 +137,7 @@ class DetectorNetwork(ABC):
     propagation: PropagationBranch
     refinement: MaskRefinement | None
     embedding: EmbeddingHead | None
+    crop_classifier: CropClassifier | None
     mask_propagators: nn.ModuleDict
     device: torch.device
 
@@ -185,6 +188,9 @@ class DetectorNetwork(ABC):
             self._frame_output(x, frame_maps, scale)
             for x, frame_maps in zip(found, per_frame(maps), strict=True)
         ]
+        if self.crop_classifier is not None:
+            for frame, output in zip(frames, outputs, strict=True):
+                self._classify(frame, output)
         if self.refinement is not None:
             for frame, output in zip(frames, outputs, strict=True):
                 self._refine(frame, output)
@@ -223,6 +229,14 @@ class DetectorNetwork(ABC):
             grid_box_video=scale.new_tensor([0, 0, width, height]) * stride * scale,
             maps=maps,
         )
+
+    def _classify(self, frame: Tensor, output: FrameOutput) -> None:
+        """Add what the crop classifier says to a (3, H, W) uint8 frame's record."""
+        assert self.crop_classifier is not None
+        image, boxes = self.frame_settings.at_video_resolution(frame), output.boxes_video
+        with self._mixed_precision():
+            logits = self.crop_classifier(image, output.box_masks, boxes, boxes)
+        output.crop_scores = logits.float().softmax(1)
 
     def _refine(self, frame: Tensor, output: FrameOutput) -> None:
         """Replace the masks of a (3, H, W) uint8 frame's record by refined ones."""

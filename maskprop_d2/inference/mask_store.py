@@ -1,5 +1,6 @@
 """The finished masks of a video's tracks. An hour of video has more of them than memory should."""
 
+import weakref
 from array import array
 from collections.abc import Iterator, Mapping
 from tempfile import SpooledTemporaryFile
@@ -26,6 +27,7 @@ class MaskStore:
         """
         self.num_frames = 0
         self._counts = SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115
+        weakref.finalize(self, self._counts.close)
         self._end = 0
         self._size: list[int] = []
         # Of each track, for each of its masks: frame, place in the file, length.

@@ -253,7 +253,8 @@ class VideoStream:
         """Note the ids of a frame, and what its clip says of the frames around."""
         middle = self._window[tracked.index - self._next_result]
         middle.ids = tracked.ids
-        self._book.add_scores(middle.ids, middle.class_scores)
+        scores = middle.class_scores if tracked.class_scores is None else tracked.class_scores
+        self._book.add_scores(middle.ids, scores)
         if self._uses_clips and tracked.clip is not None:
             for s, masks in zip(tracked.clip.frames, tracked.clip.masks, strict=True):
                 self._window[s - self._next_result].add_clip_masks(middle.ids, masks)

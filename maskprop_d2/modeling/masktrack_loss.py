@@ -4,21 +4,19 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import box_iou
 
 from ..embedding import EmbeddingHead
+from .regions import regions_around
 
 ROIS_PER_OBJECT = 8
-POSITIVE_IOU = 0.5
-"""Overlap with its object's box above which a region is one of the object's."""
 
 
 class MaskTrackLoss(nn.Module):
-    """Which object of the partner frame s does a region of frame t show, or is it new?
+    """Which object of a partner s does a region of the key frame t show, or is it new?
 
     Logits are dot products of embeddings: of regions around each ground-truth object of t, and of
     the ground-truth boxes of s. A constant logit of 0 stands for an object that is not in s. The
-    loss is cross entropy, mean over the regions of the batch.
+    loss is cross entropy, mean over the regions of the batch and their partners.
     """
 
     def __init__(self, weight: float):
@@ -36,27 +34,28 @@ class MaskTrackLoss(nn.Module):
         """
         Args:
             head: the embedding head.
-            pyramid: levels by name, of B frames t and then of their B partners.
-            targets: the objects of each frame t, with ``gt_boxes`` and ``gt_ids``.
-            partner_targets: those of each partner.
+            pyramid: levels by name, of B key frames, then of their first partners, and so on.
+            targets: the objects of each key frame, with ``gt_boxes`` and ``gt_ids``.
+            partner_targets: those of each partner, in the same order.
 
         Returns:
             scalar
         """
-        regions, owners = zip(*(regions_around(x.gt_boxes.tensor) for x in targets), strict=True)
+        of_objects = (regions_around(x.gt_boxes.tensor, ROIS_PER_OBJECT) for x in targets)
+        regions, owners = zip(*of_objects, strict=True)
         known_boxes = [x.gt_boxes.tensor for x in partner_targets]
         embeddings = head(pyramid, [*regions, *known_boxes])
         total = torch.zeros((), device=embeddings[0].device)
-        of_partners = embeddings[len(targets) :]
-        for found, known, x, y, of_regions in zip(
-            embeddings, of_partners, targets, partner_targets, owners, strict=False
-        ):
-            logits = matching_logits(found, known)
-            same = x.gt_ids[of_regions][:, None] == y.gt_ids
+        clips = len(targets)
+        for i, (known, y) in enumerate(zip(embeddings[clips:], partner_targets, strict=True)):
+            clip = i % clips
+            logits = matching_logits(embeddings[clip], known)
+            same = targets[clip].gt_ids[owners[clip]][:, None] == y.gt_ids
             # Column 0 is for what is not there.
             wanted = F.pad(same, (1, 0)).float().argmax(1)
             total = total + F.cross_entropy(logits, wanted, reduction="sum")
-        return total / max(1, sum(len(x) for x in regions)) * self.weight
+        partners = len(partner_targets) // clips
+        return total / max(1, partners * sum(len(x) for x in regions)) * self.weight
 
 
 def matching_logits(found: Tensor, known: Tensor) -> Tensor:
@@ -64,24 +63,3 @@ def matching_logits(found: Tensor, known: Tensor) -> Tensor:
     # Of such sums, 16 bits would be less than what tells objects apart.
     with torch.autocast(found.device.type, enabled=False):
         return F.pad(found @ known.T, (1, 0))
-
-
-def regions_around(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Regions that lie on objects as proposals do: moved and scaled, the ground truth among them.
-
-    Args:
-        boxes: (N, 4) boxes of objects.
-
-    Returns:
-        (R, 4) regions, which overlap their objects' boxes by more than ``POSITIVE_IOU``; and (R,)
-        indices of the objects.
-    """
-    owners = torch.arange(len(boxes), device=boxes.device).repeat(ROIS_PER_OBJECT)
-    own = boxes[owners]
-    sizes = own[:, 2:] - own[:, :2]
-    centers = (own[:, 2:] + own[:, :2]) / 2 + sizes * (torch.rand_like(sizes) - 0.5) * 0.5
-    halves = sizes * torch.exp((torch.rand_like(sizes) - 0.5) * 0.6) / 2
-    regions = torch.cat([centers - halves, centers + halves], dim=1)
-    regions[: len(boxes)] = boxes
-    positive = box_iou(regions, boxes).gather(1, owners[:, None])[:, 0] > POSITIVE_IOU
-    return regions[positive], owners[positive]

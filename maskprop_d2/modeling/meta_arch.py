@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
-from detectron2.structures import BitMasks, ImageList, Instances
+from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from ..crop_classifier import CropClassifier
 from ..embedding import EmbeddingHead
 from ..inference.frame_network import (
     Detections,
@@ -24,20 +24,26 @@ from ..refinement import MaskRefinement
 from ..stsn import SpatiotemporalSampling, support_each_other
 from ..tracking import MaskPropagator
 from .backbone.deformable import use_torchvision_deform_conv
+from .crop_loss import crop_classifier_loss
 from .masktrack_loss import MaskTrackLoss
 from .options import frame_settings, part_options, segmenter_options
 from .propagation_loss import PropagationLoss, mean_or_zero
+from .propagation_targets import masks_of, on_grid
 from .refinement_loss import RefinementLoss
 from .roi_heads.semantic import EMBEDDING, SemanticBranch
+from .watching import PropagationWatch
 
 
 @META_ARCH_REGISTRY.register()
 class MaskProp(DetectorNetwork, GeneralizedRCNN):
     """Video Mask R-CNN (Sec. 4.1 of the paper).
 
-    In training it takes pairs of frames and gives losses; in inference it takes videos. It is a
+    In training it takes clips of few frames and gives losses; in inference it takes videos. It is a
     ``FrameNetwork`` itself: ``detect`` and ``propagate`` of ``DetectorNetwork`` are what streaming
     inference is built from.
+
+    Attributes:
+        propagation_watch: what training shows of propagation.
     """
 
     @configurable
@@ -53,6 +59,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         refinement_loss: RefinementLoss,
         embedding: EmbeddingHead | None,
         masktrack_loss: MaskTrackLoss,
+        crop_classifier: CropClassifier | None,
         frame_settings: FrameSettings,
         gt_mask_iters: int,
         train_on_partner: bool,
@@ -69,14 +76,15 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             propagation_loss: the loss of either; with a weight of 0 neither learns.
             semantic_branch: the semantic branch of the detector, or None.
             refinement: the refinement of the detector's masks, or None.
-            refinement_loss: its loss.
+            refinement_loss: its loss; with a weight of 0 it does not learn.
             embedding: the embedding head of MaskTrack R-CNN, or None.
             masktrack_loss: its loss.
+            crop_classifier: the crop classifier of EnsembleVIS, or None.
             frame_settings: what surrounds the network in inference, and the level of propagation.
             gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
                 give way to predicted ones.
-            train_on_partner: whether the detector's losses are taken on the partner frame too.
-            freeze_detector: whether nothing of what works on single frames learns.
+            train_on_partner: whether the detector's losses are taken on the partners too.
+            freeze_detector: whether the detector itself does not learn.
             segmenter_options: arguments of ``VideoSegmenter.from_options`` besides the network.
             **kwargs: those of ``GeneralizedRCNN``.
         """
@@ -90,6 +98,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         self.refinement_loss = refinement_loss
         self.embedding = embedding
         self.masktrack_loss = masktrack_loss
+        self.crop_classifier = crop_classifier
         self.frame_settings = frame_settings
         self.gt_mask_iters = gt_mask_iters
         self.train_on_partner = train_on_partner
@@ -101,12 +110,21 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         learns = propagation_loss.weight > 0
         mask_propagators.requires_grad_(learns)
         propagation.requires_grad_(learns and not mask_propagators)
+        if refinement is not None:
+            refinement.requires_grad_(refinement_loss.weight > 0)
+        self.propagation_watch = PropagationWatch(
+            self.vis_period, self.input_format, frame_settings.propagation_stride
+        )
         self.segmenter = VideoSegmenter.from_options(self, **segmenter_options)
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
         """Arguments from the config."""
-        args = super().from_config(cfg)
+        quiet = cfg.clone()
+        quiet.defrost()
+        # Detectron2's mask heads would show more than a hundred crops beside each picture of ours.
+        quiet.VIS_PERIOD = 0
+        args = super().from_config(quiet)
         use_torchvision_deform_conv(args["backbone"])
         options = cfg.MODEL.MASKPROP
         shapes = args["backbone"].output_shape()
@@ -114,6 +132,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         parts = part_options(cfg, shapes)
         return {
             **args,
+            "vis_period": cfg.VIS_PERIOD,
             "frame_settings": settings,
             "stsn": SpatiotemporalSampling(**parts["stsn"]) if "stsn" in parts else None,
             "propagation": PropagationBranch(**parts["propagation"]),
@@ -123,6 +142,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             "refinement": MaskRefinement(**parts["refinement"]) if "refinement" in parts else None,
             "embedding": EmbeddingHead(**parts["embedding"]) if "embedding" in parts else None,
             "masktrack_loss": MaskTrackLoss(options.MASKTRACK.LOSS_WEIGHT),
+            "crop_classifier": (
+                CropClassifier(**parts["crop_classifier"]) if "crop_classifier" in parts else None
+            ),
             "refinement_loss": RefinementLoss(options.REFINEMENT.LOSS_WEIGHT),
             "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
             "train_on_partner": options.TRAIN_ON_PARTNER,
@@ -131,21 +153,25 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         }
 
     def _detector(self) -> tuple[nn.Module, ...]:
-        """All that learns to find objects in a frame, not to follow them."""
+        """All that finds the objects of a frame."""
         parts = (
             self.backbone,
             self.stsn,
             self.proposal_generator,
             self.roi_heads,
             self.semantic_branch,
-            self.refinement,
         )
         return tuple(part for part in parts if part is not None)
 
     def train(self, mode: bool = True) -> "MaskProp":
-        """As in the base class, but a frozen detector stays in eval mode: its norms keep their
-        statistics."""
+        """As in the base class, but what is frozen stays in eval mode, the whole of a detector or
+        single norms without anything to learn: they keep their statistics."""
         super().train(mode)
+        for module in self.modules():
+            weights = list(module.parameters(recurse=False))
+            has_statistics = getattr(module, "running_mean", None) is not None
+            if has_statistics and weights and not any(x.requires_grad for x in weights):
+                module.eval()
         if self.freeze_detector:
             for part in self._detector():
                 part.eval()
@@ -154,7 +180,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """
         Args:
-            batched_inputs: in training, outputs of ``ClipPairMapper``; in inference, dicts with
+            batched_inputs: in training, outputs of ``ClipMapper``; in inference, dicts with
                 ``frames``, an iterable of (H, W, 3) uint8 RGB arrays, one dict a video.
 
         Returns:
@@ -163,20 +189,27 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         """
         if not self.training:
             return [self.segmenter.segment(video["frames"]).as_dict() for video in batched_inputs]
-        # One batch through the backbone: all frames t, then all their partners s.
-        frames = [{"image": pair["image"]} for pair in batched_inputs]
-        partners = [{"image": pair["partner_image"]} for pair in batched_inputs]
-        images = self.preprocess_image(frames + partners)
+        # One batch through the backbone: the key frames of all clips, then all first partners, ...
+        clips = len(batched_inputs)
+        clip_frames = zip(*(x["clip"] for x in batched_inputs), strict=True)
+        frames = [frame for of_clips in clip_frames for frame in of_clips]
+        images = self.preprocess_image(frames)
         features = self.backbone(images.tensor)
         if self.stsn is not None:
-            features = support_each_other(self.stsn, features, len(batched_inputs))
-        targets = [pair["instances"].to(self.device) for pair in batched_inputs]
-        losses, of_frames = self._detector_losses(images, features, batched_inputs)
+            features = support_each_other(self.stsn, features, clips)
+        objects = [x["instances"].to(self.device) for x in frames]
+        targets = objects[:clips]
+        losses, of_key_frames = self._detector_losses(images, features, frames, objects, clips)
         if self.embedding is not None:
-            known = [pair["partner_instances"].to(self.device) for pair in batched_inputs]
-            losses["loss_masktrack"] = self.masktrack_loss(self.embedding, features, targets, known)
-        box_masks = self._predict_masks(of_frames, targets)
-        if self.refinement is not None and not self.freeze_detector:
+            losses["loss_masktrack"] = self.masktrack_loss(
+                self.embedding, features, targets, objects[clips:]
+            )
+        box_masks = self._predict_masks(of_key_frames, targets)
+        if self.crop_classifier is not None:
+            losses["loss_crop_classifier"] = crop_classifier_loss(
+                self.crop_classifier, images.tensor, box_masks, targets
+            )
+        if self.refinement is not None and self.refinement_loss.weight > 0:
             losses["loss_refinement"] = self.refinement_loss(
                 self.refinement, images.tensor, box_masks, targets
             )
@@ -186,7 +219,9 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             height, width = level.shape[-2:]
             masks = self._masks_to_propagate(box_masks, targets, (height, width))
             maps = per_frame(learner.encode(level))
-            losses[f"loss_{name}"] = self._propagation_losses(learner, maps, masks, targets)
+            losses[f"loss_{name}"] = self._propagation_losses(
+                learner, maps, masks, objects, batched_inputs
+            )
         return losses
 
     def _learner(self) -> tuple[str, PropagationBranch | MaskPropagator]:
@@ -202,33 +237,34 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         return ImageList(self.frame_settings.padded(images.tensor), images.image_sizes)
 
     def _detector_losses(
-        self, images: ImageList, features: dict[str, Tensor], batched_inputs: list[dict[str, Any]]
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        frames: list[dict[str, Any]],
+        objects: list[Instances],
+        clips: int,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The losses of what works on single frames, but for refinement, on the B frames t or,
-        with ``train_on_partner``, on their partners too; none if that is frozen.
+        """The losses of what works on single frames, but for refinement, on the key frames or, with
+        ``train_on_partner``, on all of the clips' frames; none if that is frozen.
 
         Returns:
-            the losses, and the pyramid of the frames t, with the semantic embedding.
+            the losses, and the pyramid of the key frames, with the semantic embedding.
         """
-        on_partner = self.train_on_partner and not self.freeze_detector
-
-        def of_images(name: str) -> list[Any]:
-            values = [x[name] for x in batched_inputs]
-            return values + [x[f"partner_{name}"] for x in batched_inputs if on_partner]
-
-        targets = [x.to(self.device) for x in of_images("instances")]
-        features = {name: level[: len(targets)] for name, level in features.items()}
-        images = ImageList(images.tensor[: len(targets)], images.image_sizes[: len(targets)])
+        number = len(frames) if self.train_on_partner and not self.freeze_detector else clips
+        features = {name: level[:number] for name, level in features.items()}
+        images = ImageList(images.tensor[:number], images.image_sizes[:number])
         losses = {}
         if self.semantic_branch is not None:
             logits, features[EMBEDDING] = self.semantic_branch(features)
             if not self.freeze_detector:
-                losses["loss_semantic"] = self.semantic_branch.loss(logits, of_images("sem_seg"))
+                maps = [x["sem_seg"] for x in frames[:number]]
+                losses["loss_semantic"] = self.semantic_branch.loss(logits, maps)
         if not self.freeze_detector:
+            targets = objects[:number]
             proposals, of_proposals = self.proposal_generator(images, features, targets)
             _, of_rois = self.roi_heads(images, features, proposals, targets)
             losses.update(**of_proposals, **of_rois)
-        return losses, {name: level[: len(batched_inputs)] for name, level in features.items()}
+        return losses, {name: level[:clips] for name, level in features.items()}
 
     def _predict_masks(self, features: dict[str, Tensor], targets: list[Instances]) -> list[Tensor]:
         """The mask head's own masks of each frame's ground-truth instances, on their boxes: B
@@ -248,7 +284,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         masks = []
         for predicted, x in zip(box_masks, targets, strict=True):
             if torch.rand(()) < share_of_gt:
-                masks.append(self._to_grid(x.gt_masks, grid))
+                masks.append(on_grid(x.gt_masks, grid, self.frame_settings.propagation_stride))
             else:
                 grid_boxes = x.gt_boxes.tensor / self.frame_settings.propagation_stride
                 masks.append(paste_masks(predicted.detach().float(), grid_boxes, *grid))
@@ -259,26 +295,31 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         learner: PropagationBranch | MaskPropagator,
         maps: list[dict[str, Tensor]],
         masks: list[Tensor],
-        targets: list[Instances],
+        objects: list[Instances],
+        batched_inputs: list[dict[str, Any]],
     ) -> Tensor:
-        """Loss of propagating each frame t to itself and to its partner, mean over the batch."""
-        losses = []
-        partners = maps[len(masks) :]
-        for source, partner, source_masks, x in zip(maps, partners, masks, targets, strict=False):
-            if len(x) == 0:
-                continue
-            propagated = learner(source_masks, source, [source, partner])
-            grid = propagated.shape[-2:]
-            truth = [self._to_grid(x.gt_masks, grid), self._to_grid(x.partner_masks, grid)]
-            losses.append(self.propagation_loss(propagated, torch.stack(truth)))
-        return mean_or_zero(torch.stack(losses) if losses else torch.empty(0), learner)
+        """Loss of propagating each key frame to itself and to its partners, mean over the clips.
 
-    def _to_grid(self, masks: BitMasks, grid: tuple[int, int]) -> Tensor:
-        """Ground-truth masks of an unpadded image -> (N, h, w), the covered share of each cell."""
-        stride = self.frame_settings.propagation_stride
-        height, width = masks.tensor.shape[-2:]
-        padding = (0, grid[1] * stride - width, 0, grid[0] * stride - height)
-        return F.avg_pool2d(F.pad(masks.tensor[:, None].float(), padding), stride)[:, 0]
+        Args:
+            learner: what propagates.
+            maps: of all frames, in the order of the batch, as ``objects`` are.
+            masks: those to propagate, of each key frame.
+            objects: the ground truth.
+            batched_inputs: see ``forward``.
+        """
+        clips = len(masks)
+        losses = []
+        for i, source_masks in enumerate(masks):
+            if len(source_masks) == 0:
+                continue
+            propagated = learner(source_masks, maps[i], maps[i::clips])
+            place = propagated.shape[-2:], self.frame_settings.propagation_stride
+            truth = [masks_of(objects[i], x, *place) for x in objects[i::clips]]
+            losses.append(self.propagation_loss(propagated, torch.stack(truth)))
+            self.propagation_watch.see(
+                batched_inputs[i]["clip"], source_masks, propagated, torch.stack(truth)
+            )
+        return mean_or_zero(torch.stack(losses) if losses else torch.empty(0), learner)
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
         """See ``DetectorNetwork.pyramid``."""

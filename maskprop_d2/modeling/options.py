@@ -27,6 +27,8 @@ def part_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, dict[str, 
         parts["refinement"] = refinement_options(cfg)
     if options.MASKTRACK.ENABLED or options.TRACKER == "masktrack":
         parts["embedding"] = embedding_options(cfg, shapes)
+    if options.TRACKER == "ensemble":
+        parts["crop_classifier"] = crop_classifier_options(cfg)
     if options.TRACKER in MASK_PROPAGATORS:
         parts["mask_propagators"] = {options.TRACKER: parts["propagation"]["in_channels"]}
     return parts
@@ -95,6 +97,17 @@ def embedding_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
     }
 
 
+def crop_classifier_options(cfg: Any) -> dict[str, Any]:
+    """Arguments of ``CropClassifier`` from the config."""
+    options = cfg.MODEL.MASKPROP.CROP_CLASSIFIER
+    return {
+        "num_classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
+        "crop_size": options.CROP_SIZE,
+        "channels": list(options.CHANNELS),
+        "num_groups": options.NUM_GROUPS,
+    }
+
+
 def segmenter_options(cfg: Any) -> dict[str, Any]:
     """Arguments of ``VideoSegmenter.from_options``, besides the network, from the config."""
     options = cfg.MODEL.MASKPROP
@@ -104,11 +117,15 @@ def segmenter_options(cfg: Any) -> dict[str, Any]:
         "threshold": options.LINKING.THRESHOLD,
         "exclusive": options.LINKING.EXCLUSIVE,
         "match": options.LINKING.MATCH,
+        "categories": options.LINKING.CATEGORIES,
     }
     # Methods that have options of their own have a node of their own.
-    method = options.get(options.TRACKER.upper())
-    if isinstance(method, CfgNode):
-        tracker["options"] = {k.lower(): v for k, v in method.items()}
+    nodes = [options.get(options.TRACKER.upper())]
+    if options.TRACKER == "ensemble":
+        nodes.append(options.FLOW)
+    found = [x for x in nodes if isinstance(x, CfgNode)]
+    if found:
+        tracker["options"] = {k.lower(): v for node in found for k, v in node.items()}
     return {
         "tracker": tracker,
         "final_mask": options.LINKING.FINAL_MASK,

@@ -10,6 +10,10 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..ops.soft_iou import soft_iou_terms
 
+CERTAINTY = 1 - 1e-4
+"""Cross entropy sees probabilities drawn so far towards 1/2: where they are 1 to float precision,
+its gradient would be a huge number times what rounding leaves of the softmax's."""
+
 
 class PropagationLoss(nn.Module):
     """1 - soft IoU of propagated and ground-truth masks, mean over instances and frames.
@@ -64,7 +68,8 @@ class PropagationLoss(nn.Module):
         if self.cross_entropy:
             # Under autocast binary_cross_entropy is refused; these masks are probabilities.
             with torch.autocast(masks.device.type, enabled=False):
-                loss = loss + F.binary_cross_entropy(masks.float(), targets.float())
+                drawn_in = CERTAINTY * (masks.float() - 0.5) + 0.5
+                loss = loss + F.binary_cross_entropy(drawn_in, targets.float())
         return loss * self.weight
 
 

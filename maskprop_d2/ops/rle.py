@@ -24,7 +24,10 @@ def encode(mask: np.ndarray) -> RLE:
 
 def decode(rle: RLE) -> np.ndarray:
     """Compressed RLE -> (H, W) bool mask."""
-    return coco_mask.decode(rle).astype(bool)
+    x0, y0, inside = decode_box(rle)
+    mask = np.zeros(rle["size"], bool)
+    mask[y0 : y0 + inside.shape[0], x0 : x0 + inside.shape[1]] = inside
+    return mask
 
 
 def decode_box(rle: RLE) -> tuple[int, int, np.ndarray]:

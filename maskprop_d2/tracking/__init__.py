@@ -10,7 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InputError
-from . import deepsort, feelvos, flow, iou, iou_plus, maskprop, masktrack, osmn, seqtracker
+from . import (
+    deepsort,
+    ensemble,
+    feelvos,
+    flow,
+    iou,
+    iou_plus,
+    maskprop,
+    masktrack,
+    osmn,
+    seqtracker,
+)
 from .base import Linking, Tracker, TrackerFactory
 from .mask_propagator import MaskPropagator
 
@@ -35,6 +46,7 @@ TRACKERS: dict[str, Callable[..., TrackerFactory]] = {
     "seqtracker": seqtracker.build,
     "feelvos": feelvos.build,
     "osmn": osmn.build,
+    "ensemble": ensemble.build,
 }
 """The methods that ``MODEL.MASKPROP.TRACKER`` can name."""
 
@@ -44,7 +56,11 @@ MASK_PROPAGATORS: dict[str, Callable[[int], MaskPropagator]] = {
 }
 """The networks of those that have one of their own, by C, the channels of the pyramid level."""
 
-OWN_WEIGHTS = {"masktrack": "embedding.", **{x: f"mask_propagators.{x}." for x in MASK_PROPAGATORS}}
+OWN_WEIGHTS = {
+    "masktrack": "embedding.",
+    **{x: f"mask_propagators.{x}." for x in MASK_PROPAGATORS},
+    "ensemble": "crop_classifier.",
+}
 """What the names of a model's weights begin with that only this method needs, by method."""
 
 
@@ -55,13 +71,14 @@ def build_tracker(
     threshold: float,
     exclusive: bool,
     match: str = "near",
+    categories: bool = True,
     options: Mapping[str, Any] | None = None,
 ) -> TrackerFactory:
     """What makes a tracker for each video, for ``MODEL.MASKPROP.TRACKER``.
 
     Args:
         name: one of ``TRACKERS``.
-        clip_radius, threshold, exclusive, match: see ``Linking``.
+        clip_radius, threshold, exclusive, match, categories: see ``Linking``.
         options: those of the method alone, by default its own defaults.
 
     Raises:
@@ -69,5 +86,5 @@ def build_tracker(
     """
     if name not in TRACKERS:
         raise InputError(f"unknown tracking method '{name}': there are {', '.join(TRACKERS)}")
-    linking = Linking(clip_radius, threshold, exclusive, match)
+    linking = Linking(clip_radius, threshold, exclusive, match, categories)
     return TRACKERS[name](linking, **(options or {}))

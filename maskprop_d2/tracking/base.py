@@ -55,13 +55,14 @@ class Linking:
         clip_radius: T, of the methods that propagate masks.
         threshold: matching score above which an id is taken over.
         exclusive: whether an id is given at most once in a frame.
-        match: see ``ClipLinker``.
+        match, categories: see ``ClipLinker``.
     """
 
     clip_radius: int
     threshold: float
     exclusive: bool
     match: str
+    categories: bool
 
 
 TrackerFactory = Callable[[FrameNetwork], Tracker]

@@ -10,7 +10,7 @@ its own. D is the mean, not the sum, of squared differences, so that distances d
 before anything is learnt, and cues are 1 - d, so that 0 means nothing alike, also beyond the
 borders. The background has no first appearance: it is matched locally, as what no track covers,
 and its logit is constant. The head is smaller: two layers and 16 channels of features. It is
-trained on pairs of frames, where the first appearance and the frame before are the same one.
+trained from a frame to others, where the first appearance and the frame before are the same one.
 """
 
 import torch

@@ -4,6 +4,7 @@ from collections import deque
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..errors import InputError
 from ..ops.soft_iou import pairwise_soft_iou
@@ -24,7 +25,9 @@ class ClipLinker:
                 "all": over all frames that both clips cover, and as the plain mean over the
                 track's clips (paper); "near": over the frames from one clip's centre to the
                 other's, where masks are propagated least far, and as a mean in which a clip
-                counts by the inverse square of its distance.
+                counts by the inverse square of its distance. ``categories``: whether the score
+                of Eq. 5 is multiplied by how far the categories agree, the cosine of the class
+                scores of clip and track (not in the paper).
 
         Raises:
             InputError: for other options.
@@ -36,6 +39,7 @@ class ClipLinker:
         if linking.match not in ("all", "near"):
             raise InputError(f"LINKING.MATCH must be 'all' or 'near', not '{linking.match}'")
         self._near = linking.match == "near"
+        self._categories = linking.categories
         self._assigner = IdAssigner(linking.threshold, linking.exclusive)
         # Clips further back than 2T share no frame with the next one.
         self._clips: deque[tuple[ClipTracks, list[int]]] = deque(maxlen=2 * linking.clip_radius)
@@ -54,11 +58,21 @@ class ClipLinker:
             return clip.masks.new_zeros(clip.masks.shape[1], 0), known_ids
         matches = torch.cat([match_clips(clip, past, self._near) for past, _ in self._clips], dim=1)
         membership = torch.tensor([[owner == y for y in known_ids] for owner in owners])
-        membership = membership.to(matches)
+        membership = weights = membership.to(matches)
         if self._near:
             distances = [clip.center - past.center for past, ids in self._clips for _ in ids]
-            membership /= torch.tensor(distances).to(matches)[:, None] ** 2
-        return matches @ membership / membership.sum(0), known_ids
+            weights = membership / torch.tensor(distances).to(matches)[:, None] ** 2
+        scores = matches @ weights / weights.sum(0)
+        if self._categories:
+            class_scores = torch.cat([past.class_scores for past, _ in self._clips])
+            scores = scores * agreement(clip.class_scores, membership.T @ class_scores)
+        return scores, known_ids
+
+
+def agreement(a: Tensor, b: Tensor) -> Tensor:
+    """(N, M) how far the categories of two sets of objects agree: the cosine, from 0 to 1, of
+    their (N, K+1) and (M, K+1) class scores without the background's."""
+    return F.normalize(a[:, :-1], dim=1) @ F.normalize(b[:, :-1], dim=1).T
 
 
 def match_clips(a: ClipTracks, b: ClipTracks, near: bool = False) -> Tensor:

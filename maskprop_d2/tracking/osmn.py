@@ -8,7 +8,7 @@ mask's mean and deviation.
 What differs: the network is four layers on the detector's pyramid, on the propagation grid, not a
 VGG on the image; the visual modulator is two linear layers on the features' mean under the mask,
 not a second VGG on a crop; the spatial one sees the mask too, beside its Gaussian. Objects compete
-in a softmax against a constant background. It is trained on pairs of frames, where the first
+in a softmax against a constant background. It is trained from a frame to others, where the first
 appearance and the frame before are the same one.
 """
 

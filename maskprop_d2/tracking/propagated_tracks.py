@@ -92,10 +92,11 @@ class PropagatedTracks(OnlineTracker):
         for i, appearance in zip(new, appearances, strict=True):
             nothing = torch.zeros_like(found.class_scores[i])
             self._tracks[ids[i]] = _Track(appearance, found.grid_masks[i], nothing, frame.index)
-        for track_id, mask, scores in zip(ids, found.grid_masks, found.class_scores, strict=True):
-            track = self._tracks[track_id]
-            track.mask, track.seen = mask, frame.index
-            track.class_scores = track.class_scores + scores
+        # Of detections that share an id the surest comes last: its mask is the track's.
+        for i in found.scores.argsort().tolist():
+            track = self._tracks[ids[i]]
+            track.mask, track.seen = found.grid_masks[i], frame.index
+            track.class_scores = track.class_scores + found.class_scores[i]
         oldest = frame.index - MAX_AGE
         self._tracks = {y: x for y, x in self._tracks.items() if x.seen > oldest}
 

@@ -1,4 +1,4 @@
-"""From YouTube-VIS json files to training pairs and test videos."""
+"""From YouTube-VIS json files to training clips and test videos."""
 
 import json
 
@@ -11,9 +11,10 @@ from small_videos import square, write_data_set
 
 from maskprop_d2.data.augmentation import build_clip_augmentations
 from maskprop_d2.data.loaders import FrameDataset, share_of_work
-from maskprop_d2.data.mapper import ClipPairMapper, map_test_video
+from maskprop_d2.data.mapper import ClipMapper, map_test_video
 from maskprop_d2.data.warp import AffineWarp, RandomWarp
 from maskprop_d2.data.ytvis import load_ytvis_json
+from maskprop_d2.errors import InputError
 from maskprop_d2.evaluation import AnnotationError
 from maskprop_d2.inference import VideoError
 from maskprop_d2.ops.rle import encode
@@ -26,10 +27,11 @@ def records(tmp_path):
     return load_ytvis_json(str(tmp_path / "train.json"), str(tmp_path), name)
 
 
-def mapper(*augmentations, frame_range=25, image_format="RGB", warp=None):
-    return ClipPairMapper(
+def mapper(*augmentations, num_frames=2, frame_range=25, image_format="RGB", warp=None):
+    return ClipMapper(
         augmentations=T.AugmentationList(list(augmentations)),
         image_format=image_format,
+        num_frames=num_frames,
         frame_range=frame_range,
         image_warp=RandomWarp(0, 1, 0, 0, 0) if warp is None else warp,
     )
@@ -63,41 +65,41 @@ def test_an_epoch_is_the_frames_with_an_object(records):
     assert [FrameDataset(records)[i]["frame"] for i in range(3)] == [0, 1, 3]
 
 
-def test_a_pair_has_the_same_objects_in_both_frames(records):
+@pytest.mark.parametrize("num_frames", [2, 3])
+def test_a_clip_has_the_objects_of_each_frame(records, num_frames):
     np.random.seed(0)
-    pair = mapper()({"video": records[0], "frame": 1})
-    instances = pair["instances"]
+    clip = mapper(num_frames=num_frames)({"video": records[0], "frame": 1})
+    assert [clip[x] for x in ("height", "width", "video_id")] == [40, 60, 7]
+    assert clip["file_name"].endswith("1.png")
+    key, *partners = clip["clip"]
     # The crowd is left out.
-    assert instances.gt_classes.tolist() == [1, 0]
-    assert instances.gt_boxes.tensor[0].tolist() == [5, 10, 15, 20]
-    red = pair["image"][0] > 128
-    assert (instances.gt_masks.tensor[0] == red).all()
-    red = pair["partner_image"][0] > 128
-    assert (instances.partner_masks.tensor[0] == red).all()
-    # The other object cannot be seen in any other frame.
-    assert not instances.partner_masks.tensor[1].any()
-    # The partner's own objects, for a detector that is trained on it too.
-    of_partner = pair["partner_instances"]
-    assert of_partner.gt_classes.tolist() == [1]
-    assert len(set(instances.gt_ids.tolist())) == 2
-    assert of_partner.gt_ids.tolist() == instances.gt_ids[:1].tolist()
-    assert (of_partner.gt_masks.tensor[0] == red).all()
+    assert key["instances"].gt_classes.tolist() == [1, 0]
+    assert len(set(key["instances"].gt_ids.tolist())) == 2
+    assert key["frame"] == 1 and len(partners) == num_frames - 1
+    for frame in clip["clip"]:
+        x = 5 * frame["frame"]
+        instances = frame["instances"]
+        assert instances.gt_boxes.tensor[0].tolist() == [x, 10, x + 10, 20]
+        assert (instances.gt_masks.tensor[0] == (frame["image"][0] > 128)).all()
+        assert instances.gt_ids[0] == key["instances"].gt_ids[0]
+    for frame in partners:
+        # The other object cannot be seen in any other frame.
+        assert frame["instances"].gt_classes.tolist() == [1]
 
 
-def test_both_frames_and_their_masks_are_transformed_alike(records):
+def test_all_frames_and_their_masks_are_transformed_alike(records):
     np.random.seed(0)
     resize, flip = T.ResizeShortestEdge([80], sample_style="choice"), T.RandomFlip(prob=1.0)
-    pair = mapper(resize, flip)({"video": records[0], "frame": 1})
-    assert pair["image"].shape == pair["partner_image"].shape == (3, 80, 120)
-    assert pair["instances"].gt_boxes.tensor[0].tolist() == [90, 20, 110, 40]
-    for image, masks in (
-        (pair["image"], pair["instances"].gt_masks),
-        (pair["partner_image"], pair["instances"].partner_masks),
-    ):
-        assert ((image[0] > 128) ^ masks.tensor[0]).float().mean() < 0.02
+    clip = mapper(resize, flip, num_frames=3)({"video": records[0], "frame": 1})["clip"]
+    for frame in clip:
+        assert frame["image"].shape == (3, 80, 120)
+        right = 120 - 10 * frame["frame"]
+        assert frame["instances"].gt_boxes.tensor[0].tolist() == [right - 20, 20, right, 40]
+        mask = frame["instances"].gt_masks.tensor[0]
+        assert ((frame["image"][0] > 128) ^ mask).float().mean() < 0.02
 
 
-def test_crops_are_the_same_for_both_frames(records):
+def test_crops_are_the_same_for_all_frames(records):
     cfg = get_cfg()
     cfg.INPUT.CROP.ENABLED, cfg.INPUT.CROP.SIZE = True, [0.5, 0.5]
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.RANDOM_FLIP = (40,), "none"
@@ -105,28 +107,57 @@ def test_crops_are_the_same_for_both_frames(records):
     augmentations = build_clip_augmentations(cfg).augs
     sizes, areas = set(), set()
     for _ in range(20):
-        pair = mapper(*augmentations)({"video": records[0], "frame": 2})
-        sizes.add(tuple(pair["image"].shape))
-        areas.add(int(pair["instances"].gt_masks.tensor.sum()))
-        for image, masks in (
-            (pair["image"], pair["instances"].gt_masks),
-            (pair["partner_image"], pair["instances"].partner_masks),
-        ):
-            seen = masks.tensor.any(dim=0)
-            assert (~seen | (image[0] > 100)).float().mean() > 0.97
+        clip = mapper(*augmentations, num_frames=3)({"video": records[0], "frame": 2})["clip"]
+        sizes.add(tuple(clip[0]["image"].shape))
+        areas.add(int(clip[0]["instances"].gt_masks.tensor.sum()))
+        for frame in clip:
+            # Only the square is drawn.
+            square_alone = frame["instances"][frame["instances"].gt_classes == 1]
+            seen = square_alone.gt_masks.tensor.any(dim=0)
+            assert (~seen | (frame["image"][0] > 100)).float().mean() > 0.97
     assert len(sizes) > 5 and len(areas) > 5
 
 
 def test_colours_are_in_the_models_order(records):
-    image = mapper(image_format="BGR")({"video": records[0], "frame": 0})["image"]
+    clip = mapper(image_format="BGR")({"video": records[0], "frame": 0})["clip"]
+    image = clip[0]["image"]
     assert image[:, 15, 5].tolist() == [0, 0, 255]
 
 
 def test_partners_are_other_frames_within_range():
-    partners = {mapper(frame_range=2).sample_partner(5, 20) for _ in range(200)}
-    assert partners == {3, 4, 6, 7}
-    assert {mapper().sample_partner(0, 3) for _ in range(50)} == {1, 2}
-    assert mapper().sample_partner(0, 1) == 0
+    partners = [mapper(frame_range=2).sample_partners(5, 20) for _ in range(200)]
+    assert {x for (x,) in partners} == {3, 4, 6, 7}
+    assert {mapper().sample_partners(0, 3)[0] for _ in range(50)} == {1, 2}
+    assert mapper().sample_partners(0, 1) == [0]
+
+
+def test_partners_of_a_longer_clip_are_distinct_in_any_order():
+    draws = [mapper(num_frames=5, frame_range=3).sample_partners(5, 20) for _ in range(300)]
+    assert all(len(set(x)) == 4 for x in draws)
+    for place in zip(*draws, strict=True):
+        assert set(place) == {2, 3, 4, 6, 7, 8}
+
+
+def test_where_frames_are_too_few_warped_copies_take_their_place(records):
+    partners = mapper(num_frames=6).sample_partners(1, 4)
+    assert sorted(partners[:3]) == [0, 2, 3] and partners[3:] == [1, 1]
+    warp = RandomWarp(0, 1, 0, 0.2, 0.0)
+    clip = mapper(num_frames=6, warp=warp)({"video": records[0], "frame": 1})["clip"]
+    assert len({x["image"].numpy().tobytes() for x in clip}) == 6
+    assert [x["frame"] for x in clip[4:]] == [1, 1]
+
+
+def test_the_seed_of_a_training_on_pairs_gives_the_pairs_that_it_always_gave():
+    np.random.seed(0)
+    drawn = [mapper(frame_range=5).sample_partners(5, 20) for _ in range(8)]
+    # Those of np.random.choice.
+    assert drawn == [[6], [0], [3], [3], [8], [10], [3], [6]]
+
+
+@pytest.mark.parametrize("number", [1, 0, -3])
+def test_clips_without_a_partner_are_refused(number):
+    with pytest.raises(InputError, match=rf"SAMPLING_FRAME_NUM must be 2 or more, .* not {number}"):
+        mapper(num_frames=number)
 
 
 @pytest.fixture
@@ -139,28 +170,28 @@ def still(tmp_path):
 
 def test_a_video_of_one_frame_pairs_with_a_warped_copy(still):
     np.random.seed(0)
-    unmoved = mapper()({"video": still, "frame": 0})
-    assert (unmoved["image"] == unmoved["partner_image"]).all()
+    key, copy = mapper()({"video": still, "frame": 0})["clip"]
+    assert (key["image"] == copy["image"]).all() and copy["frame"] == 0
     warp, resize = RandomWarp(20, 1.5, 10, 0.05, 0.0), T.ResizeShortestEdge(80)
     shapes = set()
     for _ in range(20):
-        pair = mapper(resize, T.RandomFlip(), warp=warp)({"video": still, "frame": 0})
-        instances, of_partner = pair["instances"], pair["partner_instances"]
-        red = pair["partner_image"][0] > 128
-        assert ((pair["image"][0] > 128) ^ instances.gt_masks.tensor[0]).float().mean() < 0.02
-        assert (red ^ instances.partner_masks.tensor[0]).float().mean() < 0.02
-        assert (of_partner.gt_masks.tensor == instances.partner_masks.tensor).all()
-        assert of_partner.gt_classes.tolist() == instances.gt_classes.tolist() == [1]
-        shapes.add(tuple(of_partner.gt_boxes.tensor[0].tolist()))
+        clip = mapper(resize, T.RandomFlip(), warp=warp)({"video": still, "frame": 0})["clip"]
+        for frame in clip:
+            red = frame["image"][0] > 128
+            assert (red ^ frame["instances"].gt_masks.tensor[0]).float().mean() < 0.02
+            assert frame["instances"].gt_classes.tolist() == [1]
+        key, copy = (x["instances"] for x in clip)
+        assert key.gt_ids.tolist() == copy.gt_ids.tolist()
+        shapes.add(tuple(copy.gt_boxes.tensor[0].tolist()))
     assert len(shapes) > 10
 
 
 def test_frames_without_a_partner_in_range_are_still_images(records):
     warp = RandomWarp(0, 1, 0, 0.2, 0.0)
-    pair = mapper(frame_range=0, warp=warp)({"video": records[0], "frame": 2})
-    assert (pair["image"] != pair["partner_image"]).any()
-    pair = mapper(frame_range=1, warp=warp)({"video": records[0], "frame": 0})
-    assert pair["partner_instances"].gt_boxes.tensor[0].tolist() == [5, 10, 15, 20]
+    key, copy = mapper(frame_range=0, warp=warp)({"video": records[0], "frame": 2})["clip"]
+    assert (key["image"] != copy["image"]).any()
+    _, partner = mapper(frame_range=1, warp=warp)({"video": records[0], "frame": 0})["clip"]
+    assert partner["instances"].gt_boxes.tensor[0].tolist() == [5, 10, 15, 20]
 
 
 class ShiftRight(T.Augmentation):
@@ -168,14 +199,15 @@ class ShiftRight(T.Augmentation):
         return AffineWarp(np.array([[1.0, 0, 55], [0, 1, 0]]), np.zeros(2))
 
 
-def test_an_object_that_leaves_has_an_empty_mask(still):
-    pair = mapper(warp=ShiftRight())({"video": still, "frame": 0})
-    assert pair["instances"].partner_masks.tensor.sum() == 5 * 10
+def test_an_object_that_leaves_is_not_seen(still):
+    _, copy = mapper(warp=ShiftRight())({"video": still, "frame": 0})["clip"]
+    assert copy["instances"].gt_masks.tensor.sum() == 5 * 10
     still["annotations"][0].append({**still["annotations"][0][0], "id": 6})
     still["annotations"][0][-1]["segmentation"] = encode(square(4))
-    pair = mapper(warp=ShiftRight())({"video": still, "frame": 0})
-    assert pair["instances"].partner_masks.tensor.flatten(1).sum(1).tolist() == [50, 0]
-    assert len(pair["instances"]) == 2 and len(pair["partner_instances"]) == 1
+    key, copy = mapper(warp=ShiftRight())({"video": still, "frame": 0})["clip"]
+    assert len(key["instances"]) == 2
+    assert copy["instances"].gt_ids.tolist() == key["instances"].gt_ids[:1].tolist()
+    assert copy["instances"].gt_masks.tensor.sum() == 5 * 10
 
 
 def test_test_videos_are_read_when_iterated(records, tmp_path):

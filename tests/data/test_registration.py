@@ -73,8 +73,8 @@ def test_builtin_files_are_looked_for_when_first_used(tmp_path, monkeypatch):
 def test_a_config_registers_data_sets_that_serve_in_every_place(registered, tmp_path):
     name, cfg = registered
     assert class_names(cfg) == ["ghost", "square"]
-    pair = next(iter(build_train_loader(cfg)))[0]
-    assert set(pair["instances"].gt_classes.tolist()) <= {0, 1}
+    clip = next(iter(build_train_loader(cfg)))[0]["clip"]
+    assert set(clip[0]["instances"].gt_classes.tolist()) <= {0, 1}
     (inputs,) = build_test_loader(cfg, name)
     track = {"pred_labels": [1], "pred_scores": [0.9]}
     data = json.loads((tmp_path / "train.json").read_text())

@@ -6,7 +6,7 @@ import pytest
 from detectron2.data import transforms as T
 from small_videos import HEIGHT, WIDTH, square, write_data_set
 
-from maskprop_d2.data.mapper import ClipPairMapper
+from maskprop_d2.data.mapper import ClipMapper
 from maskprop_d2.data.semantic import (
     draw_semantic_map,
     read_semantic_map,
@@ -64,25 +64,27 @@ def test_what_comes_into_view_is_ignored():
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_pairs_have_maps_only_if_they_are_asked_for(record, asked):
-    mapper = ClipPairMapper(config(f"{SEMANTIC}.ENABLED", asked, "INPUT.RANDOM_FLIP", "horizontal"))
+def test_clips_have_maps_only_if_they_are_asked_for(record, asked):
+    options = ["INPUT.RANDOM_FLIP", "horizontal", "INPUT.SAMPLING_FRAME_NUM", 3]
+    mapper = ClipMapper(config(f"{SEMANTIC}.ENABLED", asked, *options))
     np.random.seed(0)
     for t in range(4):
-        pair = mapper({"video": record, "frame": t})
-        assert ("sem_seg" in pair) == ("partner_sem_seg" in pair) == asked
-        if not asked:
-            continue
-        for image, classes in (("image", "sem_seg"), ("partner_image", "partner_sem_seg")):
-            assert pair[classes].shape == pair[image].shape[1:]
+        for frame in mapper({"video": record, "frame": t})["clip"]:
+            assert ("sem_seg" in frame) == asked
+            if not asked:
+                continue
+            classes = frame["sem_seg"]
+            assert classes.shape == frame["image"].shape[1:]
             # The square is red, and its category 1.
-            assert ((pair[image][0] > 128) == (pair[classes] == 1)).float().mean() > 0.97
-        assert ((pair["sem_seg"] == 0).any()).item() == (t == 1)
-        assert set(pair["sem_seg"].unique().tolist()) <= {0, 1, 2}
+            assert ((frame["image"][0] > 128) == (classes == 1)).float().mean() > 0.97
+            # Another object is seen in frame 1 alone.
+            assert (classes == 0).any().item() == (frame["frame"] == 1)
+            assert set(classes.unique().tolist()) <= {0, 1, 2}
 
 
 def test_a_frozen_detector_asks_for_no_maps(record):
     frozen = config(f"{SEMANTIC}.ENABLED", True, "MODEL.MASKPROP.FREEZE_DETECTOR", True)
-    assert "sem_seg" not in ClipPairMapper(frozen)({"video": record, "frame": 0})
+    assert "sem_seg" not in ClipMapper(frozen)({"video": record, "frame": 0})["clip"][0]
 
 
 def test_maps_of_files(tmp_path):
@@ -104,9 +106,9 @@ def test_maps_of_files(tmp_path):
     )
     assert (read_semantic_map(video, 0, num_classes=8) == classes).all()
     cfg = config(f"{SEMANTIC}.ENABLED", True, f"{SEMANTIC}.NUM_CLASSES", 8)
-    pair = ClipPairMapper(cfg)({"video": video, "frame": 0})
-    assert set(pair["sem_seg"].unique().tolist()) == {4, 7, IGNORED}
-    assert ((pair["image"][0] > 128) == (pair["sem_seg"] == 4)).float().mean() > 0.98
+    frame = ClipMapper(cfg)({"video": video, "frame": 0})["clip"][0]
+    assert set(frame["sem_seg"].unique().tolist()) == {4, 7, IGNORED}
+    assert ((frame["image"][0] > 128) == (frame["sem_seg"] == 4)).float().mean() > 0.98
     with pytest.raises(AnnotationError, match=r"map\.png has the semantic class 7, but .* is 7"):
         read_semantic_map(video, 0, num_classes=7)
     with pytest.raises(AnnotationError, match=r"of shape .*\(41, 60\) pixels"):
@@ -122,9 +124,9 @@ def test_maps_of_files(tmp_path):
 def test_maps_that_a_data_set_does_not_have(record):
     cfg = config(f"{SEMANTIC}.ENABLED", True, f"{SEMANTIC}.NUM_CLASSES", 8)
     with pytest.raises(AnnotationError, match=r"video 7 has no maps .*NUM_CLASSES 0 to draw"):
-        ClipPairMapper(cfg)({"video": record, "frame": 0})
+        ClipMapper(cfg)({"video": record, "frame": 0})
 
 
 def test_too_many_classes_are_refused():
     with pytest.raises(InputError, match="a semantic branch of 1204 classes"):
-        ClipPairMapper(config(f"{SEMANTIC}.ENABLED", True, "MODEL.ROI_HEADS.NUM_CLASSES", 1203))
+        ClipMapper(config(f"{SEMANTIC}.ENABLED", True, "MODEL.ROI_HEADS.NUM_CLASSES", 1203))

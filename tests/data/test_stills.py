@@ -1,4 +1,4 @@
-"""Still images: Detectron2's own data sets as training pairs, and how images are warped."""
+"""Still images: Detectron2's own data sets as training clips, and how images are warped."""
 
 import json
 from pathlib import Path
@@ -71,18 +71,21 @@ def test_an_image_is_a_video_of_one_frame(coco, tmp_path):
         image_as_video({"file_name": "a.jpg"}, "x")
 
 
-def test_detectron2s_data_sets_of_images_give_training_pairs(coco):
-    loader = iter(build_train_loader(config(coco)))
-    pairs = [pair for _ in range(3) for pair in next(loader)]
+def test_detectron2s_data_sets_of_images_give_training_clips(coco):
+    loader = iter(build_train_loader(config(coco, **{"INPUT.SAMPLING_FRAME_NUM": 4})))
+    clips = [clip for _ in range(3) for clip in next(loader)]
     # The image without an object is left out.
-    assert {pair["video_id"] for pair in pairs} == {3, 8}
-    for pair in pairs:
-        assert pair["instances"].gt_classes.tolist() == [1]
-        red, red_in_partner = (pair[key][0] > 128 for key in ("image", "partner_image"))
-        assert (red == pair["instances"].gt_masks.tensor[0]).float().mean() > 0.98
-        partner_mask = pair["instances"].partner_masks.tensor[0]
-        assert (red_in_partner == partner_mask).float().mean() > 0.95
-    assert any((pair["image"] != pair["partner_image"]).any() for pair in pairs)
+    assert {clip["video_id"] for clip in clips} == {3, 8}
+    for clip in clips:
+        key, *copies = clip["clip"]
+        assert key["instances"].gt_classes.tolist() == [1]
+        red = key["image"][0] > 128
+        assert (red == key["instances"].gt_masks.tensor[0]).float().mean() > 0.98
+        assert len(copies) == 3 and len({x["image"].numpy().tobytes() for x in copies}) == 3
+        for copy in copies:
+            mask = copy["instances"].gt_masks.tensor.any(0)
+            assert ((copy["image"][0] > 128) == mask).float().mean() > 0.95
+            assert set(copy["instances"].gt_ids.tolist()) <= set(key["instances"].gt_ids.tolist())
 
 
 def test_images_and_videos_can_be_mixed(coco, tmp_path):
@@ -91,8 +94,8 @@ def test_images_and_videos_can_be_mixed(coco, tmp_path):
     entry = [name, str(tmp_path / "videos/train.json"), str(tmp_path / "videos")]
     cfg = config(coco, name, **{"DATASETS.REGISTER": [entry]})
     loader = iter(build_train_loader(cfg))
-    pairs = [pair for _ in range(10) for pair in next(loader)]
-    assert {pair["video_id"] for pair in pairs} == {3, 7, 8}
+    clips = [clip for _ in range(10) for clip in next(loader)]
+    assert {clip["video_id"] for clip in clips} == {3, 7, 8}
 
 
 def test_what_cannot_be_used_is_told_with_its_remedy(coco, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from maskprop_d2.data.bad_frames import SkipBadFrames
-from maskprop_d2.data.stream import SampleStream, begin_with
+from maskprop_d2.data.stream import SampleStream, stream_of
 from maskprop_d2.errors import InputError, VideoError
 
 
@@ -25,7 +25,7 @@ def test_samples_depend_on_their_place_alone(workers):
     expected = [stream().sample(i) for i in range(14)]
     assert read(stream(), 7, workers) == expected
     later = stream()
-    begin_with(DataLoader(later, batch_size=2), 4)
+    stream_of(DataLoader(later, batch_size=2)).first_batch = 4
     assert read(later, 3, workers) == expected[8:]
     # Each sample once an epoch, in an order of the seed.
     order = [x for x, _ in expected]
@@ -61,6 +61,16 @@ def test_others_take_the_place_of_bad_frames_which_are_counted(caplog):
         "frame 7 is not an image: left",
     ]
     assert "(number 2, of 2 that are allowed)" in caplog.text
+
+
+def test_the_processes_that_read_count_together_what_they_leave_out():
+    mapper = SkipBadFrames(unreadable(*range(0, 10, 2)), 0.5, 10)
+    samples = stream(mapper)
+    batches = iter(DataLoader(samples, batch_size=5, num_workers=2))
+    for _ in range(2):
+        next(batches)
+    # Of the ten places of an epoch, half; of those that take their place, some again.
+    assert mapper.left_out.value >= 5
 
 
 def test_too_many_bad_frames_end_it_with_the_remedy():

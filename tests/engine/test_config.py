@@ -1,11 +1,12 @@
-"""Configs that cannot be used, and seeds."""
+"""Configs that cannot be used, those of a CPU, and seeds."""
 
 import json
+import os
 
 import pytest
 from detectron2.config import CfgNode
 
-from maskprop_d2.engine import ConfigError, load_config
+from maskprop_d2.engine import ConfigError, config, load_config
 from maskprop_d2.engine.repeat import choose_seed
 
 
@@ -42,6 +43,22 @@ def test_a_config_runs_no_code(tmp_path, where):
     with pytest.raises(ConfigError):
         load_config(str(path), [])
     assert not ran.exists()
+
+
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_what_slows_down_a_cpu_is_replaced(tmp_path, monkeypatch, bfloat16):
+    monkeypatch.setattr(config, "has_bfloat16", lambda: bfloat16)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
+    path = tmp_path / "c.yaml"
+    path.write_text("MODEL: {DEVICE: cpu}\nSOLVER: {AMP: {ENABLED: True}}\n")
+    for processes, asked, workers in ((1, 8, 6), (1, 4, 4), (4, 8, 1), (8, 8, 1), (8, 0, 0)):
+        monkeypatch.setattr(config.comm, "get_local_size", lambda n=processes: n)
+        cfg = load_config(str(path), ["DATALOADER.NUM_WORKERS", asked])
+        assert workers == cfg.DATALOADER.NUM_WORKERS
+        assert bfloat16 == cfg.SOLVER.AMP.ENABLED
+    path.write_text("MODEL: {DEVICE: cuda:0}\nSOLVER: {AMP: {ENABLED: True}}\n")
+    cfg = load_config(str(path), ["DATALOADER.NUM_WORKERS", 8])
+    assert cfg.DATALOADER.NUM_WORKERS == 8 and cfg.SOLVER.AMP.ENABLED
 
 
 def test_a_training_goes_on_with_the_seed_that_was_drawn(tmp_path):

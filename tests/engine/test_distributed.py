@@ -1,4 +1,4 @@
-"""Many processes learn what one would learn from all their clips."""
+"""Many processes, and many passes, learn what one would learn from all their clips."""
 
 import subprocess
 import sys
@@ -13,9 +13,11 @@ from detectron2.utils.events import EventStorage
 from torch.nn.parallel import DistributedDataParallel
 
 from maskprop_d2.engine import Trainer, load_config
+from maskprop_d2.engine.step import StepTrainer
 
 TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
 SIZE = (64, 96)
+PROCESSES_AND_PASSES = ((1, 1), (2, 2))
 # Means over examples are those of all processes only if each process has as many, of each kind.
 OPTIONS = [
     *("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 4, "MODEL.ROI_HEADS.POSITIVE_FRACTION", 0.5),
@@ -26,61 +28,61 @@ OPTIONS = [
 ]
 
 
-def test_two_processes_have_the_losses_and_gradients_of_one_with_both_batches(tmp_path):
+def test_processes_and_passes_have_the_losses_and_gradients_of_one_with_all_clips(tmp_path):
     subprocess.run([sys.executable, __file__, str(tmp_path)], check=True)
-    one, two = (torch.load(tmp_path / f"{n}.pt") for n in (1, 2))
-    assert set(one["losses"]) == set(two["losses"]) and len(one["losses"]) == 6
-    for name, loss in one["losses"].items():
-        assert two["losses"][name] == pytest.approx(loss, rel=1e-4), name
+    one, many = (torch.load(tmp_path / f"{a}_{b}.pt") for a, b in PROCESSES_AND_PASSES)
+    assert len(one["losses"]) == 6
+    assert many["losses"] == pytest.approx(one["losses"], rel=1e-5)
     for name, gradient in one["gradients"].items():
-        scale = gradient.abs().max()
-        torch.testing.assert_close(two["gradients"][name], gradient, rtol=0, atol=1e-3 * scale)
+        atol = 1e-5 * gradient.abs().max()
+        torch.testing.assert_close(many["gradients"][name], gradient, rtol=0, atol=atol)
 
 
-def pairs(count):
-    """Training pairs of noise, with two objects each."""
+def clips(count):
+    """Training clips of noise, of two frames with two objects each."""
     generator = torch.Generator().manual_seed(0)
     made = []
     for i in range(count):
         masks = torch.zeros(2, *SIZE, dtype=torch.bool)
         masks[0, 4 : 30 + i, 6:40] = True
         masks[1, 20:60, 50 - i : 90] = True
-        instances = {}
-        for name, shift in (("instances", 0), ("partner_instances", 3)):
-            x = instances[name] = Instances(SIZE)
+        images = torch.randint(0, 256, (2, 3, *SIZE), generator=generator, dtype=torch.uint8)
+        frames = []
+        for s, (image, shift) in enumerate(zip(images, (0, 3), strict=True)):
+            x = Instances(SIZE)
             x.gt_masks = BitMasks(masks.roll(shift, 2))
             x.gt_boxes = x.gt_masks.get_bounding_boxes()
             x.gt_classes = torch.tensor([1, 2])
-        instances["instances"].partner_masks = instances["partner_instances"].gt_masks
-        images = torch.randint(0, 256, (2, 3, *SIZE), generator=generator, dtype=torch.uint8)
-        made.append({"image": images[0], "partner_image": images[1], **instances})
+            x.gt_ids = torch.tensor([1, 2])
+            frames.append({"image": image, "frame": s, "instances": x})
+        made.append({"clip": frames})
     return made
 
 
-def step(folder):
-    """One step of this process on its share of four pairs; the first one saves what it learnt."""
+def step(folder, passes):
+    """One step of this process on its share of four clips; the first one saves what it learnt."""
     torch.manual_seed(0)
     # Examples are drawn by chance: here the first ones, whatever the batch.
     torch.randperm = lambda n, device=None: torch.arange(n, device=device)
-    model = Trainer.build_model(load_config(str(TINY), OPTIONS)).train()
+    model = Trainer.build_model(load_config(str(TINY), OPTIONS))
     processes, rank = comm.get_world_size(), comm.get_rank()
-    share = 4 // processes
-    run = DistributedDataParallel(model) if processes > 1 else model
-    with EventStorage(0):
-        losses = run(pairs(4)[rank * share : (rank + 1) * share])
-    sum(losses.values()).backward()
-    mean_losses = comm.reduce_dict(losses)
+    share = clips(4)[rank::processes]
+    size = len(share) // passes
+    trainer = StepTrainer(
+        DistributedDataParallel(model) if processes > 1 else model,
+        [share[i : i + size] for i in range(0, len(share), size)],
+        torch.optim.SGD(model.parameters(), 0.1),
+        passes=passes,
+    )
+    with EventStorage(0) as storage:
+        trainer.run_step()
     if rank == 0:
-        torch.save(
-            {
-                "losses": {name: float(loss) for name, loss in mean_losses.items()},
-                "gradients": {k: x.grad for k, x in model.named_parameters()},
-            },
-            f"{folder}/{processes}.pt",
-        )
+        losses = {k: x for k, (x, _) in storage.latest().items() if k.startswith("loss_")}
+        gradients = {k: x.grad for k, x in model.named_parameters()}
+        torch.save({"losses": losses, "gradients": gradients}, f"{folder}/{processes}_{passes}.pt")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for number in (1, 2):
-        launch(step, number, dist_url="auto", args=(sys.argv[1],))
+    for processes, passes in PROCESSES_AND_PASSES:
+        launch(step, processes, dist_url="auto", args=(sys.argv[1], passes))

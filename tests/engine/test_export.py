@@ -164,6 +164,28 @@ def test_an_embedding_head_goes_along(tmp_path):
         torch.testing.assert_close(a.embeddings, b.embeddings, rtol=1e-3, atol=1e-4)
 
 
+def test_a_crop_classifier_goes_along(tmp_path):
+    """With the refinement that the method's config has."""
+    config_file = ROOT / "configs/moving_shapes/maskprop_tiny_ensemble.yaml"
+    torch.manual_seed(0)
+    cfg = config(config_file=config_file)
+    torch.save({"model": initial_weights(cfg)}, tmp_path / "weights.pth")
+    cfg.MODEL.WEIGHTS = str(tmp_path / "weights.pth")
+    export_model(cfg, tmp_path / "model.pt")
+    frames, _ = draw_video(np.random.default_rng(2), 96, 120, 5, hard=False)
+    exported = VideoSegmenter.from_exported(tmp_path / "model.pt", device="cpu")
+    expected = build_segmenter(cfg)
+    found = exported.segment(frames)
+    assert found.track_ids
+    assert_same_tracks(found, expected.segment(frames))
+    images = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        pairs = zip(exported.network.detect(images), expected.network.detect(images), strict=True)
+    for a, b in pairs:
+        assert a.crop_scores.shape == (len(a), 10) and len(a) > 0
+        torch.testing.assert_close(a.crop_scores, b.crop_scores, rtol=1e-3, atol=1e-4)
+
+
 def initial_weights(cfg):
     weights = build_model(cfg).state_dict()
     for name, value in torch.load(TINY, weights_only=True)["model"].items():

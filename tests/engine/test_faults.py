@@ -19,7 +19,6 @@ from maskprop_d2.engine.faults import TrainingError, explain, explained
 from maskprop_d2.engine.repeat import drop_from
 from maskprop_d2.engine.unfinished import FinishedVideos
 from maskprop_d2.errors import InputError
-from maskprop_d2.files import whole_file
 from maskprop_d2.inference.weights_file import WeightsFileError
 
 
@@ -55,16 +54,6 @@ def test_other_errors_stay_what_they_are():
         with pytest.raises(type(error)), explained(1):
             raise error
     assert explain(InputError("out of memory")) is None
-
-
-def test_a_file_is_whole_or_not_there(tmp_path):
-    path = tmp_path / "a.txt"
-    with whole_file(path) as partial:
-        partial.write_text("old")
-    with pytest.raises(OSError), whole_file(path) as partial:
-        partial.write_text("half of the n")
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert [x.name for x in tmp_path.iterdir()] == ["a.txt"] and path.read_text() == "old"
 
 
 def checkpointer(folder, value=0.0):

@@ -1,80 +1,94 @@
-"""The trainer's own parts."""
+"""Trainings with all that the optimizer's keys offer, as a user runs them."""
 
-from pathlib import Path
+import json
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
-from detectron2.utils.events import EventStorage
-from torch import nn
+from small_training import ROOT, TINY, environment, small, small_data_sets
 
-from maskprop_d2.engine import Trainer, load_config
-from maskprop_d2.engine.trainer import CPUAMPTrainer
-from maskprop_d2.errors import InputError
-
-CONFIGS = Path(__file__).parents[2] / "configs"
-TINY = CONFIGS / "moving_shapes/maskprop_tiny.yaml"
-
-
-class Model(nn.Module):
-    """Remembers the type that its matrix product was computed in."""
-
-    def __init__(self):
-        super().__init__()
-        self.linear = nn.Linear(4, 1)
-
-    def forward(self, data):
-        x = self.linear(data)
-        self.computed_in = x.dtype
-        return {"loss": x.float().square().mean()}
+OPTIONS = [
+    *("SOLVER.IMS_PER_BATCH", "4", "SOLVER.ACCUMULATE", "2", "SOLVER.EMA_DECAY", "0.5"),
+    *("SOLVER.FROZEN", "['backbone.bottom_up', 'roi_heads.mask_head']"),
+    *("SOLVER.LR_FACTORS", "[['roi_heads', 0.5]]", "SOLVER.WARMUP_ITERS", "0"),
+    *("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "full_model", "SOLVER.AMP.ENABLED", "True"),
+]
 
 
-def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_learns():
-    torch.manual_seed(0)
-    model = Model()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    trainer = CPUAMPTrainer(model, [torch.ones(8, 4)] * 20, optimizer)
-    before = model(torch.ones(8, 4))["loss"].item()
-    with EventStorage() as storage:
-        for trainer.iter in range(20):
-            trainer.run_step()
-            storage.step()
-        assert "total_loss" in storage.histories()
-    assert model.computed_in == torch.bfloat16
-    assert model.linear.weight.dtype == torch.float32
-    assert model(torch.ones(8, 4))["loss"].item() < 0.01 * before
-    # What Detectron2's own trainer for GPUs reads from a checkpoint.
-    torch.amp.GradScaler("cpu").load_state_dict(trainer.state_dict()["grad_scaler"])
+def train(data_sets, output, max_iter, *options):
+    command = [sys.executable, str(ROOT / "train_net.py"), "--config-file", str(TINY), *options]
+    result = subprocess.run(
+        [*command, *small(output, max_iter, *OPTIONS)],
+        env=environment(data_sets),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 
-def test_a_training_of_nothing_is_refused():
-    frozen = nn.Linear(2, 2).requires_grad_(False)
-    with pytest.raises(InputError, match="there is nothing to learn: FREEZE_DETECTOR is True"):
-        Trainer.build_optimizer(load_config(str(TINY), []), frozen)
+@pytest.fixture(scope="module")
+def data_sets(tmp_path_factory):
+    return small_data_sets(tmp_path_factory.mktemp("datasets"))
 
 
-def test_clipping_comes_after_unscaling_on_a_gpu():
-    """A fused step would unscale the gradients itself, after Detectron2 has clipped them."""
-    cfg = load_config(str(TINY), [])
-    for device, fused in (("cpu", True), ("cuda", False)):
-        cfg.MODEL.DEVICE = device
-        assert Trainer.build_optimizer(cfg, nn.Linear(2, 2)).defaults["fused"] == fused
+@pytest.fixture(scope="module")
+def trained(data_sets, tmp_path_factory):
+    output = tmp_path_factory.mktemp("trained")
+    train(data_sets, output, 4)
+    return output
 
 
-@pytest.mark.parametrize("gpus", [1, 8, 64])
-@pytest.mark.parametrize("name", ["R_50_FPN", "HTC_R_50_FPN", "HTC_X_101_64x4d_FPN"])
-def test_the_papers_schedule_fits_any_number_of_gpus(name, gpus):
-    """20 epochs, a clip for each GPU, 1.25e-4 of learning rate for each clip."""
-    cfg = load_config(str(CONFIGS / f"youtubevis_2019/maskprop_{name}.yaml"), [])
-    solver = Trainer.auto_scale_workers(cfg, gpus).SOLVER
-    clips, rate = solver.IMS_PER_BATCH, solver.BASE_LR
-    assert clips == gpus
-    assert rate == pytest.approx(1.25e-4 * gpus)
-    epochs = [x * gpus / 61000 for x in (*solver.STEPS, solver.MAX_ITER)]
-    assert epochs == pytest.approx([16, 19, 20], abs=0.01)
+def weights_of(path):
+    """Averaged weights, and those that learn."""
+    checkpoint = torch.load(path, weights_only=True)
+    return checkpoint["model"], checkpoint["trainer"]["hooks"]["WeightAverage"]["model"]
 
 
-def test_a_batch_that_the_schedule_cannot_share_out_is_refused():
-    cfg = load_config(str(CONFIGS / "youtubevis_2019/maskprop_R_50_FPN.yaml"), [])
-    cfg.SOLVER.IMS_PER_BATCH = 2
-    with pytest.raises(InputError, match=r"REFERENCE_WORLD_SIZE 64.*set the latter to 0"):
-        Trainer(cfg)
+def results_of(output):
+    return json.loads((output / "inference/results.json").read_text())
+
+
+def test_what_is_frozen_stays_and_what_is_averaged_differs(trained):
+    (first, first_raw), (last, last_raw) = (
+        weights_of(trained / f"model_{name}.pth") for name in ("0000001", "final")
+    )
+    for name, value in last.items():
+        frozen = name.startswith(("backbone.bottom_up.", "roi_heads.mask_head."))
+        known = (first[name], first_raw[name], last_raw[name])
+        assert all(torch.equal(value, x) for x in known) or not frozen, name
+    name = "propagation.deform_weight"
+    assert not any(torch.equal(last[name], x) for x in (first[name], last_raw[name]))
+
+
+def test_it_goes_on_as_if_it_had_never_stopped(trained, data_sets, tmp_path):
+    for name in ("model_0000001.pth", "metrics.json"):
+        shutil.copy(trained / name, tmp_path)
+    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")
+    train(data_sets, tmp_path, 4, "--resume")
+    for found, expected in zip(
+        weights_of(tmp_path / "model_final.pth"),
+        weights_of(trained / "model_final.pth"),
+        strict=True,
+    ):
+        assert all(torch.equal(found[name], x) for name, x in expected.items())
+    assert results_of(tmp_path) == results_of(trained)
+
+
+def test_what_is_evaluated_at_the_end_is_what_the_file_gives(trained, data_sets, tmp_path):
+    weights = ["MODEL.WEIGHTS", str(trained / "model_final.pth")]
+    command = [sys.executable, str(ROOT / "train_net.py"), "--config-file", str(TINY)]
+    subprocess.run(
+        [*command, "--eval-only", *small(tmp_path, 1, *weights)],
+        env=environment(data_sets),
+        capture_output=True,
+        check=True,
+    )
+    assert results_of(tmp_path) == results_of(trained) != []
+
+
+def test_two_processes_train_so(data_sets, tmp_path):
+    train(data_sets, tmp_path, 2, "--num-gpus", "2")
+    averaged, raw = weights_of(tmp_path / "model_final.pth")
+    assert averaged.keys() == raw.keys()

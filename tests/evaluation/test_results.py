@@ -83,7 +83,7 @@ def test_malformed_entries_are_refused_with_their_place(ground_truth, message):
         evaluate(ground_truth, MALFORMED[message])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     entries=st.lists(
         st.recursive(
@@ -159,7 +159,7 @@ def put(value, path, new):
     return copy
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(data=st.data(), new=ANYTHING | st.just(...))
 def test_any_value_in_any_place_is_used_or_refused_clearly(data, new):
     video = {"id": 1, "height": 20, "width": 30, "file_names": ["0.jpg", "1.jpg"]}
@@ -183,7 +183,7 @@ def test_any_value_in_any_place_is_used_or_refused_clearly(data, new):
         assert figures["AP"] is None or 0 <= figures["AP"] <= 100
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_damaged_file_is_read_or_refused_clearly(data, tmp_path_factory):
     text = json.dumps([found_cat(), found_cat()]).encode()

@@ -7,13 +7,8 @@ from torch.nn import functional as F
 from torchvision.ops import box_iou
 
 from maskprop_d2.embedding import EmbeddingHead
-from maskprop_d2.modeling.masktrack_loss import (
-    POSITIVE_IOU,
-    ROIS_PER_OBJECT,
-    MaskTrackLoss,
-    matching_logits,
-    regions_around,
-)
+from maskprop_d2.modeling.masktrack_loss import MaskTrackLoss, matching_logits
+from maskprop_d2.modeling.regions import POSITIVE_IOU, regions_around
 
 
 def objects(boxes, ids):
@@ -31,12 +26,12 @@ def head(**changes):
 def test_regions_are_positive_and_among_them_the_ground_truth():
     torch.manual_seed(0)
     boxes = torch.tensor([[0.0, 0, 20, 40], [30, 30, 60, 50]])
-    regions, owners = regions_around(boxes)
+    regions, owners = regions_around(boxes, 8)
     assert torch.equal(regions[:2], boxes) and owners[:2].tolist() == [0, 1]
     overlaps = box_iou(regions, boxes)[torch.arange(len(regions)), owners]
     assert (overlaps > POSITIVE_IOU).all() and overlaps.min() < 0.7
-    assert ROIS_PER_OBJECT < len(regions) <= 2 * ROIS_PER_OBJECT
-    regions, owners = regions_around(torch.zeros(0, 4))
+    assert 8 < len(regions) <= 16
+    regions, owners = regions_around(torch.zeros(0, 4), 8)
     assert regions.shape == (0, 4) and owners.shape == (0,)
 
 
@@ -59,6 +54,20 @@ def test_targets_go_by_id_and_those_that_are_gone_are_new():
     wrong = MaskTrackLoss(weight=2.0)(scripted, {}, targets, [partner, objects([], [])])
     # About half of all regions are of the two that look like the other one.
     assert wrong > 2 * 0.4 * 25
+
+
+def test_of_more_partners_it_is_the_mean():
+    torch.manual_seed(0)
+    embed, level = head(), torch.randn(4, 3, 16, 16)
+    target = objects([[0, 0, 20, 40], [30, 30, 60, 50]], [3, 8])
+    partners = [objects([[5, 0, 30, 40]], [8]), objects([], []), objects([[9, 9, 50, 50]], [3])]
+
+    def loss(*numbers):
+        torch.manual_seed(0)
+        frames = level[[0, *(i + 1 for i in numbers)]]
+        return MaskTrackLoss(1.0)(embed, {"p2": frames}, [target], [partners[i] for i in numbers])
+
+    torch.testing.assert_close(loss(0, 1, 2), (loss(0) + loss(1) + loss(2)) / 3)
 
 
 def test_logits_are_exact_in_mixed_precision():

@@ -1,5 +1,9 @@
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from maskprop_d2.modeling.propagation_loss import PropagationLoss
 
@@ -40,3 +44,47 @@ def test_cross_entropy_is_added():
     torch.testing.assert_close(loss(masks, target), 0.5 + torch.log(torch.tensor(2.0)))
     with pytest.raises(ValueError, match="LOSS must be"):
         PropagationLoss(loss="dice", space_time=False, weight=1.0)
+
+
+def draw_clip(data, shape, elements=None):
+    """(S, N, h, w) soft masks, or binary ones."""
+    dtype = bool if elements is None else np.float64
+    return torch.from_numpy(data.draw(arrays(dtype, shape, elements=elements))).double()
+
+
+@settings(max_examples=60)
+@given(
+    data=st.data(),
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4)),
+    space_time=st.booleans(),
+)
+def test_what_holds_for_any_masks(data, shape, space_time):
+    loss = PropagationLoss(loss="soft_iou", space_time=space_time, weight=1.0)
+    targets, shares = draw_clip(data, shape), st.floats(0, 1)
+    masks, other = draw_clip(data, shape, shares), draw_clip(data, shape, shares)
+    value = loss(masks, targets)
+    assert -1e-12 <= value <= 1 + 1e-12
+    assert loss(targets, targets) == 0
+    # It does not matter in which order frames and instances come.
+    frames, instances = (data.draw(st.permutations(range(x))) for x in shape[:2])
+    permuted = (x[frames][:, instances] for x in (masks, targets))
+    torch.testing.assert_close(loss(*permuted), value)
+    # To come nearer to the targets never costs.
+    nearer = torch.where(targets > 0, masks.maximum(other), masks.minimum(other))
+    assert loss(nearer, targets) <= value + 1e-12
+    # Of one frame, summing over the clip first is the same.
+    other_way = PropagationLoss(loss="soft_iou", space_time=not space_time, weight=1.0)
+    torch.testing.assert_close(loss(masks[:1], targets[:1]), other_way(masks[:1], targets[:1]))
+
+
+def test_cross_entropy_pulls_the_right_way_where_masks_are_sure_and_wrong():
+    """A probability that rounds to 1 once had a gradient of rounding errors, of 1e4 and more."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 25 * torch.randn(1, 3, 8, 8, generator=generator)
+    logits.requires_grad_()
+    background = torch.zeros(1, 1, 8, 8)
+    masks = torch.cat([logits, background], dim=1).softmax(1)[:, :3]
+    targets = (torch.rand(1, 3, 8, 8, generator=generator) < 0.3).float()
+    loss = PropagationLoss(loss="soft_iou_ce", space_time=False, weight=1.0)
+    loss(masks, targets).backward()
+    assert logits.grad.abs().max() < 1

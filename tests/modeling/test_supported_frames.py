@@ -1,22 +1,18 @@
 """A model whose frames support each other: training, and videos in a stream."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
-from detectron2.utils.events import EventStorage
-from test_meta_arch import pair, video
+from small_models import TINY, clip, losses_of, video
 
 from maskprop_d2 import add_maskprop_config
 from maskprop_d2.engine import load_config
 from maskprop_d2.engine.checkpoint import Checkpointer
 from maskprop_d2.modeling.options import stsn_options
 
-TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
 SEMANTIC = TINY.with_name("maskprop_tiny_semantic.yaml")
 LENGTH = 5
 
@@ -116,29 +112,27 @@ def test_a_video_of_one_frame_is_seen_as_without_stsn():
     assert_same(model.detect(frame), plain.detect(frame))
 
 
-def losses_of(model, pairs):
-    model.train()
-    with EventStorage():
-        return model(pairs)
-
-
-def test_the_partner_supports_a_frame_in_training_and_the_block_learns():
+@pytest.mark.parametrize("length", [2, 3])
+def test_the_partners_support_a_frame_in_training_and_the_block_learns(length):
     # Of no loss but those of the frames t.
     model = build("MODEL.MASKPROP.PROPAGATION.LOSS_WEIGHT", 0.0)
-    pairs = [pair((10, 10, 50, 40), (30, 20, 90, 60), gone=[1]), pair((5, 5, 60, 60)), pair()]
-    sum(losses_of(model, pairs).values()).backward()
+    boxes = [[(10, 10, 50, 40), (30, 20, 90, 60)], [(5, 5, 60, 60)], []]
+    clips = [clip(*x, frames=length) for x in boxes]
+    sum(losses_of(model, clips).values()).backward()
     for name, parameter in model.stsn.named_parameters():
         assert parameter.grad.isfinite().all() and (parameter.grad != 0).any(), name
     seen = []
-    model.stsn.register_forward_pre_hook(lambda _, x: seen.append([x[0], *x[1]]))
-    losses_of(model, pairs)
-    (of_frames, partners), (of_partners, frames) = seen
-    assert of_frames is frames and partners is of_partners and len(frames["p3"]) == 3
+    model.stsn.register_forward_pre_hook(lambda _, x: seen.append((x[0], x[1])))
+    losses_of(model, clips)
+    frames = [id(frame) for frame, _ in seen]
+    assert len(frames) == length and all(len(frame["p3"]) == 3 for frame, _ in seen)
+    for frame, (_, supports) in zip(frames, seen, strict=True):
+        assert [id(x) for x in supports] == [x for x in frames if x != frame]
 
 
 def test_a_frozen_detector_includes_it():
     model = build("MODEL.MASKPROP.FREEZE_DETECTOR", True)
-    losses = losses_of(model, [pair((10, 10, 50, 40))])
+    losses = losses_of(model, [clip((10, 10, 50, 40))])
     assert set(losses) == {"loss_propagation"} and not model.stsn.training
     assert not any(x.requires_grad for x in model.stsn.parameters())
     losses["loss_propagation"].backward()

@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from maskprop_d2.ops.masks import keep_distinct, paste_binary_mask, paste_masks
-from maskprop_d2.ops.soft_iou import pairwise_soft_iou, soft_iou_terms
 
 
 def test_pasting_a_full_mask_fills_its_box():
@@ -31,18 +30,3 @@ def test_keep_distinct_keeps_the_better_of_two_that_repeat_each_other():
     kept = keep_distinct(masks, torch.tensor([0.3, 0.9, 0.5]), 0.7)
     assert kept.tolist() == [1, 2]
     assert keep_distinct(masks[:0], torch.zeros(0), 0.7).tolist() == []
-
-
-def test_soft_iou_of_binary_masks_is_their_iou():
-    a = torch.tensor([[1.0, 1, 0, 0], [0, 0, 0, 0]])
-    b = torch.tensor([[0.0, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
-    torch.testing.assert_close(
-        pairwise_soft_iou(a, b), torch.tensor([[1 / 3, 1.0, 0.0], [0.0, 0.0, 0.0]])
-    )
-
-
-def test_soft_iou_terms_are_those_of_equation_3():
-    a, b = torch.rand(2, 5, 30, dtype=torch.float64)
-    intersection, union = soft_iou_terms(a, b)
-    torch.testing.assert_close(intersection, (a * b).sum(1))
-    torch.testing.assert_close(union, (a + b - a * b).sum(1))

@@ -3,7 +3,10 @@
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 from make_moving_shapes import main as make_moving_shapes
 
@@ -12,12 +15,16 @@ if not find_spec("detectron2"):
 
 import torch
 from compare_trackers import main
+from comparing.features import propagate
 from detectron2.modeling import build_model
 
 from maskprop_d2.engine import load_config
+from maskprop_d2.modeling.meta_arch import MaskProp
+from maskprop_d2.propagation import PropagationBranch, per_frame
 from maskprop_d2.tracking import OWN_WEIGHTS, TRACKERS
 
 TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
+TRAINED = ["MODEL.WEIGHTS", str(Path(__file__).parents[2] / "demo/maskprop_tiny.pt")]
 SMALL = [
     "INPUT.MIN_SIZE_TEST",
     "48",
@@ -36,10 +43,12 @@ def compare(tmp_path, capsys):
     make_moving_shapes([f"--output={folder}", *(f"--{k}={v}" for k, v in sizes.items())])
     register = [[name, str(folder / "valid.json"), str(folder / "valid/JPEGImages")]]
 
-    def run(*options):
+    def run(*options, opts=()):
         output = tmp_path / "out"
         common = ["--config-file", str(TINY), "--dataset", name, "--output", str(output)]
-        main([*common, *options, "--opts", *SMALL, "DATASETS.REGISTER", str(register)])
+        main([*common, *options, "--opts", *SMALL, *opts, "DATASETS.REGISTER", str(register)])
+        if "--show" in options:
+            return cv2.imread(str(output / "features.png"))
         return json.loads((output / "table.json").read_text()), capsys.readouterr().out, output
 
     return run
@@ -85,7 +94,7 @@ def test_methods_with_weights_of_their_own(compare, tmp_path):
         ),
         (["--trackers", "masktrack"], "error: this model has no weights of the tracking method 'm"),
         (["--weights", "osmn=gone.pth"], "MODEL.WEIGHTS is gone.pth: there is no such file"),
-        (["--weights", "iou=some.pth"], "METHOD one of masktrack, feelvos, osmn"),
+        (["--weights", "iou=some.pth"], "METHOD one of masktrack, feelvos, osmn, ensemble"),
         (["--weights", "osmn"], "--weights are METHOD=FILE"),
     ],
 )
@@ -97,11 +106,84 @@ def test_weights_that_are_missing(compare, capsys, options, message):
 
 
 def test_some_methods(compare):
-    rows, *_ = compare("--trackers", "iou", "seqtracker")
+    rows, _, output = compare("--trackers", "iou", "seqtracker")
     assert list(rows) == ["iou", "seqtracker"]
+    assert (output / "strips.html").read_text().startswith("<!DOCTYPE html>")
+    assert not list(output.glob("*.png"))
 
 
-def test_a_sweep_gives_a_row_for_each_value_and_a_curve(compare):
-    rows, _, output = compare("--sweep", "clip-radius", "--values", "1", "2")
-    assert list(rows) == ["clip-radius 1", "clip-radius 2"]
+def test_a_sweep_gives_a_row_for_each_value_and_a_curve(compare, monkeypatch):
+    batches = []
+    pyramid = MaskProp.pyramid
+    monkeypatch.setattr(
+        MaskProp, "pyramid", lambda self, x: batches.append(len(x)) or pyramid(self, x)
+    )
+    rows, _, output = compare(
+        *("--sweep", "clip-radius", "--values", "1", "3", "10"),
+        # Propagated masks of a network that has learnt nothing are empty.
+        opts=[*TRAINED, "MODEL.MASKPROP.LINKING.FINAL_MASK", "average"],
+    )
+    assert list(rows) == ["clip-radius 1", "clip-radius 3", "clip-radius 10"]
     assert (output / "clip-radius.png").stat().st_size > 1000
+    # Both videos, of four frames, go through the detector once.
+    assert sum(batches) == 8
+    # From a radius of 3 on each clip is the whole video.
+    results = {x: (output / f"results_clip-radius_{x}.json").read_text() for x in (1, 3, 10)}
+    assert results[1] != results[3] == results[10]
+
+
+def test_propagated_features(compare):
+    sheet = compare("--show", "features", "--video", "2", "--frame", "1", opts=TRAINED)
+    # The row of frames has their colours, those of the objects that of the heat.
+    assert sheet.shape[1] > 500 and np.ptp(sheet[:, :, :3].astype(int), axis=2).max() > 100
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--show", "features", "--video", "3"], "has no video 3"),
+        (["--show", "features", "--frame", "4"], "video 1 has no frame 4, but 0 to 3"),
+        (["--frame", "1"], "--video and --frame are those of --show"),
+    ],
+)
+def test_features_that_cannot_be_shown(compare, capsys, options, message):
+    with pytest.raises(SystemExit) as info:
+        compare(*options)
+    assert info.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_features_where_nothing_is_detected(compare, capsys):
+    with pytest.raises(SystemExit):
+        compare("--show", "features", opts=["MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.99"])
+    assert "error: nothing is detected in frame" in capsys.readouterr().err
+
+
+def test_activations_lie_where_the_object_is():
+    """With the identity tap, and without offsets, they are the masked features themselves."""
+    torch.manual_seed(0)
+    branch = PropagationBranch(
+        in_channels=4,
+        offset_channels=4,
+        num_groups=2,
+        dilations=[1, 2],
+        hidden_dim=0,
+        background=True,
+        impl="literal",
+    )
+    masks = torch.zeros(2, 6, 8)
+    masks[0, 1:3, 2:5], masks[1, 4:, 6:] = 1, 0.5
+    features = torch.randn(3, 4, 6, 8)
+    outputs = {
+        s: SimpleNamespace(grid_masks=masks, maps=maps)
+        for s, maps in zip((4, 5, 6), per_frame(branch.encode(features)), strict=True)
+    }
+    network = SimpleNamespace(
+        propagation=branch,
+        propagate=lambda source, targets: branch(masks, source.maps, [x.maps for x in targets]),
+    )
+    heat, shown = propagate(network, outputs, 5, torch.tensor([1]))
+    expected = masks[1] * features[1].norm(dim=0)
+    np.testing.assert_allclose(heat, expected.expand(3, 1, 6, 8), atol=1e-6)
+    assert (shown[1, 0] == masks[1].numpy()).all()
+    assert not np.array_equal(shown[0, 0], masks[1].numpy())

@@ -18,7 +18,7 @@ def run(length, radius, missed=()):
         return torch.stack(masks)
 
     scene = Scene({"a": Object([(4, 4)] * length)}, [("a", t) for t in missed])
-    tracker = ClipTracker(propagate, Linking(radius, 0.1, True, "near"))
+    tracker = ClipTracker(propagate, Linking(radius, 0.1, True, "near", False))
     images = torch.zeros(length, 3, 1, 1, dtype=torch.uint8)
     images[:, 0, 0, 0] = torch.arange(length)
     outputs = scene.detect(images)

@@ -7,7 +7,7 @@ from maskprop_d2.tracking import MASK_PROPAGATORS, TRACKERS
 
 LENGTH = 14
 RED, BLUE, YELLOW = (200, 60, 60), (60, 60, 200), (200, 200, 60)
-REMEMBERING = {"iou_plus", "masktrack", "deepsort", *MASK_PROPAGATORS}
+REMEMBERING = {"iou_plus", "masktrack", "deepsort", "ensemble", *MASK_PROPAGATORS}
 SEEING_MOTION = {"maskprop", *MASK_PROPAGATORS}
 """Those to whom perfect propagation is scripted."""
 every_method = pytest.mark.parametrize("method", TRACKERS)
@@ -79,7 +79,7 @@ def test_an_object_that_goes_behind_another(method):
     scene = Scene({"a": Object(path, look=1, color=RED), "wall": wall}, hidden)
     found = track(method, scene, radius=4)
     assert len(pieces(found["wall"])) == 1
-    followed = method in {"masktrack", "deepsort", *SEEING_MOTION}
+    followed = method in {"masktrack", "deepsort", "ensemble", *SEEING_MOTION}
     assert len(pieces(found["a"])) == (1 if followed else 2)
     assert not set(pieces(found["a"])) & set(pieces(found["wall"]))
 

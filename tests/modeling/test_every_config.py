@@ -1,0 +1,67 @@
+"""Every config builds, trains a step and runs on a video."""
+
+import pytest
+from small_models import CONFIGS, build, clip, losses_of, video
+
+from maskprop_d2.engine import load_config
+from maskprop_d2.modeling import HybridTaskCascadeHeads
+
+MODEL_CONFIGS = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base-"))
+
+
+def shrunk(config_file):
+    """Options that leave a config its parts and levels, but make all of them small."""
+    options = load_config(str(config_file), []).MODEL
+    # Without trained weights, frozen statistics would let the activations grow without bound.
+    small = {"RESNETS.NORM": "BN"}
+    if options.BACKBONE.NAME == "build_resnet_fpn_backbone":
+        small.update({"FPN.OUT_CHANNELS": 32, "ROI_BOX_HEAD.FC_DIM": 64})
+        small.update({"ROI_MASK_HEAD.CONV_DIM": 32, "MASKPROP.PROPAGATION.OFFSET_CHANNELS": 32})
+        small.update({"MASKPROP.SEMANTIC.CONV_DIM": 32, "MASKPROP.REFINEMENT.CHANNELS": 32})
+        small.update({"MASKPROP.REFINEMENT.CROP_SIZE": 24, "MASKPROP.STSN.CHANNELS": 16})
+        if options.RESNETS.DEPTH >= 50:
+            width = max(16 // options.RESNETS.NUM_GROUPS, 1)
+            small.update({"RESNETS.DEPTH": 50, "RESNETS.WIDTH_PER_GROUP": width})
+            small.update({"RESNETS.RES2_OUT_CHANNELS": 64})
+    return [x for key, value in small.items() for x in (f"MODEL.{key}", value)]
+
+
+@pytest.mark.parametrize("config_file", MODEL_CONFIGS, ids=lambda p: f"{p.parent.stem}-{p.stem}")
+def test_every_config_trains_and_runs(config_file):
+    model = build(config_file, *shrunk(config_file))
+    clips = [clip((10, 10, 50, 40), (30, 20, 90, 60), gone=[1]), clip((5, 5, 60, 60))]
+    losses = losses_of(model, clips)
+    assert set(losses) == expected_losses(model)
+    sum(losses.values()).backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+    model.eval()
+    # An untrained model detects nothing above the threshold; let it.
+    model.roi_heads.final_predictor.test_score_thresh = 0.0
+    (output,) = model([{"frames": video(3)}])
+    assert output["image_size"] == (64, 96)
+    assert len(output["track_ids"]) > 0
+    assert all(len(masks) == 3 for masks in output["pred_masks"])
+
+
+def expected_losses(model):
+    """Names of the losses of a model with these parts."""
+    learners = list(model.mask_propagators) or ["propagation"]
+    of_tracking = {f"loss_{x}" for x in learners if model.propagation_loss.weight > 0}
+    if model.embedding is not None:
+        of_tracking.add("loss_masktrack")
+    if model.crop_classifier is not None:
+        of_tracking.add("loss_crop_classifier")
+    if model.refinement is not None:
+        of_tracking.add("loss_refinement")
+    if model.freeze_detector:
+        return of_tracking
+    of_rois = {"loss_cls", "loss_box_reg", "loss_mask"}
+    if isinstance(model.roi_heads, HybridTaskCascadeHeads):
+        of_rois = {f"{name}_stage{stage}" for name in of_rois for stage in range(3)}
+    names = {"loss_rpn_cls", "loss_rpn_loc"} | of_tracking | of_rois
+    if model.semantic_branch is not None:
+        names.add("loss_semantic")
+    return names
