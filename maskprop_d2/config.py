@@ -39,9 +39,9 @@ def add_maskprop_config(cfg: CN) -> None:
     # Take the detector's losses on the partners too, not on frame t alone (paper): their features
     # are there anyway, so that the more examples cost little more time.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
-    # The detector (backbone, RPN, ROI heads) stays as MODEL.WEIGHTS has it and only propagation
-    # learns, or what the tracking method has of its own, and refinement: no losses of the detector,
-    # no memory for its gradients. See docs/still_images.md.
+    # The detector (backbone, STSN, RPN, ROI heads) stays as MODEL.WEIGHTS has it and only
+    # propagation learns, or what the tracking method has of its own, and refinement: no losses of
+    # the detector, no memory for its gradients. See docs/still_images.md.
     cfg.MODEL.MASKPROP.FREEZE_DETECTOR = False
     # Of detections in one frame whose masks overlap by more than this soft IoU, whatever their
     # category, only the best is kept: duplicates would share one object in the softmax.
@@ -51,6 +51,16 @@ def add_maskprop_config(cfg: CN) -> None:
     # What inference computes in: "float32", or mixed with "bfloat16" (CPUs and GPUs that have it:
     # about twice as fast) or "float16" (GPUs). For training see SOLVER.AMP.ENABLED.
     cfg.MODEL.MASKPROP.PRECISION = "float32"
+
+    # STSN: frames nearby are sampled into the pyramid of each frame. In training the other frames
+    # of its clip support a frame, in inference so many on each side: detections come as much later.
+    stsn = cfg.MODEL.MASKPROP.STSN = CN()
+    stsn.ENABLED = False
+    stsn.RADIUS = 2
+    # The levels that are supported, by one block for all. p2 would cost three times these together.
+    stsn.IN_FEATURES = ["p3", "p4", "p5"]
+    # Channels inside of the block.
+    stsn.CHANNELS = 128
 
     propagation = cfg.MODEL.MASKPROP.PROPAGATION = CN()
     # "fused" (fast) or "literal" (as the paper writes it): the same function to float error.

@@ -18,6 +18,7 @@ masks are bool. Boxes are XYXY in pixels of the network's input unless a name sa
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -80,7 +81,17 @@ class FrameNetwork(Protocol):
     """All that video inference knows of a network: the meta-architecture is one."""
 
     def detect(self, frames: Tensor) -> list[FrameOutput]:
-        """Detect in a batch of frames, (B, 3, H, W) uint8 RGB, of one video."""
+        """Detect in a batch of frames, (B, 3, H, W) uint8 RGB, as if they were a whole video."""
+
+    def detect_stream(self, batches: Iterable[Tensor]) -> Iterator[FrameOutput]:
+        """Detect in all frames of a video, in order; they may come in before the first comes out.
+
+        Args:
+            batches: the frames, (B, 3, H, W) uint8 RGB at a time. Memory does not grow with their
+                number.
+        """
+        for frames in batches:
+            yield from self.detect(frames)
 
     def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
         """Propagate the masks of ``source`` to ``targets``: (S, N, h, w) soft masks."""

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from maskprop_d2.inference import VideoSegmenter
-from maskprop_d2.structures import FrameOutput
+from maskprop_d2.structures import FrameNetwork, FrameOutput
 from maskprop_d2.tracking import build_tracker
 
 HEIGHT, WIDTH, STRIDE, SIDE = 96, 160, 4, 28
@@ -30,7 +30,7 @@ class Object:
         self.texture = texture(look, color=color)
 
 
-class Scene:
+class Scene(FrameNetwork):
     """Objects by name, nearer ones later, in front of a still background.
 
     ``missed`` holds (name, t) of what is not detected; ``doubled`` what is detected once more,

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from maskprop_d2.structures import FrameOutput
+from maskprop_d2.structures import FrameNetwork, FrameOutput
 
 HEIGHT, WIDTH, STRIDE = 32, 48, 4
 
@@ -13,7 +13,7 @@ def frame_of(t):
     return np.full((HEIGHT, WIDTH, 3), t, np.uint8)
 
 
-class ScriptedNetwork:
+class ScriptedNetwork(FrameNetwork):
     """Each frame's detections are (object, box, category); K = 3.
 
     An object's mask fills its box. Propagation gives the object's box in the target frame, as

@@ -17,7 +17,7 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import maskprop_d2
 rooms = ["errors", "files", "structures", "embedding", "propagation", "refinement"]
-rooms += ["crop_classifier", "ops", "tracking", "evaluation", "inference"]
+rooms += ["crop_classifier", "stsn", "ops", "tracking", "evaluation", "inference"]
 for room in rooms:
     module = importlib.import_module(f"maskprop_d2.{room}")
     for info in pkgutil.iter_modules(getattr(module, "__path__", [])):

@@ -27,6 +27,7 @@ from ..embedding import EmbeddingHead
 from ..errors import InputError
 from ..propagation import PropagationBranch
 from ..refinement import MaskRefinement
+from ..stsn import SpatiotemporalSampling, split_frames
 from .frame_network import Detections, DetectorNetwork, FrameSettings, build_mask_propagators
 from .weights_file import WeightsFileError, read_weights
 
@@ -112,6 +113,7 @@ class ExportedNetwork(DetectorNetwork):
             return self._part(name, kind, exported[name], weights) if name in exported else None
 
         self.propagation = self._part("propagation", PropagationBranch, options, weights)
+        self.stsn = optional("stsn", SpatiotemporalSampling)
         self.refinement = optional("refinement", MaskRefinement)
         self.embedding = optional("embedding", EmbeddingHead)
         self.crop_classifier = optional("crop_classifier", CropClassifier)
@@ -165,14 +167,9 @@ class ExportedNetwork(DetectorNetwork):
         """See ``DetectorNetwork.find_objects``."""
         # The program takes one frame at a time: a trace goes through as many as it has seen.
         size, threshold = torch.tensor(image_size), self._score_threshold
-        frames = zip(*(level.split(1) for level in pyramid.values()), strict=True)
         return [
-            Detections(
-                *self._program.find_objects(
-                    dict(zip(pyramid, levels, strict=True)), size, threshold
-                )
-            )
-            for levels in frames
+            Detections(*self._program.find_objects(levels, size, threshold))
+            for levels in split_frames(pyramid)
         ]
 
 

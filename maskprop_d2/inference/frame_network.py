@@ -2,7 +2,9 @@
 that are the same for the meta-architecture and for an exported model."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, starmap
 from typing import NamedTuple
 
 import torch
@@ -16,7 +18,9 @@ from ..ops.masks import keep_distinct, paste_masks
 from ..propagation import PropagationBranch, per_frame
 from ..refinement import MaskRefinement
 from ..structures import FrameOutput
+from ..stsn import SpatiotemporalSampling
 from ..tracking import MASK_PROPAGATORS, MaskPropagator
+from .support import Batch, SupportWindow
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -119,6 +123,7 @@ class DetectorNetwork(ABC):
 
     Attributes:
         frame_settings: what surrounds the network.
+        stsn: samples supporting frames into each one's pyramid, or None.
         propagation: the propagation branch.
         refinement: makes masks of high resolution, or None.
         embedding: the embedding head of MaskTrack R-CNN, or None.
@@ -128,6 +133,7 @@ class DetectorNetwork(ABC):
     """
 
     frame_settings: FrameSettings
+    stsn: SpatiotemporalSampling | None
     propagation: PropagationBranch
     refinement: MaskRefinement | None
     embedding: EmbeddingHead | None
@@ -137,7 +143,7 @@ class DetectorNetwork(ABC):
 
     @abstractmethod
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
-        """Levels by name, (B, C, h, w) each, of (B, 3, H', W') prepared images."""
+        """Levels by name, (B, C, h, w) each, of (B, 3, H', W') prepared images, each by itself."""
 
     @abstractmethod
     def find_objects(
@@ -147,12 +153,29 @@ class DetectorNetwork(ABC):
 
     def detect(self, frames: Tensor) -> list[FrameOutput]:
         """See ``FrameNetwork.detect``."""
-        height, width = frames.shape[-2:]
+        return list(self.detect_stream([frames]))
+
+    def detect_stream(self, batches: Iterable[Tensor]) -> Iterator[FrameOutput]:
+        """See ``FrameNetwork.detect_stream``."""
+        encoded: Iterator[Batch] = map(self._encode, batches)
+        if self.stsn is not None:
+            encoded = SupportWindow(self.stsn).stream(encoded)
+        # Nothing of a batch is held here while the next one is encoded.
+        return chain.from_iterable(starmap(self._detect, encoded))
+
+    def _encode(self, frames: Tensor) -> Batch:
+        """The frames, where the network runs, and their pyramid."""
         frames = frames.to(self.device)
-        images, image_size = self.frame_settings.prepare(frames)
+        images, _ = self.frame_settings.prepare(frames)
         with self._mixed_precision():
             # Detectron2 rounds boxes to the type of the features: 16 bits would move them.
-            pyramid = {k: level.float() for k, level in self.pyramid(images).items()}
+            return frames, {k: level.float() for k, level in self.pyramid(images).items()}
+
+    def _detect(self, frames: Tensor, pyramid: dict[str, Tensor]) -> list[FrameOutput]:
+        """All that follows the pyramid."""
+        height, width = frames.shape[-2:]
+        image_size = self.frame_settings.resized(height, width)
+        with self._mixed_precision():
             maps = self.propagation.encode(pyramid[self.frame_settings.propagation_feature])
             found = self.find_objects(pyramid, image_size)
         # These compare embeddings, and are small: in full precision.

@@ -158,7 +158,8 @@ class VideoStream:
     """One video on its way through a segmenter: frames go in, finished frames come out.
 
     It holds the frames that are not finished, and the RLEs of what is. How many the former are is
-    up to the tracking method: T, or all until the end of the video for an offline one.
+    up to the tracking method: T, or all until the end of the video for an offline one; and K more
+    if the network has K later frames support each one (``stsn.py``).
     """
 
     def __init__(self, segmenter: VideoSegmenter, frames: Iterable[np.ndarray]):
@@ -170,6 +171,8 @@ class VideoStream:
         self._uses_clips = segmenter.final_mask != "center" and self.tracker.clip_radius > 0
         # Clips centred up to T frames later also have a say in an averaged mask.
         self._lag = self.tracker.clip_radius if self._uses_clips else 0
+        # Frames that have gone into the network and not come out yet.
+        self._undetected: deque[np.ndarray] = deque()
         self._window: deque[_WindowFrame] = deque()
         # Index of the first frame of the window, the next to be finished.
         self._next_result = 0
@@ -202,33 +205,40 @@ class VideoStream:
         return self._book.tracks(options.class_floor, options.track_score, num_frames)
 
     def _run(self, frames: Iterable[np.ndarray]) -> Iterator[FrameResult]:
-        index = 0
         with prefetch(frames, 2 * self.segmenter.frames_per_batch) as ahead:
-            while batch := list(islice(ahead, self.segmenter.frames_per_batch)):
-                for image, output in zip(batch, self._detect(batch, index), strict=True):
-                    for tracked in self._track(Frame(index, image, output)):
-                        self._add(tracked)
-                        while self._next_result <= tracked.index - self._lag:
-                            yield self._finish_next()
-                    index += 1
+            for index, output in enumerate(self._detect(ahead)):
+                for tracked in self._track(Frame(index, self._undetected.popleft(), output)):
+                    self._add(tracked)
+                    while self._next_result <= tracked.index - self._lag:
+                        yield self._finish_next()
         for tracked in self._track(None):
             self._add(tracked)
         while self._window:
             yield self._finish_next()
 
     @torch.inference_mode()
-    def _detect(self, batch: list[np.ndarray], index: int) -> list[FrameOutput]:
-        for i, frame in enumerate(batch):
-            size = frame.shape[:2]
-            if self._book.frame_size is None:
-                self._book.frame_size = size
-            if size != self._book.frame_size or frame.dtype != np.uint8 or frame.ndim != 3:
-                raise VideoError(
-                    f"frame {index + i} is a {frame.dtype} array of shape {frame.shape}: expected "
-                    f"uint8 RGB of {self._book.frame_size} pixels like the first frame"
-                )
-        stacked = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
-        return self.segmenter.network.detect(stacked)
+    def _detect(self, frames: Iterator[np.ndarray]) -> Iterator[FrameOutput]:
+        yield from self.segmenter.network.detect_stream(self._batches(frames))
+
+    def _batches(self, frames: Iterator[np.ndarray]) -> Iterator[Tensor]:
+        """Checked frames as the network takes them, (B, 3, H, W)."""
+        index = 0
+        while batch := list(islice(frames, self.segmenter.frames_per_batch)):
+            for frame in batch:
+                self._check(frame, index)
+                index += 1
+            self._undetected += batch
+            yield torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
+
+    def _check(self, frame: np.ndarray, index: int) -> None:
+        size = frame.shape[:2]
+        if self._book.frame_size is None:
+            self._book.frame_size = size
+        if size != self._book.frame_size or frame.dtype != np.uint8 or frame.ndim != 3:
+            raise VideoError(
+                f"frame {index} is a {frame.dtype} array of shape {frame.shape}: expected "
+                f"uint8 RGB of {self._book.frame_size} pixels like the first frame"
+            )
 
     @torch.inference_mode()
     def _track(self, frame: Frame | None) -> list[TrackedFrame]:

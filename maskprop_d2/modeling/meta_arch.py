@@ -21,6 +21,7 @@ from ..inference.segmenter import VideoSegmenter
 from ..ops.masks import paste_masks
 from ..propagation import PropagationBranch, per_frame
 from ..refinement import MaskRefinement
+from ..stsn import SpatiotemporalSampling, support_each_other
 from ..tracking import MaskPropagator
 from .backbone.deformable import use_torchvision_deform_conv
 from .crop_loss import crop_classifier_loss
@@ -49,6 +50,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
     def __init__(
         self,
         *,
+        stsn: SpatiotemporalSampling | None,
         propagation: PropagationBranch,
         mask_propagators: nn.ModuleDict,
         propagation_loss: PropagationLoss,
@@ -67,6 +69,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
     ):
         """
         Args:
+            stsn: samples supporting frames into each one's pyramid, or None.
             propagation: the propagation branch.
             mask_propagators: the network of the tracking method, by its name, if it has one. It
                 learns in the place of the propagation branch, which then stays as it is.
@@ -86,6 +89,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             **kwargs: those of ``GeneralizedRCNN``.
         """
         super().__init__(**kwargs)
+        self.stsn = stsn
         self.propagation = propagation
         self.mask_propagators = mask_propagators
         self.propagation_loss = propagation_loss
@@ -130,6 +134,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             **args,
             "vis_period": cfg.VIS_PERIOD,
             "frame_settings": settings,
+            "stsn": SpatiotemporalSampling(**parts["stsn"]) if "stsn" in parts else None,
             "propagation": PropagationBranch(**parts["propagation"]),
             "mask_propagators": build_mask_propagators(**parts.get("mask_propagators", {})),
             "propagation_loss": PropagationLoss(cfg),
@@ -148,9 +153,10 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         }
 
     def _detector(self) -> tuple[nn.Module, ...]:
-        """All that finds the objects of single frames."""
+        """All that finds the objects of a frame."""
         parts = (
             self.backbone,
+            self.stsn,
             self.proposal_generator,
             self.roi_heads,
             self.semantic_branch,
@@ -189,6 +195,8 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         frames = [frame for of_clips in clip_frames for frame in of_clips]
         images = self.preprocess_image(frames)
         features = self.backbone(images.tensor)
+        if self.stsn is not None:
+            features = support_each_other(self.stsn, features, clips)
         objects = [x["instances"].to(self.device) for x in frames]
         targets = objects[:clips]
         losses, of_key_frames = self._detector_losses(images, features, frames, objects, clips)
@@ -314,16 +322,16 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         return mean_or_zero(torch.stack(losses) if losses else torch.empty(0), learner)
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
-        """See ``DetectorNetwork.pyramid``; the semantic embedding is one more level."""
-        levels = self.backbone(images)
-        if self.semantic_branch is not None:
-            _, levels[EMBEDDING] = self.semantic_branch(levels)
-        return levels
+        """See ``DetectorNetwork.pyramid``."""
+        return self.backbone(images)
 
     def find_objects(
         self, pyramid: dict[str, Tensor], image_size: tuple[int, int]
     ) -> list[Detections]:
         """See ``DetectorNetwork.find_objects``."""
+        if self.semantic_branch is not None:
+            _, embedding = self.semantic_branch(pyramid)
+            pyramid = {**pyramid, EMBEDDING: embedding}
         level = pyramid[self.frame_settings.propagation_feature]
         # In inference Detectron2 asks for the sizes alone, not for the images.
         images = ImageList(level, [image_size] * len(level))

@@ -21,6 +21,8 @@ def part_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, dict[str, 
     """
     options = cfg.MODEL.MASKPROP
     parts = {"propagation": propagation_options(cfg, shapes)}
+    if options.STSN.ENABLED:
+        parts["stsn"] = stsn_options(cfg, shapes)
     if options.REFINEMENT.ENABLED:
         parts["refinement"] = refinement_options(cfg)
     if options.MASKTRACK.ENABLED or options.TRACKER == "masktrack":
@@ -30,6 +32,30 @@ def part_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, dict[str, 
     if options.TRACKER in MASK_PROPAGATORS:
         parts["mask_propagators"] = {options.TRACKER: parts["propagation"]["in_channels"]}
     return parts
+
+
+def stsn_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
+    """Arguments of ``SpatiotemporalSampling`` from the config and the shapes of the pyramid's
+    levels.
+
+    Raises:
+        InputError: if the backbone has no such levels, or they cannot share one block.
+    """
+    options = cfg.MODEL.MASKPROP.STSN
+    levels = list(options.IN_FEATURES)
+    channels = {shapes[level].channels for level in levels if level in shapes}
+    if not set(levels) <= set(shapes) or len(channels) != 1:
+        given = ", ".join(f"{name} ({x.channels})" for name, x in shapes.items())
+        raise InputError(
+            f"MODEL.MASKPROP.STSN.IN_FEATURES is {levels}, but the backbone gives, with their "
+            f"channels, {given}: name some of these that have equally many"
+        )
+    return {
+        "levels": levels,
+        "in_channels": channels.pop(),
+        "channels": options.CHANNELS,
+        "radius": options.RADIUS,
+    }
 
 
 def propagation_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:

@@ -205,6 +205,11 @@ def initial_weights(cfg):
         pytest.param(
             "moving_shapes/maskprop_tiny_full.yaml", [], id="cascade, semantic branch, refinement"
         ),
+        pytest.param(
+            "moving_shapes/maskprop_tiny_semantic.yaml",
+            ["MODEL.MASKPROP.STSN.ENABLED", True, "MODEL.MASKPROP.STSN.CHANNELS", 16],
+            id="STSN, semantic branch",
+        ),
     ],
 )
 def test_other_detectors(tmp_path, config_file, options):
@@ -220,10 +225,13 @@ def test_other_detectors(tmp_path, config_file, options):
     if model.refinement is not None:
         # It starts without an effect.
         torch.nn.init.normal_(model.refinement.predictor.weight)
+    if model.stsn is not None:
+        torch.nn.init.normal_(model.stsn.sampling.offsets.weight, std=0.1)
     torch.save({"model": model.state_dict()}, tmp_path / "weights.pth")
     cfg.MODEL.WEIGHTS = str(tmp_path / "weights.pth")
     export_model(cfg, tmp_path / "model.pt")
     exported = VideoSegmenter.from_exported(tmp_path / "model.pt", device="cpu").network
+    assert (exported.stsn is None) == (model.stsn is None)
     expected = build_segmenter(cfg).network
     frames = torch.randint(0, 256, (2, 3, 61, 83), dtype=torch.uint8)
     with torch.inference_mode():

@@ -210,6 +210,7 @@ def test_what_is_no_exported_model_of_this_version_is_refused(changed, tmp_path)
         {"propagation": {**contents["propagation"], "dilations": [1] * 10**5}},
         {"embedding": {**head, "fc_dim": 10**9}},
         {"embedding": 5},
+        {"stsn": {"levels": ["p3"], "in_channels": 10**9, "channels": 8, "radius": 1}},
         {"crop_classifier": {"num_classes": 10, "crop_size": 64, "channels": [8]}},
         {"crop_classifier": {"num_classes": 1, "crop_size": 2, "channels": [], "num_groups": 1}},
         {"mask_propagators": {"osmn": 64}},

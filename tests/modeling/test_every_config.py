@@ -18,7 +18,7 @@ def shrunk(config_file):
         small.update({"FPN.OUT_CHANNELS": 32, "ROI_BOX_HEAD.FC_DIM": 64})
         small.update({"ROI_MASK_HEAD.CONV_DIM": 32, "MASKPROP.PROPAGATION.OFFSET_CHANNELS": 32})
         small.update({"MASKPROP.SEMANTIC.CONV_DIM": 32, "MASKPROP.REFINEMENT.CHANNELS": 32})
-        small.update({"MASKPROP.REFINEMENT.CROP_SIZE": 24})
+        small.update({"MASKPROP.REFINEMENT.CROP_SIZE": 24, "MASKPROP.STSN.CHANNELS": 16})
         if options.RESNETS.DEPTH >= 50:
             width = max(16 // options.RESNETS.NUM_GROUPS, 1)
             small.update({"RESNETS.DEPTH": 50, "RESNETS.WIDTH_PER_GROUP": width})

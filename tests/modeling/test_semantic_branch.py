@@ -86,6 +86,7 @@ def test_boxes_and_masks_hear_of_the_embedding(name):
     heads = model.roi_heads
     with torch.no_grad():
         features = model.pyramid(torch.randn(1, 3, 64, 96))
+        _, features["semantic"] = model.semantic_branch(features)
     changed = {**features, "semantic": features["semantic"] + 5}
     proposal = Instances((64, 96))
     proposal.proposal_boxes = boxes = Boxes(torch.tensor([[10.0, 10.0, 50.0, 40.0]]))

@@ -114,9 +114,9 @@ def test_some_methods(compare):
 
 def test_a_sweep_gives_a_row_for_each_value_and_a_curve(compare, monkeypatch):
     batches = []
-    detect = MaskProp.detect
+    pyramid = MaskProp.pyramid
     monkeypatch.setattr(
-        MaskProp, "detect", lambda self, x: batches.append(len(x)) or detect(self, x)
+        MaskProp, "pyramid", lambda self, x: batches.append(len(x)) or pyramid(self, x)
     )
     rows, _, output = compare(
         *("--sweep", "clip-radius", "--values", "1", "3", "10"),

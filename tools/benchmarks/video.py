@@ -9,8 +9,9 @@ import multiprocessing
 import resource
 import statistics
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -102,8 +103,10 @@ def detector_pass(cfg: Any) -> Callable[[list[np.ndarray]], dict[str, float]]:
 
     @torch.inference_mode()
     def step(frames: list[np.ndarray]) -> dict[str, float]:
-        for i in range(0, len(frames), size):
-            model.detect(torch.from_numpy(np.stack(frames[i : i + size])).permute(0, 3, 1, 2))
+        starts = range(0, len(frames), size)
+        batches = (torch.from_numpy(np.stack(frames[i : i + size])) for i in starts)
+        for _ in model.detect_stream(x.permute(0, 3, 1, 2) for x in batches):
+            pass
         return {}
 
     return step
@@ -117,14 +120,14 @@ def whole(cfg: Any) -> Callable[[list[np.ndarray]], dict[str, float]]:
         taken: dict[str, float] = defaultdict(float)
         stream = segmenter.stream(frames)
         stages = {
-            "detect": (segmenter.network, "detect"),
-            "propagate": (segmenter.network, "propagate"),
-            "link": (stream, "_track"),
-            "finish": (stream, "_finish_next"),
+            "detect": (segmenter.network, "detect_stream", timed_items),
+            "propagate": (segmenter.network, "propagate", timed),
+            "link": (stream, "_track", timed),
+            "finish": (stream, "_finish_next", timed),
         }
         with ExitStack() as stack:
-            for stage, (owner, method) in stages.items():
-                run = timed(getattr(owner, method), stage, taken)
+            for stage, (owner, method, measured) in stages.items():
+                run = measured(getattr(owner, method), stage, taken)
                 stack.enter_context(mock.patch.object(owner, method, run))
             for _ in stream:
                 pass
@@ -145,3 +148,10 @@ def timed(run: Callable[..., Any], stage: str, taken: dict[str, float]) -> Calla
         return result
 
     return run_timed
+
+
+def timed_items(
+    run: Callable[..., Iterator[Any]], stage: str, taken: dict[str, float]
+) -> Callable[..., Iterator[Any]]:
+    """The same for a function that gives an iterator: the time that its items take."""
+    return lambda *args: iter(timed(partial(next, run(*args), None), stage, taken), None)

@@ -97,8 +97,7 @@ def detect(
 ) -> dict[int, FrameOutput]:
     """What a network finds in each frame."""
     frames = torch.from_numpy(np.stack(list(images.values()))).permute(0, 3, 1, 2)
-    outputs = [x for batch in frames.split(at_once) for x in network.detect(batch)]
-    return dict(zip(images, outputs, strict=True))
+    return dict(zip(images, network.detect_stream(frames.split(at_once)), strict=True))
 
 
 @torch.inference_mode()

@@ -2,8 +2,10 @@
 
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.data import MetadataCatalog
 from torch import Tensor
@@ -26,9 +28,9 @@ class Replay(FrameNetwork):
         self._outputs: list[FrameOutput] = []
         self._next = 0
 
-    def next_video(self) -> None:
-        """Forget what was detected."""
-        self._outputs.clear()
+    def next_video(self, batches: Iterable[Tensor]) -> None:
+        """Detect in all frames of a video, in place of the one before."""
+        self._outputs = list(self._network.detect_stream(batches))
         self._next = 0
 
     def rewind(self) -> None:
@@ -36,9 +38,7 @@ class Replay(FrameNetwork):
         self._next = 0
 
     def detect(self, frames: Tensor) -> list[FrameOutput]:
-        """See ``FrameNetwork.detect``."""
-        if self._next == len(self._outputs):
-            self._outputs += self._network.detect(frames)
+        """What was detected in the next so many frames."""
         start, self._next = self._next, self._next + len(frames)
         return self._outputs[start : self._next]
 
@@ -49,6 +49,12 @@ class Replay(FrameNetwork):
     def mask_propagator(self, method: str) -> MaskPropagator:
         """See ``FrameNetwork.mask_propagator``."""
         return self._network.mask_propagator(method)
+
+
+def in_batches(frames: list[np.ndarray], size: int) -> Iterator[Tensor]:
+    """(H, W, 3) frames as a network takes them, ``size`` at a time: (B, 3, H, W)."""
+    for i in range(0, len(frames), size):
+        yield torch.from_numpy(np.stack(frames[i : i + size])).permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()
@@ -91,14 +97,10 @@ def link_all(
     left_out: list[str] = []
     frames_seen = 0
     for (video,) in tqdm(loader, desc=dataset, unit="video", disable=not sys.stderr.isatty()):
-        replay.next_video()
         frames = list(video["frames"])
         frames_seen += len(frames)
         start = time.perf_counter()
-        size = cfg.MODEL.MASKPROP.FRAMES_PER_BATCH
-        for i in range(0, len(frames), size):
-            batch = torch.stack([torch.from_numpy(x) for x in frames[i : i + size]])
-            replay.detect(batch.permute(0, 3, 1, 2))
+        replay.next_video(in_batches(frames, cfg.MODEL.MASKPROP.FRAMES_PER_BATCH))
         seconds["detector"] += time.perf_counter() - start
         for name, segmenter in list(segmenters.items()):
             replay.rewind()
