@@ -42,6 +42,7 @@ class RandomVideo:
             grid_box_video=torch.tensor([0.0, 0.0, WIDTH, HEIGHT]),
             maps={"t": t},
             embeddings=torch.from_numpy(rng.normal(size=(count, 4))).float(),
+            crop_scores=torch.from_numpy(rng.dirichlet(np.ones(2), count)).float(),
         )
         return Frame(t, rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8), output)
 
@@ -77,7 +78,7 @@ def groups(video, frames, method, **linking):
 
 def permuted(frame, order):
     per_detection = ["boxes_video", "scores", "class_scores", "box_masks", "grid_masks"]
-    per_detection += ["embeddings"]
+    per_detection += ["embeddings", "crop_scores"]
     parts = {name: getattr(frame.output, name)[order] for name in per_detection}
     return replace(frame, output=replace(frame.output, **parts))
 
@@ -139,9 +140,9 @@ class SymmetricVideo:
     def _draw(self, t):
         objects = [i for i, seen in enumerate(self.seen) if seen[t]]
         masks, zeros = self.masks(t, objects), torch.zeros(len(objects), 4)
-        scores = torch.ones(len(objects))
+        scores, class_scores = torch.ones(len(objects)), torch.ones(len(objects), 2)
         maps = {"t": t, "objects": objects}
-        output = FrameOutput(zeros, scores, zeros, masks, masks, zeros[:0], maps)
+        output = FrameOutput(zeros, scores, class_scores, masks, masks, zeros[:0], maps)
         return Frame(t, np.zeros((1, 1, 3), np.uint8), output)
 
     def propagate(self, source, targets):

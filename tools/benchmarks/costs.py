@@ -30,6 +30,7 @@ from maskprop_d2.crop_classifier import CropClassifier
 from maskprop_d2.engine import load_config
 from maskprop_d2.modeling import MaskProp
 from maskprop_d2.modeling.options import propagation_options
+from maskprop_d2.modeling.roi_heads.semantic import EMBEDDING
 from maskprop_d2.propagation import PropagationBranch, per_frame
 from maskprop_d2.refinement import MaskRefinement
 from maskprop_d2.tracking import MaskPropagator
@@ -100,7 +101,7 @@ def costs(
         "input": f"{height} x {width}",
         "instances": instances,
         "parameters": with_sum(
-            backbone=parameters(model.backbone, stsn_of(model)),
+            backbone=parameters(model.backbone, model.stsn),
             detector=parameters(
                 model.proposal_generator,
                 model.roi_heads,
@@ -166,17 +167,12 @@ class Step(nn.Module):
         return self.function(*inputs)
 
 
-def stsn_of(model: MaskProp) -> nn.Module | None:
-    """The block that samples supporting frames into a frame's pyramid, of a model that has one."""
-    return getattr(model, "stsn", None)
-
-
 def backbone_flops(count: FlopCounter, model: MaskProp, image: Tensor) -> int:
     """The pyramid of a small image, with K supporting frames on each side if the model has them."""
     flops = count(model.backbone.forward, model.backbone, image)
-    if (stsn := stsn_of(model)) is not None:
-        pyramid = model.backbone(image)
-        flops += count(lambda x: stsn(x, [x] * 2 * stsn.radius), stsn, pyramid)
+    if model.stsn is not None:
+        pyramid, support = model.backbone(image), 2 * model.stsn.radius
+        flops += count(lambda x: model.stsn(x, [x] * support), model.stsn, pyramid)
     return flops
 
 
@@ -199,6 +195,8 @@ def detector_flops(
     """
     rpn, heads = model.proposal_generator, model.roi_heads
     pyramid = model.pyramid(image)
+    if model.semantic_branch is not None:
+        _, pyramid[EMBEDDING] = model.semantic_branch(pyramid)
     boxes = [Boxes(torch.tensor([[4.0, 4.0, SIDE - 4.0, SIDE - 4.0]]))]
     stages = [(heads.box_head, heads.box_predictor)]
     if isinstance(heads.box_head, nn.ModuleList):
