@@ -6,7 +6,6 @@ import torch
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
 from detectron2.structures import ImageList, Instances
-from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from ..crop_classifier import CropClassifier
@@ -18,8 +17,7 @@ from ..inference.frame_network import (
     build_mask_propagators,
 )
 from ..inference.segmenter import VideoSegmenter
-from ..ops.masks import paste_masks
-from ..propagation import PropagationBranch, per_frame
+from ..propagation import PropagationBranch
 from ..refinement import MaskRefinement
 from ..stsn import SpatiotemporalSampling, support_each_other
 from ..tracking import MaskPropagator
@@ -27,11 +25,9 @@ from .backbone.deformable import use_torchvision_deform_conv
 from .crop_loss import crop_classifier_loss
 from .masktrack_loss import MaskTrackLoss
 from .options import frame_settings, part_options, segmenter_options
-from .propagation_loss import PropagationLoss, mean_or_zero
-from .propagation_targets import masks_of, on_grid
+from .propagation_training import PropagationTraining
 from .refinement_loss import RefinementLoss
 from .roi_heads.semantic import EMBEDDING, SemanticBranch
-from .watching import PropagationWatch
 
 
 @META_ARCH_REGISTRY.register()
@@ -43,7 +39,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
     inference is built from.
 
     Attributes:
-        propagation_watch: what training shows of propagation.
+        propagation_training: what propagation learns from, and what is shown of it.
     """
 
     @configurable
@@ -53,7 +49,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         stsn: SpatiotemporalSampling | None,
         propagation: PropagationBranch,
         mask_propagators: nn.ModuleDict,
-        propagation_loss: PropagationLoss,
+        propagation_training: PropagationTraining,
         semantic_branch: SemanticBranch | None,
         refinement: MaskRefinement | None,
         refinement_loss: RefinementLoss,
@@ -61,7 +57,6 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         masktrack_loss: MaskTrackLoss,
         crop_classifier: CropClassifier | None,
         frame_settings: FrameSettings,
-        gt_mask_iters: int,
         train_on_partner: bool,
         freeze_detector: bool,
         segmenter_options: dict[str, Any],
@@ -73,7 +68,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             propagation: the propagation branch.
             mask_propagators: the network of the tracking method, by its name, if it has one. It
                 learns in the place of the propagation branch, which then stays as it is.
-            propagation_loss: the loss of either; with a weight of 0 neither learns.
+            propagation_training: the training of either; with a loss of weight 0 neither learns.
             semantic_branch: the semantic branch of the detector, or None.
             refinement: the refinement of the detector's masks, or None.
             refinement_loss: its loss; with a weight of 0 it does not learn.
@@ -81,8 +76,6 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             masktrack_loss: its loss.
             crop_classifier: the crop classifier of EnsembleVIS, or None.
             frame_settings: what surrounds the network in inference, and the level of propagation.
-            gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate,
-                give way to predicted ones.
             train_on_partner: whether the detector's losses are taken on the partners too.
             freeze_detector: whether the detector itself does not learn.
             segmenter_options: arguments of ``VideoSegmenter.from_options`` besides the network.
@@ -92,7 +85,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         self.stsn = stsn
         self.propagation = propagation
         self.mask_propagators = mask_propagators
-        self.propagation_loss = propagation_loss
+        self.propagation_training = propagation_training
         self.semantic_branch = semantic_branch
         self.refinement = refinement
         self.refinement_loss = refinement_loss
@@ -100,21 +93,17 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         self.masktrack_loss = masktrack_loss
         self.crop_classifier = crop_classifier
         self.frame_settings = frame_settings
-        self.gt_mask_iters = gt_mask_iters
         self.train_on_partner = train_on_partner
         self.freeze_detector = freeze_detector
         if freeze_detector:
             # With nothing in it to learn, autograd keeps none of its activations either.
             for part in self._detector():
                 part.requires_grad_(False)
-        learns = propagation_loss.weight > 0
+        learns = propagation_training.loss.weight > 0
         mask_propagators.requires_grad_(learns)
         propagation.requires_grad_(learns and not mask_propagators)
         if refinement is not None:
             refinement.requires_grad_(refinement_loss.weight > 0)
-        self.propagation_watch = PropagationWatch(
-            self.vis_period, self.input_format, frame_settings.propagation_stride
-        )
         self.segmenter = VideoSegmenter.from_options(self, **segmenter_options)
 
     @classmethod
@@ -137,7 +126,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             "stsn": SpatiotemporalSampling(**parts["stsn"]) if "stsn" in parts else None,
             "propagation": PropagationBranch(**parts["propagation"]),
             "mask_propagators": build_mask_propagators(**parts.get("mask_propagators", {})),
-            "propagation_loss": PropagationLoss(cfg),
+            "propagation_training": PropagationTraining(cfg, settings.propagation_stride),
             "semantic_branch": SemanticBranch(cfg, shapes) if options.SEMANTIC.ENABLED else None,
             "refinement": MaskRefinement(**parts["refinement"]) if "refinement" in parts else None,
             "embedding": EmbeddingHead(**parts["embedding"]) if "embedding" in parts else None,
@@ -146,7 +135,6 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
                 CropClassifier(**parts["crop_classifier"]) if "crop_classifier" in parts else None
             ),
             "refinement_loss": RefinementLoss(options.REFINEMENT.LOSS_WEIGHT),
-            "gt_mask_iters": options.PROPAGATION.GT_MASK_ITERS,
             "train_on_partner": options.TRAIN_ON_PARTNER,
             "freeze_detector": options.FREEZE_DETECTOR,
             "segmenter_options": segmenter_options(cfg),
@@ -213,14 +201,11 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             losses["loss_refinement"] = self.refinement_loss(
                 self.refinement, images.tensor, box_masks, targets
             )
-        if self.propagation_loss.weight > 0:
+        if self.propagation_training.loss.weight > 0:
             name, learner = self._learner()
             level = features[self.frame_settings.propagation_feature]
-            height, width = level.shape[-2:]
-            masks = self._masks_to_propagate(box_masks, targets, (height, width))
-            maps = per_frame(learner.encode(level))
-            losses[f"loss_{name}"] = self._propagation_losses(
-                learner, maps, masks, objects, batched_inputs
+            losses[f"loss_{name}"] = self.propagation_training(
+                learner, level, box_masks, objects, [x["clip"] for x in batched_inputs]
             )
         return losses
 
@@ -272,54 +257,6 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         with torch.set_grad_enabled(self.refinement is not None):
             boxes = [x.gt_boxes for x in targets]
             return self.roi_heads.predict_masks(features, boxes, [x.gt_classes for x in targets])
-
-    def _masks_to_propagate(
-        self, box_masks: list[Tensor], targets: list[Instances], grid: tuple[int, int]
-    ) -> list[Tensor]:
-        """For each ground-truth instance of each frame t the mask head's own prediction, or early
-        in training its ground-truth mask: B tensors (N, h, w), without gradient."""
-        share_of_gt = 0.0
-        if self.gt_mask_iters > 0:
-            share_of_gt = 1 - get_event_storage().iter / self.gt_mask_iters
-        masks = []
-        for predicted, x in zip(box_masks, targets, strict=True):
-            if torch.rand(()) < share_of_gt:
-                masks.append(on_grid(x.gt_masks, grid, self.frame_settings.propagation_stride))
-            else:
-                grid_boxes = x.gt_boxes.tensor / self.frame_settings.propagation_stride
-                masks.append(paste_masks(predicted.detach().float(), grid_boxes, *grid))
-        return masks
-
-    def _propagation_losses(
-        self,
-        learner: PropagationBranch | MaskPropagator,
-        maps: list[dict[str, Tensor]],
-        masks: list[Tensor],
-        objects: list[Instances],
-        batched_inputs: list[dict[str, Any]],
-    ) -> Tensor:
-        """Loss of propagating each key frame to itself and to its partners, mean over the clips.
-
-        Args:
-            learner: what propagates.
-            maps: of all frames, in the order of the batch, as ``objects`` are.
-            masks: those to propagate, of each key frame.
-            objects: the ground truth.
-            batched_inputs: see ``forward``.
-        """
-        clips = len(masks)
-        losses = []
-        for i, source_masks in enumerate(masks):
-            if len(source_masks) == 0:
-                continue
-            propagated = learner(source_masks, maps[i], maps[i::clips])
-            place = propagated.shape[-2:], self.frame_settings.propagation_stride
-            truth = [masks_of(objects[i], x, *place) for x in objects[i::clips]]
-            losses.append(self.propagation_loss(propagated, torch.stack(truth)))
-            self.propagation_watch.see(
-                batched_inputs[i]["clip"], source_masks, propagated, torch.stack(truth)
-            )
-        return mean_or_zero(torch.stack(losses) if losses else torch.empty(0), learner)
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
         """See ``DetectorNetwork.pyramid``."""

@@ -49,7 +49,7 @@ def test_every_config_trains_and_runs(config_file):
 def expected_losses(model):
     """Names of the losses of a model with these parts."""
     learners = list(model.mask_propagators) or ["propagation"]
-    of_tracking = {f"loss_{x}" for x in learners if model.propagation_loss.weight > 0}
+    of_tracking = {f"loss_{x}" for x in learners if model.propagation_training.loss.weight > 0}
     if model.embedding is not None:
         of_tracking.add("loss_masktrack")
     if model.crop_classifier is not None:

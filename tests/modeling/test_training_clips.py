@@ -34,7 +34,7 @@ def test_the_loss_of_two_frames_is_that_of_a_pair():
     propagated = model.propagation(truth, source, [source, partner])
     of_partner = truth.clone()
     of_partner[1] = 0
-    expected = model.propagation_loss(propagated, torch.stack([truth, of_partner]))
+    expected = model.propagation_training.loss(propagated, torch.stack([truth, of_partner]))
     torch.testing.assert_close(loss, expected)
 
 
