@@ -1,7 +1,9 @@
 """Training samples in an order, and with random numbers, that only the seed decides."""
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,8 @@ class SampleStream(IterableDataset):
         # A data loader takes a batch from each of its worker processes in turn.
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        if worker:
+            sys.excepthook = print_unless_nobody_listens
         for batch in itertools.count(self.first_batch + number, workers):
             for i in range(batch * self.batch_size, (batch + 1) * self.batch_size):
                 yield self.sample(i * self.world_size + self.rank)
@@ -74,6 +78,15 @@ class SampleStream(IterableDataset):
             random = np.random.default_rng([self.seed, _ORDER, epoch])
             self._epoch, self._order = epoch, random.permutation(len(self.dataset))
         return self._order
+
+
+def print_unless_nobody_listens(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """The exception hook of a worker process. A training that is interrupted while it fetches a
+    batch leaves the thread that hands it over with a broken connection: no news to anybody."""
+    if not issubclass(kind, (EOFError, ConnectionError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def stream_of(loader: Any) -> SampleStream:

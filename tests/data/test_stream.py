@@ -1,6 +1,7 @@
 """The order of training samples, and frames that cannot be read."""
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -32,6 +33,19 @@ def test_samples_depend_on_their_place_alone(workers):
     assert sorted(order[:10]) == list(range(10)) and order[10:] != order[:4]
     assert len({x for _, x in expected}) == 14
     assert [stream(seed=4).sample(i)[0] for i in range(10)] != order[:10]
+
+
+def test_workers_are_quiet_when_the_training_ends_while_it_fetches(capfd):
+    def broken_and_wrong(x):
+        for error in (EOFError("gone"), ConnectionResetError("gone too"), ValueError("wrong")):
+            sys.excepthook(type(error), error, None)
+        return x
+
+    hook = sys.excepthook
+    read(stream(broken_and_wrong, batch_size=1), 1, workers=1)
+    printed = capfd.readouterr().err
+    assert "ValueError: wrong" in printed and "gone" not in printed
+    assert sys.excepthook is hook
 
 
 def test_processes_share_the_samples():
