@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
-from detectron2.structures import ImageList, Instances
+from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
 
 from ..crop_classifier import CropClassifier
@@ -27,6 +27,7 @@ from .masktrack_loss import MaskTrackLoss
 from .options import frame_settings, part_options, segmenter_options
 from .propagation_training import PropagationTraining
 from .refinement_loss import RefinementLoss
+from .regions import moved
 from .roi_heads.semantic import EMBEDDING, SemanticBranch
 
 
@@ -192,14 +193,14 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             losses["loss_masktrack"] = self.masktrack_loss(
                 self.embedding, features, targets, objects[clips:]
             )
-        box_masks = self._predict_masks(of_key_frames, targets)
+        if self.refinement is not None and self.refinement_loss.weight > 0:
+            losses["loss_refinement"] = self._refinement_loss(images.tensor, of_key_frames, targets)
+        with torch.no_grad():
+            boxes = [x.gt_boxes for x in targets]
+            box_masks = self._predict_masks(of_key_frames, boxes, targets)
         if self.crop_classifier is not None:
             losses["loss_crop_classifier"] = crop_classifier_loss(
                 self.crop_classifier, images.tensor, box_masks, targets
-            )
-        if self.refinement is not None and self.refinement_loss.weight > 0:
-            losses["loss_refinement"] = self.refinement_loss(
-                self.refinement, images.tensor, box_masks, targets
             )
         if self.propagation_training.loss.weight > 0:
             name, learner = self._learner()
@@ -251,12 +252,26 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
             losses.update(**of_proposals, **of_rois)
         return losses, {name: level[:clips] for name, level in features.items()}
 
-    def _predict_masks(self, features: dict[str, Tensor], targets: list[Instances]) -> list[Tensor]:
-        """The mask head's own masks of each frame's ground-truth instances, on their boxes: B
-        tensors (N, m, m), with a gradient where refinement has a use for it."""
-        with torch.set_grad_enabled(self.refinement is not None):
-            boxes = [x.gt_boxes for x in targets]
-            return self.roi_heads.predict_masks(features, boxes, [x.gt_classes for x in targets])
+    def _predict_masks(
+        self, features: dict[str, Tensor], boxes: list[Boxes], targets: list[Instances]
+    ) -> list[Tensor]:
+        """The mask head's own masks of each frame's ground-truth instances, on boxes near theirs: B
+        tensors (N, m, m)."""
+        return self.roi_heads.predict_masks(features, boxes, [x.gt_classes for x in targets])
+
+    def _refinement_loss(
+        self, images: Tensor, features: dict[str, Tensor], targets: list[Instances]
+    ) -> Tensor:
+        """The loss of refining the mask head's masks of each key frame's ground-truth instances,
+        with a gradient to the mask head too. On their very boxes it would only learn that objects
+        end where boxes do."""
+        boxes = [Boxes(moved(x.gt_boxes.tensor, 0.5)) for x in targets]
+        for of_image, x in zip(boxes, targets, strict=True):
+            of_image.clip(x.image_size)
+        masks = self._predict_masks(features, boxes, targets)
+        return self.refinement_loss(
+            self.refinement, images, [x.tensor for x in boxes], masks, targets
+        )
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
         """See ``DetectorNetwork.pyramid``."""

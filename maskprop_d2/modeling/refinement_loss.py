@@ -21,6 +21,7 @@ class RefinementLoss(nn.Module):
         self,
         refinement: MaskRefinement,
         images: Tensor,
+        boxes: list[Tensor],
         box_masks: list[Tensor],
         targets: list[Instances],
     ) -> Tensor:
@@ -28,17 +29,18 @@ class RefinementLoss(nn.Module):
         Args:
             refinement: what refines.
             images: (B or more, 3, h, w) the network's input, of which the first B are looked at.
-            box_masks: B tensors (N, m, m), the masks of each frame's instances inside their boxes.
-            targets: these instances, with ``gt_boxes`` and ``gt_masks``.
+            boxes: B tensors (N, 4), a box on each instance of each frame, near its own as a
+                detected one is.
+            box_masks: B tensors (N, m, m), the masks of the instances inside these boxes.
+            targets: the instances, with ``gt_masks``.
 
         Returns:
             scalar
         """
         losses = []
-        for image, masks, x in zip(images, box_masks, targets, strict=False):
-            boxes = x.gt_boxes.tensor
-            crops = refinement.crop_boxes(boxes)
-            logits = refinement(image, masks, boxes, crops)
+        for image, of_image, masks, x in zip(images, boxes, box_masks, targets, strict=False):
+            crops = refinement.crop_boxes(of_image)
+            logits = refinement(image, masks, of_image, crops)
             truth = x.gt_masks.crop_and_resize(crops, refinement.crop_size).to(logits.dtype)
             loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
             losses.append(loss.flatten(1).mean(1))

@@ -78,6 +78,20 @@ def test_refinement_teaches_the_mask_head_too():
     assert of_propagation is None
 
 
+def test_refinement_learns_on_boxes_like_detected_ones():
+    model = build(FULL)
+    seen = []
+    model.refinement.register_forward_hook(lambda _, args, __: seen.append(args[1:]))
+    own = (10, 10, 50, 40), (30, 20, 96, 64)
+    losses_of(model, [clip(*own)])
+    ((masks, boxes, crops),) = seen
+    # Moved, but not out of the image; with the mask head's masks of these very boxes.
+    assert (boxes != torch.tensor(own)).any(1).all()
+    assert (boxes >= 0).all() and (boxes[:, 2::4] <= 96).all() and (boxes[:, 3::4] <= 64).all()
+    assert masks.requires_grad and len(masks) == 2
+    torch.testing.assert_close(crops, model.refinement.crop_boxes(boxes))
+
+
 def test_with_a_frozen_detector_only_propagation_learns():
     # Its detector would be trained on both frames, and its batch norms keep statistics.
     model = build(TINY, "MODEL.MASKPROP.FREEZE_DETECTOR", True)

@@ -8,7 +8,7 @@ from torchvision.ops import box_iou
 
 from maskprop_d2.embedding import EmbeddingHead
 from maskprop_d2.modeling.masktrack_loss import MaskTrackLoss, matching_logits
-from maskprop_d2.modeling.regions import POSITIVE_IOU, regions_around
+from maskprop_d2.modeling.regions import POSITIVE_IOU, moved, regions_around
 
 
 def objects(boxes, ids):
@@ -33,6 +33,16 @@ def test_regions_are_positive_and_among_them_the_ground_truth():
     assert 8 < len(regions) <= 16
     regions, owners = regions_around(torch.zeros(0, 4), 8)
     assert regions.shape == (0, 4) and owners.shape == (0,)
+
+
+def test_moved_boxes_stay_with_their_objects():
+    boxes = torch.tensor([[10.0, 20, 50, 40], [0, 0, 30, 90]]).repeat(200, 1)
+    moved_boxes = moved(boxes, 0.5)
+    overlaps = box_iou(moved_boxes, boxes).diagonal()
+    assert 0.59 < overlaps.min() < 0.7 and 0.75 < overlaps.mean() < 0.85
+    # They cut the object off as often as not.
+    assert 0.4 < (moved_boxes[:, 0] > boxes[:, 0]).float().mean() < 0.6
+    assert moved(torch.zeros(0, 4), 0.5).shape == (0, 4)
 
 
 def test_targets_go_by_id_and_those_that_are_gone_are_new():
