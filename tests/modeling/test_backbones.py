@@ -66,11 +66,17 @@ def test_a_modulated_layer_weighs_its_taps():
     torch.testing.assert_close(block.conv2(x, offset, mask), block.conv2.norm(0.25 * middle))
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("modulated", [False, True])
-def test_it_learns_on_a_cpu(modulated):
+def test_it_learns_on_a_cpu(modulated, mixed):
     block = with_offsets(deformable_block(deform_modulated=modulated, num_groups=2))
     use_torchvision_deform_conv(block)
-    block(torch.randn(1, 24, 8, 8)).square().sum().backward()
+    x = torch.randn(1, 24, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        out = block(x)
+    if mixed:
+        torch.testing.assert_close(out.float(), block(x), rtol=0.1, atol=0.1)
+    out.float().square().sum().backward()
     for name, parameter in block.named_parameters():
         assert (parameter.grad != 0).any(), name
 
