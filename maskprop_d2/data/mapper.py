@@ -34,6 +34,7 @@ class ClipMapper:
         frame_range: int,
         image_warp: T.Augmentation,
         semantic_map: Callable[[dict[str, Any], int], np.ndarray] | None = None,
+        train_on_partner: bool = False,
     ):
         """
         Args:
@@ -44,6 +45,7 @@ class ClipMapper:
             image_warp: makes partners of a frame that has too few others within range.
             semantic_map: gives the class of each pixel of a frame, from a record and the frame's
                 index; None: nobody asks for it.
+            train_on_partner: whether the partners' are asked for too.
 
         Raises:
             InputError: if a clip would have no partner.
@@ -59,6 +61,7 @@ class ClipMapper:
         self.frame_range = frame_range
         self.image_warp = image_warp
         self.semantic_map = semantic_map
+        self.train_on_partner = train_on_partner
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
@@ -70,6 +73,7 @@ class ClipMapper:
             "frame_range": cfg.INPUT.SAMPLING_FRAME_RANGE // cfg.INPUT.SAMPLING_FRAME_STRIDE,
             "image_warp": build_image_warp(cfg),
             "semantic_map": build_semantic_map(cfg),
+            "train_on_partner": cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER,
         }
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
@@ -83,8 +87,8 @@ class ClipMapper:
             ``width``, ``file_name``, ``video_id`` of the key frame. For each frame: ``image``,
             (3, H, W) uint8; ``frame``, its index, which of a warped copy is t; ``instances``, the
             objects seen in it, with ``gt_boxes``, ``gt_classes``, ``gt_masks``, and ``gt_ids``, one
-            id an object of the video; if asked for, ``sem_seg``, (H, W) uint8 class index of each
-            pixel.
+            id an object of the video; where asked for, ``sem_seg``, (H, W) uint8 class index of
+            each pixel.
 
         Raises:
             VideoError: if a frame cannot be read, or has not the size that the record says.
@@ -104,11 +108,15 @@ class ClipMapper:
                 warps[i] = self.image_warp.get_transform(images[i])
                 images[i] = warps[i].apply_image(images[i])
         images, transforms = augment_clip(images, self.augmentations)
+        of_frames = [T.TransformList([warp]) + transforms for warp in warps]
+        clip = [self._frame(video, *x) for x in zip(indices, images, of_frames, strict=True)]
+        if self.semantic_map is not None:
+            learnt = clip if self.train_on_partner else clip[:1]
+            for frame, transform in zip(learnt, of_frames, strict=False):
+                classes = self.semantic_map(video, frame["frame"])
+                frame["sem_seg"] = torch.from_numpy(transform_semantic_map(classes, transform))
         return {
-            "clip": [
-                self._frame(video, s, image, T.TransformList([warp]) + transforms)
-                for s, image, warp in zip(indices, images, warps, strict=True)
-            ],
+            "clip": clip,
             "height": video["height"],
             "width": video["width"],
             "file_name": video["file_names"][t],
@@ -129,15 +137,11 @@ class ClipMapper:
         self, video: dict[str, Any], s: int, image: np.ndarray, transforms: T.TransformList
     ) -> dict[str, Any]:
         """One frame of the clip from its transformed image, and how that was transformed."""
-        frame = {
+        return {
             "image": self._to_tensor(image),
             "frame": s,
             "instances": self._instances(video, s, transforms, image.shape[:2]),
         }
-        if self.semantic_map is not None:
-            classes = transform_semantic_map(self.semantic_map(video, s), transforms)
-            frame["sem_seg"] = torch.from_numpy(classes)
-        return frame
 
     def _instances(
         self, video: dict[str, Any], s: int, transforms: T.TransformList, size: tuple[int, int]

@@ -159,6 +159,7 @@ class DetectorNetwork(ABC):
         """See ``FrameNetwork.detect_stream``."""
         encoded: Iterator[Batch] = map(self._encode, batches)
         if self.stsn is not None:
+            # In full precision: most of it is an operator that knows no other.
             encoded = SupportWindow(self.stsn).stream(encoded)
         # Nothing of a batch is held here while the next one is encoded.
         return chain.from_iterable(starmap(self._detect, encoded))

@@ -63,13 +63,15 @@ def test_what_comes_into_view_is_ignored():
     assert (moved[10:, :15] == 3).all()
 
 
-@pytest.mark.parametrize("asked", [False, True])
-def test_clips_have_maps_only_if_they_are_asked_for(record, asked):
+@pytest.mark.parametrize(("enabled", "partners"), [(False, True), (True, True), (True, False)])
+def test_frames_have_maps_only_where_they_are_asked_for(record, enabled, partners):
     options = ["INPUT.RANDOM_FLIP", "horizontal", "INPUT.SAMPLING_FRAME_NUM", 3]
-    mapper = ClipMapper(config(f"{SEMANTIC}.ENABLED", asked, *options))
+    options += ["MODEL.MASKPROP.TRAIN_ON_PARTNER", partners]
+    mapper = ClipMapper(config(f"{SEMANTIC}.ENABLED", enabled, *options))
     np.random.seed(0)
     for t in range(4):
-        for frame in mapper({"video": record, "frame": t})["clip"]:
+        for i, frame in enumerate(mapper({"video": record, "frame": t})["clip"]):
+            asked = enabled and (partners or i == 0)
             assert ("sem_seg" in frame) == asked
             if not asked:
                 continue

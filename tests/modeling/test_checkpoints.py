@@ -3,20 +3,24 @@
 import pytest
 import torch
 from detectron2 import model_zoo
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from small_models import CONFIGS, build
 
+from maskprop_d2.engine.checkpoint import Checkpointer
+
+HTC = "propagation.", "refinement.", "semantic_branch.", "roi_heads.mask_flow."
+
 
 @pytest.mark.parametrize(
-    ("zoo_config", "config_file", "options", "new"),
+    ("zoo_config", "config_file", "options", "new", "unused"),
     [
         pytest.param(
             "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml",
             "maskprop_R_50_FPN.yaml",
             [],
             ("propagation.",),
+            (),
             id="Mask R-CNN",
         ),
         pytest.param(
@@ -24,18 +28,29 @@ from small_models import CONFIGS, build
             "maskprop_R_50_FPN.yaml",
             ["MODEL.RESNETS.DEFORM_ON_PER_STAGE", [False, True, True, True]],
             ("propagation.",),
+            (),
             id="deformable",
         ),
         pytest.param(
             "Misc/cascade_mask_rcnn_R_50_FPN_3x.yaml",
             "maskprop_HTC_R_50_FPN.yaml",
             [],
-            ("propagation.", "refinement.", "semantic_branch.", "roi_heads.mask_flow."),
+            HTC,
+            (),
             id="cascade",
+        ),
+        pytest.param(
+            "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml",
+            "maskprop_HTC_R_50_FPN.yaml",
+            [],
+            # The cascade's boxes know no categories.
+            (*HTC, *(f"roi_heads.box_predictor.{stage}.bbox_pred." for stage in range(3))),
+            ("roi_heads.box_predictor.bbox_pred.",),
+            id="Mask R-CNN in a cascade",
         ),
     ],
 )
-def test_detectron2s_checkpoints_load(zoo_config, config_file, options, new, tmp_path):
+def test_detectron2s_checkpoints_load(zoo_config, config_file, options, new, unused, tmp_path):
     """The layout of the zoo's COCO weights, made by saving Detectron2's own model."""
     cfg = get_cfg()
     cfg.merge_from_file(model_zoo.get_config_file(zoo_config))
@@ -47,21 +62,25 @@ def test_detectron2s_checkpoints_load(zoo_config, config_file, options, new, tmp
     parts = {name: value for name, value in model.state_dict().items() if name.startswith(new)}
     found = None
 
-    class Checkpointer(DetectionCheckpointer):
+    class Watched(Checkpointer):
         def _log_incompatible_keys(self, incompatible):
             nonlocal found
             found = incompatible
 
-    Checkpointer(model).load(str(tmp_path / "zoo.pth"))
-    assert found.unexpected_keys == [] and found.incorrect_shapes == []
-    assert set(found.missing_keys) == set(parts)
+    checkpointer = Watched(model)
+    checkpointer.load(str(tmp_path / "zoo.pth"))
+    left_out = [name for name in theirs.state_dict() if name.startswith(unused)] if unused else []
+    assert set(found.unexpected_keys) == set(left_out) and found.incorrect_shapes == []
+    assert set(found.missing_keys) == set(checkpointer.missing) == set(parts)
     for part in new:
         assert any(name.startswith(part) for name in parts)
     loaded = model.state_dict()
     for name, value in theirs.state_dict().items():
+        if name in left_out:
+            continue
         names = [name]
         if name not in loaded:
-            # One mask head for all stages.
-            head = name.removeprefix("roi_heads.mask_head.")
-            names = [f"roi_heads.mask_head.{stage}.{head}" for stage in range(3)]
+            # One head for all stages.
+            kind, head = name.removeprefix("roi_heads.").split(".", 1)
+            names = [f"roi_heads.{kind}.{stage}.{head}" for stage in range(3)]
         assert all(torch.equal(loaded[x], value) for x in names), name

@@ -133,7 +133,8 @@ def test_a_sweep_gives_a_row_for_each_value_and_a_curve(compare, monkeypatch):
 
 
 def test_propagated_features(compare):
-    sheet = compare("--show", "features", "--video", "2", "--frame", "1", opts=TRAINED)
+    opts = [*TRAINED, "MODEL.MASKPROP.PRECISION", "bfloat16"]
+    sheet = compare("--show", "features", "--video", "2", "--frame", "1", opts=opts)
     # The row of frames has their colours, those of the objects that of the heat.
     assert sheet.shape[1] > 500 and np.ptp(sheet[:, :, :3].astype(int), axis=2).max() > 100
 

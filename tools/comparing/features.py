@@ -50,9 +50,10 @@ def draw_features(
     around = {t + round(x) for x in np.linspace(-radius, radius, COLUMNS)}
     images = {s: read_image(record["file_names"][s]) for s in sorted(around) if _has(record, s)}
     literal = cfg.clone()
-    literal.merge_from_list(
-        ["MODEL.MASKPROP.PROPAGATION.IMPL", "literal", "MODEL.MASKPROP.TRACKER", "maskprop"]
-    )
+    options = literal.MODEL.MASKPROP
+    options.PROPAGATION.IMPL, options.TRACKER = "literal", "maskprop"
+    # What is shown is computed from the maps here, not by the network.
+    options.PRECISION = "float32"
     network = build_segmenter(literal).network
     outputs = detect(network, images, cfg.MODEL.MASKPROP.FRAMES_PER_BATCH)
     if not len(outputs[t]):
