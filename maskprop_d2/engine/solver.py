@@ -28,6 +28,8 @@ def build_optimizer(cfg: Any, model: nn.Module) -> torch.optim.Optimizer:
             "and there is no embedding head (MODEL.MASKPROP.MASKTRACK.ENABLED), or SOLVER.FROZEN "
             "names what is left"
         )
+    if not 0 < solver.BASE_LR < math.inf:
+        raise InputError(f"SOLVER.BASE_LR must be above 0, not {solver.BASE_LR}")
     if solver.OPTIMIZER == "SGD":
         kind: type[torch.optim.Optimizer] = torch.optim.SGD
         options = {"momentum": solver.MOMENTUM, "nesterov": solver.NESTEROV, "foreach": True}

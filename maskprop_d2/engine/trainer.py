@@ -1,6 +1,7 @@
 """Detectron2's default trainer, over videos."""
 
 import sys
+import time
 from collections import OrderedDict
 from contextlib import ExitStack
 from functools import partial
@@ -28,7 +29,7 @@ from .repeat import drop_from, seed_of_step
 from .solver import build_optimizer
 from .step import StepTrainer, share_out
 from .unfinished import FinishedVideos, SkipFinished, fingerprint
-from .watching import Summary, WatchTraining
+from .watching import WatchTraining, write_summary
 
 
 class ProgressBar(HookBase):
@@ -94,6 +95,19 @@ class Trainer(DefaultTrainer):
             if comm.is_main_process():
                 drop_from(Path(self.cfg.OUTPUT_DIR) / "metrics.json", self.start_iter)
 
+    def before_train(self) -> None:
+        """As in the base class."""
+        self._began = time.perf_counter()
+        super().before_train()
+
+    def after_train(self) -> None:
+        """As in the base class; then, also if the last evaluation fails, the summary."""
+        try:
+            super().after_train()
+        finally:
+            if comm.is_main_process():
+                write_summary(self, time.perf_counter() - self._began)
+
     def run_step(self) -> None:
         """As in the base class, with random numbers that depend on seed and iteration alone.
 
@@ -133,7 +147,7 @@ class Trainer(DefaultTrainer):
             hooks = [evaluation if isinstance(hook, EvalHook) else hook for hook in hooks]
             # Before that which saves.
             hooks.insert(0, average)
-        return [*hooks, ProgressBar(), Summary()] if comm.is_main_process() else hooks
+        return [*hooks, ProgressBar()] if comm.is_main_process() else hooks
 
     def _evaluate(self, model: torch.nn.Module) -> OrderedDict[str, Any]:
         # By this name the base class looks for TEST.EXPECTED_RESULTS.

@@ -4,7 +4,6 @@ import datetime
 import logging
 import resource
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -66,33 +65,30 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-class Summary(HookBase):
-    """Some lines about the training when it ends, also by a fault or Ctrl-C: in the log, and in
-    ``OUTPUT_DIR/summary.md``. For the main process, after all other hooks."""
+def write_summary(trainer: Any, seconds: float) -> None:
+    """Some lines about a training that has ended, also by a fault or Ctrl-C: in the log, and in
+    ``OUTPUT_DIR/summary.md``.
 
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    def after_train(self) -> None:
-        """Write it."""
-        seconds = time.perf_counter() - self._start
-        lines = summarize(self.trainer, seconds, sys.exc_info()[1])
-        logger = logging.getLogger(__name__)
-        logger.info("Summary of the training:\n%s", "\n".join(lines))
-        try:
-            with whole_file(Path(self.trainer.cfg.OUTPUT_DIR) / "summary.md") as partial:
-                partial.write_text("\n".join(["# Training", "", *lines, ""]))
-        except OSError as error:
-            # What has ended the training, be it a full disk, is what is to be told.
-            logger.warning("The summary cannot be written: %s", error)
+    Args:
+        trainer: of which it is.
+        seconds: how long it took.
+    """
+    lines = summarize(trainer, seconds, sys.exc_info()[1])
+    logger = logging.getLogger(__name__)
+    logger.info("Summary of the training:\n%s", "\n".join(lines))
+    try:
+        with whole_file(Path(trainer.cfg.OUTPUT_DIR) / "summary.md") as partial:
+            partial.write_text("\n".join(["# Training", "", *lines, ""]))
+    except OSError as error:
+        # What has ended the training, be it a full disk, is what is to be told.
+        logger.warning("The summary cannot be written: %s", error)
 
 
 def summarize(trainer: Any, seconds: float, error: BaseException | None) -> list[str]:
     """What is to be known of a training that has ended.
 
     Args:
-        trainer: of which it is.
-        seconds: how long it took.
+        trainer, seconds: see :func:`write_summary`.
         error: what ended it, if it did not finish.
 
     Returns:

@@ -124,6 +124,8 @@ def test_gradients_below_the_limit_stay_and_clipping_may_be_off():
         ("LR_FACTORS", [["head", "fast"]], "holds"),
         ("LR_FACTORS", [[1, 0.1]], "LR_FACTORS: 1 is no name"),
         ("CLIP_GRADIENTS.CLIP_TYPE", "model", "must be value, norm .*full_model .*, not model"),
+        ("BASE_LR", 0.0, "BASE_LR must be above 0, not 0"),
+        ("BASE_LR", float("nan"), "BASE_LR must be above 0, not nan"),
         ("OPTIMIZER", "LION", "must be SGD or ADAMW, not LION"),
     ],
 )

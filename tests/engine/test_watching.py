@@ -10,12 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from detectron2.engine import HookBase
 from detectron2.utils.events import EventStorage
 from small_training import ROOT, TINY, environment, small, small_data_sets
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from maskprop_d2.engine import watching
-from maskprop_d2.engine.watching import Summary, WatchTraining
+from maskprop_d2.engine import Trainer, watching
+from maskprop_d2.engine.watching import WatchTraining, write_summary
 from maskprop_d2.inference.mask_store import MaskStore
 from maskprop_d2.modeling.watching import PICTURE
 
@@ -166,13 +167,11 @@ def test_the_summary_of_a_fault(tmp_path):
         storage.put_scalars(time=2.0, data_time=1.0, data_share=0.5, samples_left_out=3)
         for distance in ("17-32", "2", "9-16"):
             storage.put_scalar(f"propagation_iou/{distance}", 0.5)
-        hook = Summary()
-        hook.trainer = trainer(tmp_path, storage)
         with pytest.raises(ValueError):
             try:
                 raise ValueError("the loss\nis not finite")
             finally:
-                hook.after_train()
+                write_summary(trainer(tmp_path, storage), 1.0)
     summary = (tmp_path / "summary.md").read_text()
     assert "- end: the loss is not finite\n- iterations: 0 to 19 of 100\n" in summary
     assert "2.000 s, of which 1.000 s waiting for data and 1.000 s computing" in summary
@@ -181,12 +180,24 @@ def test_the_summary_of_a_fault(tmp_path):
     assert "could not be read: 3\n" in summary
 
 
+def test_the_summary_of_a_training_whose_last_evaluation_fails(tmp_path):
+    class Evaluation(HookBase):
+        def after_train(self):
+            raise ValueError("a frame is missing")
+
+    of_training = Trainer.__new__(Trainer)
+    with EventStorage() as storage:
+        vars(of_training).update(vars(trainer(tmp_path, storage)), _hooks=[Evaluation()])
+        of_training.before_train()
+        with pytest.raises(ValueError):
+            of_training.after_train()
+    assert "- end: a frame is missing\n" in (tmp_path / "summary.md").read_text()
+
+
 def test_a_summary_that_cannot_be_written_hides_no_fault(tmp_path):
     (tmp_path / "summary.md").mkdir()
     with EventStorage() as storage:
-        hook = Summary()
-        hook.trainer = trainer(tmp_path, storage)
-        hook.after_train()
+        write_summary(trainer(tmp_path, storage), 1.0)
     assert [x.name for x in tmp_path.iterdir()] == ["summary.md"]
 
 
