@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Kills a training or an evaluation at random moments, and starts it again each time:
+"""Kills a training or an evaluation at random moments, and starts it again each time.
 
-``tools/kill_and_resume.py --kills 20 -- --config-file F [--eval-only] [KEY VALUE ...]``
+    python tools/kill_and_resume.py --kills 20 -- --config-file F [--eval-only] [KEY VALUE ...]
 
 What follows ``--`` is for ``train_net.py``. In the end there must be what a run that nobody killed
 leaves; the tests compare the two.
@@ -22,7 +22,9 @@ from maskprop_d2.commands.train import argument_parser, run
 
 def main() -> None:
     """Prints how many kills hit it, and in how many of them a file was half written."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="decides the moments")
     parser.add_argument("--within", type=float, default=0.5, help="seconds that a kill may wait")

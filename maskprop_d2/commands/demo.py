@@ -195,7 +195,8 @@ def run(args: argparse.Namespace) -> None:
             print("Interrupted: what was finished is kept.", file=sys.stderr)
     seconds = time.perf_counter() - start
     print(f"{frames} frames in {seconds:.1f} s, {frames / seconds:.1f} frames/s")
-    print(f"wrote {output} and {results_path}" + (f" and {args.id_masks}" if id_masks else ""))
+    written = [output, results_path, *([args.id_masks] if id_masks else [])]
+    print(f"wrote {', '.join(str(x) for x in written)}")
     # A camera has no other end.
     if interruption.signal and not args.webcam:
         sys.exit(128 + interruption.signal)

@@ -1,6 +1,6 @@
 """Make a page of results to look at: figures, plots, and each video beside its ground truth.
 
-    maskprop visualize --json valid.json --results results.json \
+    maskprop visualize --json valid.json --results results.json \\
         --images valid/JPEGImages --output page/
 
 Then open page/index.html. No server is needed.

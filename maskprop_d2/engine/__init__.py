@@ -2,7 +2,7 @@ import logging
 
 from .checkpoint import load_weights
 from .config import ConfigError, build_segmenter, check_weights, class_names, load_config
-from .evaluator import YTVISEvaluator, write_results
+from .evaluator import YTVISEvaluator
 from .export import export_model
 from .faults import EXPLAINED
 from .trainer import Trainer
@@ -17,7 +17,6 @@ __all__ = [
     "export_model",
     "load_config",
     "load_weights",
-    "write_results",
 ]
 
 # Detectron2 prints the way through its code to what is told in one line at the end.

@@ -30,7 +30,7 @@ class YTVISEvaluator(DatasetEvaluator):
             finished: keeps the results until they are whole; its folder is where to write.
         """
         self._metadata = MetadataCatalog.get(dataset_name)
-        self._output_dir = finished.folder
+        self._results_file = finished.folder / "results.json"
         self._finished = finished
 
     def reset(self) -> None:
@@ -63,16 +63,19 @@ class YTVISEvaluator(DatasetEvaluator):
         results = list(itertools.chain(*gathered))
         # Whatever the number of processes, and however often it was stopped.
         results.sort(key=lambda x: x["video_id"])
-        write_results(results, self._output_dir)
+        write_results(results, self._results_file)
         self._finished.remove()
         ground_truth = load_json(self._metadata.json_file)
         logger = logging.getLogger(__name__)
+        logger.info("Results: %s, and for a server results.zip beside it", self._results_file)
+        if not results:
+            logger.warning("No object was found in any video: servers refuse results without one.")
         if not ground_truth.get("annotations"):
             logger.warning(
                 "%s has no annotations (those of public validation and test sets are hidden): "
                 "nothing to score. Submit %s to the server.",
                 self._metadata.json_file,
-                self._output_dir / "results.zip",
+                self._results_file.with_suffix(".zip"),
             )
             return OrderedDict()
         metrics = evaluate(ground_truth, results)
@@ -81,12 +84,12 @@ class YTVISEvaluator(DatasetEvaluator):
         return OrderedDict(segm={k: math.nan if v is None else v for k, v in figures})
 
 
-def write_results(results: list[dict[str, Any]], folder: Path) -> None:
-    """Write ``results.json`` and ``results.zip`` (that file alone), each whole or not at all."""
-    with whole_file(folder / "results.json") as results_file:
+def write_results(results: list[dict[str, Any]], path: Path) -> None:
+    """Write a results file, and a ``.zip`` of it alone beside it, each whole or not at all."""
+    with whole_file(path) as results_file:
         results_file.write_text(json.dumps(results))
         with (
-            whole_file(folder / "results.zip") as archive_file,
+            whole_file(path.with_suffix(".zip")) as archive_file,
             zipfile.ZipFile(archive_file, "w", zipfile.ZIP_DEFLATED) as archive,
         ):
-            archive.write(results_file, "results.json")
+            archive.write(results_file, path.name)

@@ -70,7 +70,8 @@ def test_builtin_files_are_looked_for_when_first_used(tmp_path, monkeypatch):
     assert MetadataCatalog.get(name).json_file == str(tmp_path / "moving_shapes_hard/train.json")
 
 
-def test_a_config_registers_data_sets_that_serve_in_every_place(registered, tmp_path):
+def test_a_config_registers_data_sets_that_serve_in_every_place(registered, tmp_path, caplog):
+    caplog.set_level("INFO", logger="maskprop_d2")
     name, cfg = registered
     assert class_names(cfg) == ["ghost", "square"]
     clip = next(iter(build_train_loader(cfg)))[0]["clip"]
@@ -85,6 +86,11 @@ def test_a_config_registers_data_sets_that_serve_in_every_place(registered, tmp_
     assert figures["AP-square"] == pytest.approx(100)
     (result,) = json.loads((tmp_path / "out/results.json").read_text())
     assert (result["video_id"], result["category_id"]) == (7, 30)
+    assert f"Results: {tmp_path}/out/results.json" in caplog.text
+    assert "No object was found" not in caplog.text
+    evaluator.reset()
+    evaluator.evaluate()
+    assert "No object was found in any video" in caplog.text
 
 
 def test_a_config_may_be_loaded_again_but_a_name_serves_one_data_set(registered):
