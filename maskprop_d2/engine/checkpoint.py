@@ -101,13 +101,16 @@ class Checkpointer(DetectionCheckpointer):
         return contents
 
 
-def load_weights(cfg: Any, model: torch.nn.Module, *, resume: bool = False) -> None:
+def load_weights(cfg: Any, model: torch.nn.Module, *, resume: bool = False) -> Sequence[str]:
     """Load ``MODEL.WEIGHTS`` to run the model with them; a training may begin with less.
 
     Args:
         cfg: the whole config.
         model: what was built of it.
         resume: whether to prefer the last checkpoint in ``OUTPUT_DIR``.
+
+    Returns:
+        names of the model's weights that the file has not: they stay random.
 
     Raises:
         WeightsFileError: if the file is missing, damaged, or more than weights.
@@ -121,3 +124,4 @@ def load_weights(cfg: Any, model: torch.nn.Module, *, resume: bool = False) -> N
     for method, prefix in OWN_WEIGHTS.items():
         if any(name.startswith(prefix) for name in checkpointer.missing):
             raise MissingWeightsError(method, path)
+    return checkpointer.missing

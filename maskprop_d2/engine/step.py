@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from detectron2.engine import DefaultTrainer, SimpleTrainer
+from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -56,6 +58,10 @@ class StepTrainer(SimpleTrainer):
                 losses[name] = losses[name] + loss if i else loss
         self.after_backward()
         self._write_metrics(losses, data_time)
+        if len(losses) == 1 and comm.is_main_process():
+            # Detectron2 writes it as the total alone.
+            storage = get_event_storage()
+            storage.put_scalar(*losses, storage.latest()["total_loss"][0])
         self.scaler.step(self.optimizer)
         self.scaler.update()
 

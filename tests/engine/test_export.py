@@ -342,6 +342,13 @@ def test_nothing_of_this_machine_is_in_the_file(exported):
         assert b".debug_pkl" not in program and b".py" in program
 
 
+def test_weights_of_another_model_are_refused(tmp_path):
+    full = ROOT / "configs/moving_shapes/maskprop_tiny_full.yaml"
+    with pytest.raises(InputError, match=r"tiny\.pt is not of this model: .* semantic_branch\."):
+        export_model(config(config_file=full), tmp_path / "model.pt")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command(tmp_path, exported):
     script = [sys.executable, str(ROOT / "tools/export_model.py"), "--config-file", str(CONFIG)]
     output = tmp_path / "model.pt"

@@ -95,6 +95,12 @@ def test_scaled_gradients_are_clipped_unscaled(optimizer):
     torch.testing.assert_close(scaled.state_dict(), plain.state_dict())
 
 
+def test_a_lone_loss_is_logged_by_its_name_too(monkeypatch):
+    monkeypatch.setattr(Model, "forward", lambda self, x: {"loss_a": self.linear(x).mean()})
+    _, logged = train([torch.ones(8, 4)] * 2, passes=2)
+    assert logged["loss_a"] == logged["total_loss"] and len(logged["loss_a"]) == 1
+
+
 def test_a_training_goes_on_in_another_precision():
     trainer = StepTrainer(Model(), [], torch.optim.SGD([nn.Parameter(torch.ones(1))], 0.1))
     assert not trainer.scaler.is_enabled()
