@@ -55,9 +55,13 @@ def main() -> None:
 
 
 def progress(output: Path) -> dict[Path, int]:
-    """The sizes of the files that say how far a run has come."""
-    files = [*output.glob("*.pth"), *output.rglob("unfinished_*")]
-    return {x: x.stat().st_size for x in files if x.exists()}
+    """How far a run has come: the sizes of its checkpoints, and the number of videos in the files
+    of an unfinished evaluation, which begin with a line that is none."""
+    sizes = {x: x.stat().st_size for x in output.glob("*.pth")}
+    lines = {
+        x: len(x.read_bytes().splitlines()) for x in output.rglob("unfinished_*") if x.exists()
+    }
+    return sizes | {x: number - 1 for x, number in lines.items() if number > 1}
 
 
 def ended(process: int) -> bool:
