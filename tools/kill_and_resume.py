@@ -57,7 +57,7 @@ def main() -> None:
 def progress(output: Path) -> dict[Path, int]:
     """How far a run has come: the sizes of its checkpoints, and the number of videos in the files
     of an unfinished evaluation, which begin with a line that is none."""
-    sizes = {x: x.stat().st_size for x in output.glob("*.pth")}
+    sizes = {x: x.stat().st_size for x in output.glob("*.pth") if x.exists()}
     lines = {
         x: len(x.read_bytes().splitlines()) for x in output.rglob("unfinished_*") if x.exists()
     }

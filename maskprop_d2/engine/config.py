@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..data.loaders import load_records
 from ..errors import InputError
 from ..evaluation import AnnotationError
 from ..inference.segmenter import VideoSegmenter
+from ..modeling import MaskProp
 from .checkpoint import load_weights
 
 WRONG_CONFIG = (AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -115,6 +117,17 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
     """A segmenter with the weights of ``MODEL.WEIGHTS``, ready for videos.
 
     Raises:
+        InputError: see :func:`build_trained_model`.
+    """
+    model, _ = build_trained_model(cfg)
+    return model.segmenter
+
+
+def build_trained_model(cfg: Any) -> tuple[MaskProp, Sequence[str]]:
+    """A model with the weights of ``MODEL.WEIGHTS``, in eval mode, and the names of those that the
+    file has not: they are random.
+
+    Raises:
         ConfigError: if they are missing.
         WeightsFileError: if they are damaged, or more than weights.
         MissingWeightsError: if they lack those of the tracking method.
@@ -125,9 +138,8 @@ def build_segmenter(cfg: Any) -> VideoSegmenter:
             "MODEL.WEIGHTS is empty: the network is random, and finds nothing that is there."
         )
     model = build_model(cfg)
-    load_weights(cfg, model)
-    model.eval()
-    return model.segmenter
+    missing = load_weights(cfg, model)
+    return model.eval(), missing
 
 
 def class_names(cfg: Any) -> list[str]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from detectron2.export.torchscript_patch import patch_builtin_len
-from detectron2.modeling import build_model
 from torch import Tensor, nn
 
 from ..errors import InputError
@@ -20,8 +19,7 @@ from ..files import whole_file
 from ..inference.exported import KEY, VERSION
 from ..modeling import MaskProp
 from ..modeling.options import part_options, segmenter_options
-from .checkpoint import load_weights
-from .config import check_weights, class_names
+from .config import build_trained_model, class_names
 
 
 class _Detector(nn.Module):
@@ -62,15 +60,13 @@ def export_model(cfg: Any, output: str | Path, *, half: bool = False) -> None:
     Raises:
         InputError: if the weights are missing, are no weights, or are not those of the whole model.
     """
-    check_weights(cfg)
-    model = build_model(cfg)
-    if missing := load_weights(cfg, model):
+    model, missing = build_trained_model(cfg)
+    if missing:
         parts = sorted({".".join(name.split(".")[:2]) for name in missing})
         raise InputError(
             f"{cfg.MODEL.WEIGHTS} is not of this model: it has nothing for {', '.join(parts)}. "
             "Export with the config that it was trained with"
         )
-    model.eval()
     weights = {k: v.cpu() for k, v in model.state_dict().items()}
     if half:
         weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}

@@ -20,10 +20,9 @@ def regions_around(boxes: Tensor, number: int) -> tuple[Tensor, Tensor]:
         indices of the objects.
     """
     owners = torch.arange(len(boxes), device=boxes.device).repeat(number)
-    own = boxes[owners]
-    regions = moved(own, 1.0)
+    regions = moved(boxes[owners], 1.0)
     regions[: len(boxes)] = boxes
-    positive = box_iou(regions, own).diagonal() > POSITIVE_IOU
+    positive = box_iou(regions, boxes).gather(1, owners[:, None])[:, 0] > POSITIVE_IOU
     return regions[positive], owners[positive]
 
 
