@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torchvision.ops import DeformConv2d
 
 from .errors import InputError
+from .ops.deform import in_one_type
 
 MAX_RADIUS = 1000
 """Far more than any model has: so many frames on each side stay in memory."""
@@ -38,9 +39,7 @@ class DeformableLayer(nn.Module):
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """(B, in_channels, h, w) and (B, guide_channels, h, w) -> (B, out_channels, h, w)"""
-        # torchvision's operator knows no mixed precision on a CPU, and wants one type.
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        return self.conv(x.to(dtype), self.offsets(guide).to(dtype))
+        return self.conv(*in_one_type(x, self.offsets(guide)))
 
 
 class SpatiotemporalSampling(nn.Module):

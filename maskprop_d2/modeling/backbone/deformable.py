@@ -1,10 +1,11 @@
 """Detectron2's deformable convolutions on torchvision's operator: Detectron2's own has no backward
 pass on a CPU, and its modulated one not even a forward pass."""
 
-import torch
 from detectron2.layers import DeformConv, ModulatedDeformConv
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
+
+from ...ops.deform import in_one_type
 
 
 class TorchvisionDeformConv(nn.Module):
@@ -33,12 +34,9 @@ class TorchvisionDeformConv(nn.Module):
         Returns:
             (B, C', h', w')
         """
-        # torchvision's operator knows no mixed precision on a CPU, and wants one type.
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        mask = None if mask is None else mask.to(dtype)
-        x = deform_conv2d(
-            x.to(dtype), offset.to(dtype), self.weight, self.bias, mask=mask, **self.geometry
-        )
+        x, offset = in_one_type(x, offset)
+        mask = None if mask is None else mask.to(x.dtype)
+        x = deform_conv2d(x, offset, self.weight, self.bias, mask=mask, **self.geometry)
         if self.norm is not None:
             x = self.norm(x)
         return x if self.activation is None else self.activation(x)
