@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
-from ytvis_writer import track_fields, write_whole
 
-from maskprop_d2.errors import run_command
-from maskprop_d2.evaluation import AnnotationError, check_ground_truth, load_json
+from maskprop_d2.errors import AnnotationError, run_command
 from maskprop_d2.ops.rle import to_rle
+from maskprop_d2.ytvis import check_ground_truth, load_json
+from maskprop_d2.ytvis.writing import track_fields, write_whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

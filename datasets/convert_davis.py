@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from id_masks import convert_videos, read_binary_mask, read_id_masks
-from ytvis_writer import write_ytvis
 
-from maskprop_d2.errors import run_command
-from maskprop_d2.evaluation import AnnotationError, load_json
+from maskprop_d2.errors import AnnotationError, run_command
+from maskprop_d2.ytvis import load_json
+from maskprop_d2.ytvis.writing import write_ytvis
 
 BACKGROUND, VOID = 0, 255
 

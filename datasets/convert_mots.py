@@ -13,10 +13,9 @@ import argparse
 from pathlib import Path
 
 from id_masks import convert_videos
-from ytvis_writer import write_ytvis
 
-from maskprop_d2.errors import run_command
-from maskprop_d2.evaluation import AnnotationError
+from maskprop_d2.errors import AnnotationError, run_command
+from maskprop_d2.ytvis.writing import write_ytvis
 
 BACKGROUND, IGNORE = 0, 10_000
 

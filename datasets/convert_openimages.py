@@ -24,12 +24,12 @@ import cv2
 import numpy as np
 from id_masks import read_binary_mask
 from tqdm import tqdm
-from ytvis_writer import track_fields, write_ytvis
 
-from maskprop_d2.errors import run_command
-from maskprop_d2.evaluation import AnnotationError, check_ground_truth, load_json
-from maskprop_d2.inference.images import image_size
+from maskprop_d2.errors import AnnotationError, run_command
 from maskprop_d2.ops.rle import encode
+from maskprop_d2.video.images import image_size
+from maskprop_d2.ytvis import check_ground_truth, load_json
+from maskprop_d2.ytvis.writing import track_fields, write_ytvis
 
 COLUMNS = ("MaskPath", "ImageID", "LabelName")
 # Images and masks are reduced from the same original, each rounded to whole pixels.

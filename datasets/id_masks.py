@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
-from ytvis_writer import track_fields
 
-from maskprop_d2.evaluation import AnnotationError
-from maskprop_d2.inference.images import image_size
-from maskprop_d2.inference.video import IMAGE_SUFFIXES, natural_sort
+from maskprop_d2.errors import AnnotationError
 from maskprop_d2.ops.rle import encode
+from maskprop_d2.video.images import image_size
+from maskprop_d2.video.reading import IMAGE_SUFFIXES, natural_sort
+from maskprop_d2.ytvis.writing import track_fields
 
 # Pillow's modes of one channel, whose values are the ids: bits, palette, grey of 8 to 32 bits.
 ID_MODES = {"1", "P", "L", "I", "I;16", "I;16B"}

@@ -23,9 +23,9 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent))
 from moving_shapes import CATEGORIES, VERSION, draw_video
-from ytvis_writer import track_fields
 
 from maskprop_d2.files import whole_folder
+from maskprop_d2.ytvis.writing import track_fields
 
 
 class _Parser(argparse.ArgumentParser):

@@ -16,11 +16,10 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from ytvis_writer import write_whole
-
-from maskprop_d2.data.layout import data_set_folder, find_split
-from maskprop_d2.errors import run_command
-from maskprop_d2.evaluation import AnnotationError, check_ground_truth, load_json
+from maskprop_d2.errors import AnnotationError, run_command
+from maskprop_d2.ytvis import check_ground_truth, load_json
+from maskprop_d2.ytvis.layout import data_set_folder, find_split
+from maskprop_d2.ytvis.writing import write_whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -24,9 +24,9 @@ def main() -> None:
     from moving_shapes import draw_video
 
     from demo import main as run_on_video
-    from maskprop_d2.inference import VideoFile
-    from maskprop_d2.inference.drawing import contact_sheet
-    from maskprop_d2.inference.writer import VideoWriter
+    from maskprop_d2.video import VideoFile
+    from maskprop_d2.video.drawing import contact_sheet
+    from maskprop_d2.video.writing import VideoWriter
 
     clip, annotated = output / "clip.mp4", output / "annotated.mp4"
     frames, _ = draw_video(np.random.default_rng(SEED), HEIGHT, WIDTH, LENGTH, hard=True)

@@ -1,40 +1,91 @@
-"""The errors that commands report in one line, and how they do."""
+"""All exceptions of the package, and how commands report them."""
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used; the message says what, where and why.
+    """Input that cannot be used. The message says what is wrong, where, and what to do.
 
-    Commands print the message and end with status 2.
+    Commands print the message and exit with status 2.
     """
 
 
 class VideoError(InputError):
-    """A video, or a frame of it, that cannot be read; the message says which and why."""
+    """A video or frame that cannot be read."""
+
+
+class AnnotationError(InputError):
+    """A YouTube-VIS file that cannot be used."""
+
+
+class MismatchError(AnnotationError):
+    """A well-formed results entry that does not fit the ground truth.
+
+    Attributes:
+        kind: the kind of mismatch, as counted over all entries.
+    """
+
+    def __init__(self, message: str, kind: str):
+        super().__init__(message)
+        self.kind = kind
+
+
+class MaskSizeError(ValueError):
+    """A mask whose size is not its frame's."""
+
+
+class ConfigError(InputError):
+    """A config that cannot be used, or weights it names that are missing."""
+
+
+class WeightsFileError(InputError):
+    """A weights file that cannot be loaded.
+
+    Attributes:
+        reason: what is wrong, without the file name.
+    """
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(f"{path}: cannot be loaded as weights: {reason}")
+        self.reason = reason
+
+
+class ModelFileError(InputError):
+    """A file that cannot be used as an exported model."""
 
 
 class MissingWeightsError(InputError):
-    """A tracking method needs trained weights that are not given."""
+    """A tracking method needs trained weights that the model does not have."""
 
     def __init__(self, method: str, where: str):
         """
         Args:
             method: a name in ``tracking.OWN_WEIGHTS``.
-            where: what lacks the weights.
+            where: the file or model that lacks the weights.
         """
         super().__init__(
-            f"{where} has no weights of the tracking method '{method}'. Train them over a detector "
-            f"(its weights in MODEL.WEIGHTS, MODEL.MASKPROP.TRACKER {method}, "
-            "MODEL.MASKPROP.FREEZE_DETECTOR True; for MovingShapes that is "
-            f"configs/moving_shapes/maskprop_tiny_{method}.yaml), and name the file that training "
-            "writes in MODEL.WEIGHTS"
+            f"{where} has no weights for the tracking method '{method}'. Train them on top of a "
+            "detector: put its weights in MODEL.WEIGHTS, set MODEL.MASKPROP.TRACKER to "
+            f"{method} and MODEL.MASKPROP.FREEZE_DETECTOR to True (for MovingShapes use "
+            f"configs/moving_shapes/maskprop_tiny_{method}.yaml), then name the trained file in "
+            "MODEL.WEIGHTS"
+        )
+
+
+class TrainingError(InputError):
+    """A training that cannot go on."""
+
+    def __init__(self, message: str):
+        super().__init__(
+            f"{message}. Checkpoints in OUTPUT_DIR are kept: continue from the last one with "
+            "--resume"
         )
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run it: one clear line and exit status 2 for input that cannot be used."""
+    """Run a command; for input that cannot be used print one line and exit with status 2."""
     try:
         command()
     except (InputError, OSError) as error:

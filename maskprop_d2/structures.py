@@ -18,17 +18,14 @@ masks are bool. Boxes are XYXY in pixels of the network's input unless a name sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     # Rooms that know no tensors, like evaluation, start without loading torch.
     from torch import Tensor
-
-    from .tracking.mask_propagator import MaskPropagator
 
 RLE = dict[str, Any]
 """COCO's compressed run-length encoding: ``{"size": [H, W], "counts": str}``."""
@@ -75,33 +72,6 @@ class FrameOutput:
     def mask_boxes_video(self) -> Tensor:
         """(N, 4) the boxes that ``box_masks`` fill, in pixels of the video frame."""
         return self.boxes_video if self.crops_video is None else self.crops_video
-
-
-class FrameNetwork(Protocol):
-    """All that video inference knows of a network: the meta-architecture is one."""
-
-    def detect(self, frames: Tensor) -> list[FrameOutput]:
-        """Detect in a batch of frames, (B, 3, H, W) uint8 RGB, as if they were a whole video."""
-
-    def detect_stream(self, batches: Iterable[Tensor]) -> Iterator[FrameOutput]:
-        """Detect in all frames of a video, in order; they may come in before the first comes out.
-
-        Args:
-            batches: the frames, (B, 3, H, W) uint8 RGB at a time. Memory does not grow with their
-                number.
-        """
-        for frames in batches:
-            yield from self.detect(frames)
-
-    def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
-        """Propagate the masks of ``source`` to ``targets``: (S, N, h, w) soft masks."""
-
-    def mask_propagator(self, method: str) -> MaskPropagator:
-        """The trained network of a tracking method that has one of its own.
-
-        Raises:
-            MissingWeightsError: if it is not there.
-        """
 
 
 @dataclass

@@ -5,8 +5,9 @@ import numpy as np
 import torch
 
 from maskprop_d2.inference import VideoSegmenter
-from maskprop_d2.structures import FrameNetwork, FrameOutput
+from maskprop_d2.structures import FrameOutput
 from maskprop_d2.tracking import build_tracker
+from maskprop_d2.tracking.base import FrameNetwork
 
 HEIGHT, WIDTH, STRIDE, SIDE = 96, 160, 4, 28
 

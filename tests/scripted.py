@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from maskprop_d2.structures import FrameNetwork, FrameOutput
+from maskprop_d2.structures import FrameOutput
+from maskprop_d2.tracking.base import FrameNetwork
 
 HEIGHT, WIDTH, STRIDE = 32, 48, 4
 

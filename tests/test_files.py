@@ -1,9 +1,9 @@
 import errno
 
 import pytest
-from ytvis_writer import write_whole
 
 from maskprop_d2.files import whole_file, whole_folder
+from maskprop_d2.ytvis.writing import write_whole
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):

@@ -28,9 +28,9 @@ from detectron2.utils.logger import setup_logger
 
 from maskprop_d2.engine import build_segmenter, load_config
 from maskprop_d2.errors import InputError, run_command
-from maskprop_d2.evaluation import load_json
-from maskprop_d2.inference.frame_network import DetectorNetwork
+from maskprop_d2.inference.detector_network import DetectorNetwork
 from maskprop_d2.tracking import MASK_PROPAGATORS, OWN_WEIGHTS, TRACKERS
+from maskprop_d2.ytvis import load_json
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maskprop_d2.errors import InputError, run_command
 from maskprop_d2.files import whole_file
-from maskprop_d2.inference.weights_file import read_weights
+from maskprop_d2.weights_file import read_weights
 
 MODELS = (
     "resnet18",

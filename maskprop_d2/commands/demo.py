@@ -11,25 +11,18 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..errors import InputError, run_command
-from ..inference import (
-    Camera,
-    Excerpt,
-    FrameFiles,
-    VideoError,
-    VideoFile,
-    VideoSegmenter,
-    find_frames,
-)
-from ..inference.drawing import draw_tracks
-from ..inference.id_masks import IdMaskWriter, draw_id_mask
-from ..inference.interruption import Interruption
-from ..inference.results import write_entries
-from ..inference.trails import Trails
-from ..inference.video import prefetch
-from ..inference.window import open_window
-from ..inference.writer import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter
+from ..errors import InputError, VideoError, run_command
+from ..inference import VideoSegmenter
 from ..structures import VideoTrack
+from ..video import Camera, Excerpt, FrameFiles, VideoFile, find_frames
+from ..video.drawing import draw_tracks
+from ..video.id_masks import IdMaskWriter, draw_id_mask
+from ..video.reading import prefetch
+from ..video.trails import Trails
+from ..video.window import open_window
+from ..video.writing import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter
+from ..ytvis.results import write_entries
+from .interruption import Interruption
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -7,7 +7,7 @@ from importlib import import_module
 COMMANDS = {
     "demo": ("maskprop_d2.commands.demo", "segment and track the objects of a video"),
     "train": ("maskprop_d2.commands.train", "train a model, or evaluate it (--eval-only)"),
-    "validate": ("maskprop_d2.data.validate", "find what is wrong with a data set"),
+    "validate": ("maskprop_d2.commands.validate", "find what is wrong with a data set"),
     "evaluate": ("maskprop_d2.evaluation.__main__", "score a results file by video AP and AR"),
     "visualize": ("maskprop_d2.commands.visualize", "make a page of results to look at"),
     "export": ("maskprop_d2.commands.export", "write a model that runs without Detectron2"),

@@ -14,9 +14,9 @@ from detectron2.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
 from ..engine import Trainer, check_weights, load_config, load_weights
-from ..engine.config import cores_per_process
-from ..engine.faults import GO_ON, explain
-from ..engine.repeat import choose_seed, record_run
+from ..engine.failures import GO_ON, explain
+from ..engine.reproducibility import choose_seed, record_run
+from ..engine.setup import cores_per_process
 from ..errors import InputError
 
 

@@ -13,10 +13,10 @@ from detectron2.data import (
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
-from ..evaluation import AnnotationError
+from ..errors import AnnotationError
 from .bad_frames import SkipBadFrames
 from .mapper import ClipMapper, map_test_video
-from .stills import image_as_video, is_image
+from .still_images import image_as_video, is_image
 from .stream import SampleStream
 
 

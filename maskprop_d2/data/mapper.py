@@ -10,10 +10,9 @@ from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances
 from torch import Tensor
 
-from ..errors import InputError
-from ..evaluation import AnnotationError
-from ..inference.video import FrameFiles, VideoError
+from ..errors import AnnotationError, InputError, VideoError
 from ..ops.rle import decode, to_rle
+from ..video.reading import FrameFiles
 from .augmentation import augment_clip, build_clip_augmentations
 from .semantic import build_semantic_map, transform_semantic_map
 from .warp import build_image_warp

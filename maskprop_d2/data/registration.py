@@ -5,10 +5,10 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ..evaluation import AnnotationError
-from .categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
-from .layout import SPLITS, data_set_folder, find_split
-from .ytvis import load_ytvis_json
+from ..errors import AnnotationError
+from ..ytvis.categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
+from ..ytvis.layout import SPLITS, data_set_folder, find_split
+from .records import load_ytvis_json
 
 # Folder under $DETECTRON2_DATASETS, categories, splits.
 BUILTIN_DATA_SETS = (

@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 from detectron2.data import transforms as T
 
-from ..errors import InputError, VideoError
-from ..evaluation import AnnotationError
-from ..inference.images import read_pixels
+from ..errors import AnnotationError, InputError, VideoError
 from ..ops.rle import decode, to_rle
 from ..structures import IGNORED
+from ..video.images import read_pixels
 
 
 def build_semantic_map(cfg: Any) -> Callable[[dict[str, Any], int], np.ndarray] | None:

@@ -1,14 +1,13 @@
 import logging
 
 from .checkpoint import load_weights
-from .config import ConfigError, build_segmenter, check_weights, class_names, load_config
 from .evaluator import YTVISEvaluator
 from .export import export_model
-from .faults import EXPLAINED
+from .failures import EXPLAINED
+from .setup import build_segmenter, check_weights, class_names, load_config
 from .trainer import Trainer
 
 __all__ = [
-    "ConfigError",
     "Trainer",
     "YTVISEvaluator",
     "build_segmenter",

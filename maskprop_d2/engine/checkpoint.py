@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
-from ..errors import InputError, MissingWeightsError
+from ..errors import InputError, MissingWeightsError, TrainingError, WeightsFileError
 from ..files import whole_file
-from ..inference.weights_file import WeightsFileError, read_weights
 from ..tracking import OWN_WEIGHTS
-from .faults import TrainingError
+from ..weights_file import read_weights
 
 
 class Checkpointer(DetectionCheckpointer):

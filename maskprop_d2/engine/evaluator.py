@@ -1,22 +1,19 @@
 """Video AP and AR as a Detectron2 evaluator, and the file that the servers take."""
 
 import itertools
-import json
 import logging
 import math
-import zipfile
 from collections import OrderedDict
-from pathlib import Path
 from typing import Any
 
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from ..evaluation import evaluate, format_table, load_json
-from ..files import whole_file
-from ..inference.results import as_results
-from .unfinished import FinishedVideos
+from ..evaluation import evaluate, format_table
+from ..ytvis import load_json
+from ..ytvis.results import as_results, write_results
+from .resume_eval import FinishedVideos
 
 
 class YTVISEvaluator(DatasetEvaluator):
@@ -82,14 +79,3 @@ class YTVISEvaluator(DatasetEvaluator):
         logger.info("Video instance segmentation (percent):\n%s", format_table(metrics))
         figures = metrics.as_dict().items()
         return OrderedDict(segm={k: math.nan if v is None else v for k, v in figures})
-
-
-def write_results(results: list[dict[str, Any]], path: Path) -> None:
-    """Write a results file, and a ``.zip`` of it alone beside it, each whole or not at all."""
-    with whole_file(path) as results_file:
-        results_file.write_text(json.dumps(results))
-        with (
-            whole_file(path.with_suffix(".zip")) as archive_file,
-            zipfile.ZipFile(archive_file, "w", zipfile.ZIP_DEFLATED) as archive,
-        ):
-            archive.write(results_file, path.name)

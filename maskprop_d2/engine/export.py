@@ -19,7 +19,7 @@ from ..files import whole_file
 from ..inference.exported import KEY, VERSION
 from ..modeling import MaskProp
 from ..modeling.options import part_options, segmenter_options
-from .config import build_trained_model, class_names
+from .setup import build_trained_model, class_names
 
 
 class _Detector(nn.Module):

@@ -12,7 +12,7 @@ from detectron2.solver.build import (
 from torch import nn
 
 from ..errors import InputError
-from .parts import names_of_part
+from .freezing import names_of_part
 
 
 def build_optimizer(cfg: Any, model: nn.Module) -> torch.optim.Optimizer:

@@ -23,13 +23,13 @@ from ..data.stream import stream_of
 from .averaging import WeightAverage
 from .checkpoint import Checkpointer
 from .evaluator import YTVISEvaluator
-from .faults import explained
-from .parts import freeze
-from .repeat import drop_from, seed_of_step
+from .failures import explained
+from .freezing import freeze
+from .monitoring import WatchTraining, write_summary
+from .reproducibility import drop_from, seed_of_step
+from .resume_eval import FinishedVideos, SkipFinished, fingerprint
 from .solver import build_optimizer
 from .step import StepTrainer, share_out
-from .unfinished import FinishedVideos, SkipFinished, fingerprint
-from .watching import WatchTraining, write_summary
 
 
 class ProgressBar(HookBase):

@@ -9,18 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import run_command
+from ..errors import AnnotationError, run_command
 from ..files import whole_file
-from . import (
-    AnnotationError,
-    Metrics,
-    ap_gains,
-    evaluate,
-    format_table,
-    identity_measures,
-    iterate_json,
-    load_json,
-)
+from ..ytvis import iterate_json, load_json
+from . import Metrics, ap_gains, evaluate, format_table, identity_measures
 from .oracle import ORACLES
 from .table import format_per_category, format_per_video
 

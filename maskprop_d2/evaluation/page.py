@@ -17,15 +17,16 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
+from ..errors import AnnotationError
 from ..files import whole_folder
+from ..ytvis.reading import iterate_json, leads_out, load_json
 from .identity import identity_measures
 from .matching import IOU_THRESHOLDS
 from .per_video import ap_gains
-from .results import read_tracks
+from .predictions import read_tracks
 from .timeline import FALSE, FOUND, MISSED, WRONG_CATEGORY, Timeline, seen_timeline, video_timeline
 from .tracks import Track, Video, best_by_category
 from .video_ap import Metrics, score_tracks
-from .ytvis_json import AnnotationError, iterate_json, leads_out, load_json
 
 FILES = Path(__file__).parent / "page_files"
 THRESHOLD_WITHOUT_TRUTH = 0.3

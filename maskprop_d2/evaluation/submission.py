@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .results import MismatchError, Tally, read_predictions
+from ..errors import AnnotationError, MismatchError
+from ..ytvis.reading import iterate_json, iterate_list, load_json, read_errors
+from .predictions import Tally, read_predictions
 from .tracks import Video, read_videos
-from .ytvis_json import AnnotationError, iterate_json, iterate_list, load_json, read_errors
 
 
 @dataclass

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import AnnotationError
 from ..ops.rle import track_to_counts
-from .ytvis_json import AnnotationError, check_ground_truth
+from ..ytvis.reading import check_ground_truth
 
 MAX_TRACKS = 100
 """Predictions of one category in one video that count: those with the best scores."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .matching import AREA_RANGES, IOU_THRESHOLDS, Matches
-from .results import read_tracks
+from .predictions import read_tracks
 from .scoring import VideoMatches, score_videos
 from .tracks import Video
 

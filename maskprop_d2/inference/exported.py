@@ -22,14 +22,14 @@ import torch
 import torchvision  # noqa: F401
 from torch import Tensor, nn
 
-from ..crop_classifier import CropClassifier
-from ..embedding import EmbeddingHead
-from ..errors import InputError
-from ..propagation import PropagationBranch
-from ..refinement import MaskRefinement
-from ..stsn import SpatiotemporalSampling, split_frames
-from .frame_network import Detections, DetectorNetwork, FrameSettings, build_mask_propagators
-from .weights_file import WeightsFileError, read_weights
+from ..errors import ModelFileError, WeightsFileError
+from ..networks.crop_classifier import CropClassifier
+from ..networks.embedding import EmbeddingHead
+from ..networks.propagation import PropagationBranch
+from ..networks.refinement import MaskRefinement
+from ..networks.stsn import SpatiotemporalSampling, split_frames
+from ..weights_file import read_weights
+from .detector_network import Detections, DetectorNetwork, FrameSettings, build_mask_propagators
 
 # Of Detectron2's code, as it is and as a program: nothing that one could do about.
 warnings.filterwarnings("ignore", "torch.meshgrid")
@@ -47,10 +47,6 @@ WRONG_ENTRY = (TypeError, ValueError, LookupError, AttributeError, ArithmeticErr
 """What building from an entry of another kind, or another value, raises."""
 BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 """What reading a damaged zip archive raises."""
-
-
-class ModelFileError(InputError):
-    """A file that cannot be used as an exported model; the message says which and why."""
 
 
 def not_as_exported(path: str | Path, error: Exception) -> ModelFileError:

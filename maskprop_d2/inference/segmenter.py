@@ -10,22 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, VideoError
 from ..ops.masks import paste_binary_mask
 from ..ops.rle import encode
-from ..structures import (
-    Frame,
-    FrameNetwork,
-    FrameOutput,
-    FrameResult,
-    TrackedFrame,
-    VideoTrack,
-    VideoTracks,
-)
+from ..structures import Frame, FrameOutput, FrameResult, TrackedFrame, VideoTrack, VideoTracks
 from ..tracking import TrackerFactory, build_tracker
+from ..tracking.base import FrameNetwork
+from ..video.reading import prefetch
 from .exported import ExportedNetwork, not_as_exported
-from .track_book import TrackBook
-from .video import VideoError, prefetch
+from .track_records import TrackBook
 
 
 class VideoSegmenter:
@@ -159,7 +152,7 @@ class VideoStream:
 
     It holds the frames that are not finished, and the RLEs of what is. How many the former are is
     up to the tracking method: T, or all until the end of the video for an offline one; and K more
-    if the network has K later frames support each one (``stsn.py``).
+    if the network has K later frames support each one (``networks/stsn.py``).
     """
 
     def __init__(self, segmenter: VideoSegmenter, frames: Iterable[np.ndarray]):

@@ -5,7 +5,7 @@ from detectron2.structures import Instances
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..crop_classifier import CropClassifier
+from ..networks.crop_classifier import CropClassifier
 from .propagation_loss import mean_or_zero
 from .regions import regions_around
 

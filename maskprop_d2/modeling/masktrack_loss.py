@@ -5,7 +5,7 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..embedding import EmbeddingHead
+from ..networks.embedding import EmbeddingHead
 from .regions import regions_around
 
 ROIS_PER_OBJECT = 8

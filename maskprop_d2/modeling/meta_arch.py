@@ -8,18 +8,18 @@ from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
 
-from ..crop_classifier import CropClassifier
-from ..embedding import EmbeddingHead
-from ..inference.frame_network import (
+from ..inference.detector_network import (
     Detections,
     DetectorNetwork,
     FrameSettings,
     build_mask_propagators,
 )
 from ..inference.segmenter import VideoSegmenter
-from ..propagation import PropagationBranch
-from ..refinement import MaskRefinement
-from ..stsn import SpatiotemporalSampling, support_each_other
+from ..networks.crop_classifier import CropClassifier
+from ..networks.embedding import EmbeddingHead
+from ..networks.propagation import PropagationBranch
+from ..networks.refinement import MaskRefinement
+from ..networks.stsn import SpatiotemporalSampling, support_each_other
 from ..tracking import MaskPropagator
 from .backbone.deformable import use_torchvision_deform_conv
 from .crop_loss import crop_classifier_loss

@@ -7,7 +7,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import Backbone
 
 from ..errors import InputError
-from ..inference.frame_network import FrameSettings
+from ..inference.detector_network import FrameSettings
 from ..tracking import MASK_PROPAGATORS
 
 

@@ -8,12 +8,12 @@ from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
+from ..networks.propagation import PropagationBranch, per_frame
 from ..ops.masks import paste_masks
-from ..propagation import PropagationBranch, per_frame
 from ..tracking import MaskPropagator
 from .propagation_loss import PropagationLoss, mean_or_zero
+from .propagation_monitor import PropagationWatch
 from .propagation_targets import masks_of, on_grid
-from .watching import PropagationWatch
 
 
 class PropagationTraining:

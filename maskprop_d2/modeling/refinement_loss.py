@@ -5,7 +5,7 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..refinement import MaskRefinement
+from ..networks.refinement import MaskRefinement
 from .propagation_loss import mean_or_zero
 
 

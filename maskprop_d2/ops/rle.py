@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ..errors import MaskSizeError
 from ..structures import RLE
 
 MAX_SIDE = 2**15
@@ -55,10 +56,6 @@ def decode_box(rle: RLE) -> tuple[int, int, np.ndarray]:
 def is_absent(segmentation: Any) -> bool:
     """Whether it says that the object is not seen: null, or no polygon at all."""
     return segmentation is None or segmentation == []
-
-
-class MaskSizeError(ValueError):
-    """A mask of another size than its frame's."""
 
 
 def to_rle(segmentation: Any, height: int, width: int) -> RLE:

@@ -1,11 +1,41 @@
 """The interface of a tracking method."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..structures import Frame, FrameNetwork, TrackedFrame
+from torch import Tensor
+
+from ..structures import Frame, FrameOutput, TrackedFrame
+from .mask_propagator import MaskPropagator
+
+
+class FrameNetwork(Protocol):
+    """All that video inference knows of a network: the meta-architecture is one."""
+
+    def detect(self, frames: Tensor) -> list[FrameOutput]:
+        """Detect in a batch of frames, (B, 3, H, W) uint8 RGB, as if they were a whole video."""
+
+    def detect_stream(self, batches: Iterable[Tensor]) -> Iterator[FrameOutput]:
+        """Detect in all frames of a video, in order; they may come in before the first comes out.
+
+        Args:
+            batches: the frames, (B, 3, H, W) uint8 RGB at a time. Memory does not grow with their
+                number.
+        """
+        for frames in batches:
+            yield from self.detect(frames)
+
+    def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
+        """Propagate the masks of ``source`` to ``targets``: (S, N, h, w) soft masks."""
+
+    def mask_propagator(self, method: str) -> MaskPropagator:
+        """The trained network of a tracking method that has one of its own.
+
+        Raises:
+            MissingWeightsError: if it is not there.
+        """
 
 
 class Tracker(Protocol):

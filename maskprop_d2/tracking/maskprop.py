@@ -4,8 +4,8 @@ from functools import partial
 
 from torch import Tensor
 
-from ..structures import Frame, FrameNetwork
-from .base import Linking, TrackerFactory
+from ..structures import Frame
+from .base import FrameNetwork, Linking, TrackerFactory
 from .clips import ClipTracker
 
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ..ops.soft_iou import pairwise_soft_iou
-from ..structures import Frame, FrameNetwork
+from ..structures import Frame
 from .assignment import IdAssigner
-from .base import Linking, OnlineTracker, TrackerFactory
+from .base import FrameNetwork, Linking, OnlineTracker, TrackerFactory
 from .memory import MAX_AGE
 
 

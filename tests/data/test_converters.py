@@ -11,7 +11,7 @@ from convert_mots import main as convert_mots
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from maskprop_d2.data.validate import main as validate
+from maskprop_d2.commands.validate import main as validate
 from maskprop_d2.evaluation import evaluate
 from maskprop_d2.ops.rle import decode
 

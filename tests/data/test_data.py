@@ -12,11 +12,9 @@ from small_videos import square, write_data_set
 from maskprop_d2.data.augmentation import build_clip_augmentations
 from maskprop_d2.data.loaders import FrameDataset, share_of_work
 from maskprop_d2.data.mapper import ClipMapper, map_test_video
+from maskprop_d2.data.records import load_ytvis_json
 from maskprop_d2.data.warp import AffineWarp, RandomWarp
-from maskprop_d2.data.ytvis import load_ytvis_json
-from maskprop_d2.errors import InputError
-from maskprop_d2.evaluation import AnnotationError
-from maskprop_d2.inference import VideoError
+from maskprop_d2.errors import AnnotationError, InputError, VideoError
 from maskprop_d2.ops.rle import encode
 
 

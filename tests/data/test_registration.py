@@ -11,11 +11,10 @@ from moving_shapes import CATEGORIES
 from small_videos import write_data_set
 
 from maskprop_d2.data import build_test_loader, build_train_loader, register_ytvis
-from maskprop_d2.data.categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
 from maskprop_d2.engine import YTVISEvaluator, class_names, load_config
-from maskprop_d2.engine.unfinished import FinishedVideos
-from maskprop_d2.evaluation import AnnotationError
-from maskprop_d2.inference import VideoError
+from maskprop_d2.engine.resume_eval import FinishedVideos
+from maskprop_d2.errors import AnnotationError, VideoError
+from maskprop_d2.ytvis.categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
 
 TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
 

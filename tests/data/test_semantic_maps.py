@@ -7,17 +7,12 @@ from detectron2.data import transforms as T
 from small_videos import HEIGHT, WIDTH, square, write_data_set
 
 from maskprop_d2.data.mapper import ClipMapper
-from maskprop_d2.data.semantic import (
-    draw_semantic_map,
-    read_semantic_map,
-    transform_semantic_map,
-)
-from maskprop_d2.data.stills import image_as_video
+from maskprop_d2.data.records import load_ytvis_json
+from maskprop_d2.data.semantic import draw_semantic_map, read_semantic_map, transform_semantic_map
+from maskprop_d2.data.still_images import image_as_video
 from maskprop_d2.data.warp import AffineWarp
-from maskprop_d2.data.ytvis import load_ytvis_json
 from maskprop_d2.engine import load_config
-from maskprop_d2.errors import InputError
-from maskprop_d2.evaluation import AnnotationError
+from maskprop_d2.errors import AnnotationError, InputError
 from maskprop_d2.ops.rle import encode
 from maskprop_d2.structures import IGNORED
 

@@ -18,10 +18,10 @@ from small_training import ROOT, TINY, ended, environment, small, small_data_set
 from split_ytvis import main as split_ytvis
 
 from demo import main as demo
-from maskprop_d2.data.validate import main as validate
-from maskprop_d2.inference import VideoFile
-from maskprop_d2.inference.writer import VideoWriter
+from maskprop_d2.commands.validate import main as validate
 from maskprop_d2.ops.rle import decode
+from maskprop_d2.video import VideoFile
+from maskprop_d2.video.writing import VideoWriter
 
 
 @pytest.fixture(scope="module")

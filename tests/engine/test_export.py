@@ -12,10 +12,10 @@ from detectron2.modeling import build_model
 from moving_shapes import draw_video
 
 from maskprop_d2.engine import build_segmenter, export_model, load_config
-from maskprop_d2.errors import InputError, MissingWeightsError
-from maskprop_d2.inference import ModelFileError, VideoSegmenter
+from maskprop_d2.errors import InputError, MissingWeightsError, ModelFileError
+from maskprop_d2.inference import VideoSegmenter
+from maskprop_d2.inference.detector_network import FrameSettings
 from maskprop_d2.inference.exported import KEY
-from maskprop_d2.inference.frame_network import FrameSettings
 from maskprop_d2.ops.rle import decode
 from maskprop_d2.ops.soft_iou import pairwise_soft_iou
 from maskprop_d2.tracking import MASK_PROPAGATORS

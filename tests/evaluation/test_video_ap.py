@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from small_ytvis import HEIGHT, WIDTH, box_mask, track
 
-from maskprop_d2.evaluation import AnnotationError, evaluate, format_table, load_json, scoring
+from maskprop_d2.errors import AnnotationError
+from maskprop_d2.evaluation import evaluate, format_table, scoring
 from maskprop_d2.evaluation.overlap import frame_intersections, video_ious
-from maskprop_d2.evaluation.results import add_predictions
+from maskprop_d2.evaluation.predictions import add_predictions
 from maskprop_d2.evaluation.tracks import best_by_category, read_videos
 from maskprop_d2.ops.rle import encode
+from maskprop_d2.ytvis import load_json
 
 GOLDEN = Path(__file__).parent / "golden"
 

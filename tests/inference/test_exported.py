@@ -12,12 +12,13 @@ import torch
 from moving_shapes import draw_video
 
 from demo import main as run_demo
-from maskprop_d2.errors import MissingWeightsError
-from maskprop_d2.inference import ModelFileError, VideoFile, VideoSegmenter
+from maskprop_d2.errors import MissingWeightsError, ModelFileError
+from maskprop_d2.inference import VideoSegmenter
 from maskprop_d2.inference.exported import KEY, ExportedNetwork
-from maskprop_d2.inference.writer import VideoWriter
 from maskprop_d2.ops.rle import decode
 from maskprop_d2.tracking import OWN_WEIGHTS, TRACKERS
+from maskprop_d2.video import VideoFile
+from maskprop_d2.video.writing import VideoWriter
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "demo/maskprop_tiny.pt"

@@ -6,8 +6,8 @@ from detectron2.structures import Boxes, Instances
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
-from maskprop_d2.crop_classifier import CropClassifier
 from maskprop_d2.modeling.crop_loss import REGIONS_PER_OBJECT, crop_classifier_loss
+from maskprop_d2.networks.crop_classifier import CropClassifier
 
 
 def objects(boxes, classes):

@@ -6,9 +6,9 @@ from detectron2.structures import Boxes, Instances
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
-from maskprop_d2.embedding import EmbeddingHead
 from maskprop_d2.modeling.masktrack_loss import MaskTrackLoss, matching_logits
 from maskprop_d2.modeling.regions import POSITIVE_IOU, moved, regions_around
+from maskprop_d2.networks.embedding import EmbeddingHead
 
 
 def objects(boxes, ids):

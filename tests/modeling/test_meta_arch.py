@@ -13,8 +13,8 @@ from small_models import FULL, TINY, build, clip, losses_of, video
 from maskprop_d2 import add_maskprop_config
 from maskprop_d2.errors import MissingWeightsError
 from maskprop_d2.modeling.options import propagation_options
+from maskprop_d2.networks.propagation import PropagationBranch
 from maskprop_d2.ops.masks import paste_masks
-from maskprop_d2.propagation import PropagationBranch
 from maskprop_d2.tracking import MASK_PROPAGATORS, OWN_WEIGHTS, TRACKERS
 
 

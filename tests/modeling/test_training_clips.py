@@ -7,7 +7,7 @@ from small_models import TINY, build, clip, losses_of, rectangles
 from torch.nn import functional as F
 
 from maskprop_d2.modeling.propagation_targets import masks_of, on_grid
-from maskprop_d2.propagation import per_frame
+from maskprop_d2.networks.propagation import per_frame
 
 MOVING = ((8, 8, 48, 40), (30, 20, 90, 60))
 

@@ -5,15 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
-from maskprop_d2.ops.rle import (
-    MaskSizeError,
-    _decompress,
-    decode,
-    decode_box,
-    encode,
-    to_rle,
-    track_to_counts,
-)
+from maskprop_d2.errors import MaskSizeError
+from maskprop_d2.ops.rle import _decompress, decode, decode_box, encode, to_rle, track_to_counts
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
 

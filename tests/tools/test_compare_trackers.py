@@ -20,7 +20,7 @@ from detectron2.modeling import build_model
 
 from maskprop_d2.engine import load_config
 from maskprop_d2.modeling.meta_arch import MaskProp
-from maskprop_d2.propagation import PropagationBranch, per_frame
+from maskprop_d2.networks.propagation import PropagationBranch, per_frame
 from maskprop_d2.tracking import OWN_WEIGHTS, TRACKERS
 
 TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"

@@ -26,13 +26,13 @@ from detectron2.utils.analysis import FlopCountAnalysis
 from fvcore.nn.jit_handles import get_shape
 from torch import Tensor, nn
 
-from maskprop_d2.crop_classifier import CropClassifier
 from maskprop_d2.engine import load_config
 from maskprop_d2.modeling import MaskProp
 from maskprop_d2.modeling.options import propagation_options
 from maskprop_d2.modeling.roi_heads.semantic import EMBEDDING
-from maskprop_d2.propagation import PropagationBranch, per_frame
-from maskprop_d2.refinement import MaskRefinement
+from maskprop_d2.networks.crop_classifier import CropClassifier
+from maskprop_d2.networks.propagation import PropagationBranch, per_frame
+from maskprop_d2.networks.refinement import MaskRefinement
 from maskprop_d2.tracking import MaskPropagator
 
 CONFIGS = Path(__file__).parents[2] / "configs/youtubevis_2019"

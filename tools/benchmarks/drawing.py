@@ -11,14 +11,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maskprop_d2.inference import VideoFile
-from maskprop_d2.inference.drawing import draw_tracks
-from maskprop_d2.inference.id_masks import IdMaskWriter, draw_id_mask
-from maskprop_d2.inference.trails import Trails
-from maskprop_d2.inference.video import prefetch
-from maskprop_d2.inference.writer import VideoWriter
 from maskprop_d2.ops.rle import encode
 from maskprop_d2.structures import RLE
+from maskprop_d2.video import VideoFile
+from maskprop_d2.video.drawing import draw_tracks
+from maskprop_d2.video.id_masks import IdMaskWriter, draw_id_mask
+from maskprop_d2.video.reading import prefetch
+from maskprop_d2.video.trails import Trails
+from maskprop_d2.video.writing import VideoWriter
 
 FPS = 25
 ANGLES = np.linspace(0, 2 * np.pi, 60, endpoint=False)

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskprop_d2.structures import Frame, FrameNetwork, FrameOutput
+from maskprop_d2.structures import Frame, FrameOutput
 from maskprop_d2.tracking import TRACKERS, build_tracker
+from maskprop_d2.tracking.base import FrameNetwork
 
 STRIDE = 8
 IMAGE = np.full((360, 640, 3), 127, np.uint8)

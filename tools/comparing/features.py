@@ -22,8 +22,9 @@ from maskprop_d2.data.loaders import load_records
 from maskprop_d2.engine import build_segmenter
 from maskprop_d2.errors import InputError
 from maskprop_d2.files import whole_file
-from maskprop_d2.inference.images import read_image
-from maskprop_d2.structures import FrameNetwork, FrameOutput
+from maskprop_d2.structures import FrameOutput
+from maskprop_d2.tracking.base import FrameNetwork
+from maskprop_d2.video.images import read_image
 
 COLUMNS = 7
 OBJECTS = 3

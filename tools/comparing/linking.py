@@ -14,10 +14,11 @@ from tqdm import tqdm
 from maskprop_d2.data import build_test_loader
 from maskprop_d2.errors import MissingWeightsError
 from maskprop_d2.inference import VideoSegmenter
-from maskprop_d2.inference.results import as_results
 from maskprop_d2.modeling.options import segmenter_options
-from maskprop_d2.structures import FrameNetwork, FrameOutput
+from maskprop_d2.structures import FrameOutput
 from maskprop_d2.tracking import MaskPropagator
+from maskprop_d2.tracking.base import FrameNetwork
+from maskprop_d2.ytvis.results import as_results
 
 
 class Replay(FrameNetwork):

@@ -5,7 +5,7 @@ from typing import Any
 
 from maskprop_d2.evaluation import identity_measures
 from maskprop_d2.evaluation.identity import FramePairs, measures_at
-from maskprop_d2.evaluation.results import read_tracks
+from maskprop_d2.evaluation.predictions import read_tracks
 from maskprop_d2.evaluation.tracks import Video
 from maskprop_d2.evaluation.video_ap import score_tracks
 

@@ -18,8 +18,8 @@ from maskprop_d2.evaluation.page import shown_predictions, video_name
 from maskprop_d2.evaluation.timeline import video_timeline
 from maskprop_d2.evaluation.tracks import Track, Video
 from maskprop_d2.files import whole_file
-from maskprop_d2.inference.drawing import draw_mask, track_color
-from maskprop_d2.inference.images import read_image
+from maskprop_d2.video.drawing import draw_mask, track_color
+from maskprop_d2.video.images import read_image
 
 from .scoring import Scored
 

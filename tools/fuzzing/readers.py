@@ -19,14 +19,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from maskprop_d2.data.checks import check_annotations
-from maskprop_d2.data.problems import Report
 from maskprop_d2.errors import InputError
-from maskprop_d2.evaluation import evaluate, iterate_json, load_json
-from maskprop_d2.inference import FrameFiles, VideoFile, VideoSegmenter
+from maskprop_d2.evaluation import evaluate
+from maskprop_d2.inference import VideoSegmenter
 from maskprop_d2.inference.exported import KEY
-from maskprop_d2.inference.weights_file import read_weights
 from maskprop_d2.ops.rle import decode, decode_box, encode, to_rle
+from maskprop_d2.video import FrameFiles, VideoFile
+from maskprop_d2.weights_file import read_weights
+from maskprop_d2.ytvis import iterate_json, load_json
+from maskprop_d2.ytvis.checks import check_annotations
+from maskprop_d2.ytvis.problems import Report
 
 from .mutate import VALUES, damaged, forged, forged_json, forged_pickle, repacked
 

@@ -1,0 +1,83 @@
+"""Reading YouTube-VIS json files into records, one a video."""
+
+import os
+from typing import Any
+
+from detectron2.data import MetadataCatalog
+
+from ..errors import AnnotationError
+from ..ops.rle import is_absent
+from ..ytvis import check_ground_truth, load_json
+from ..ytvis.reading import leads_out
+
+
+def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[dict[str, Any]]:
+    """Read an annotation file and tell Detectron2's metadata its categories.
+
+    Args:
+        json_file: annotations in YouTube-VIS's format.
+        image_root: the folder that its ``file_names`` are relative to.
+        dataset_name: the name under which the data set is registered.
+
+    Returns:
+        a record a video, with ``video_id``, ``height``, ``width``, ``length``, ``file_names``
+        (whole paths) and ``annotations``: for each frame a list of dicts with ``id`` of the
+        object, ``category_id`` (contiguous, from 0), ``iscrowd`` and ``segmentation`` as the
+        file has it (RLE or polygons), only of objects seen in that frame.
+
+    Raises:
+        AnnotationError: if the file is missing or not in that format, or names a frame that is not
+            in ``image_root``.
+    """
+    data = load_json(json_file)
+    check_ground_truth(data, json_file)
+    categories = sorted(data["categories"], key=lambda x: x["id"])
+    contiguous_ids = {category["id"]: i for i, category in enumerate(categories)}
+    _set_metadata(dataset_name, json_file, [c["name"] for c in categories], contiguous_ids)
+
+    records = {
+        video["id"]: {
+            "video_id": video["id"],
+            "height": video["height"],
+            "width": video["width"],
+            "length": len(video["file_names"]),
+            "file_names": [
+                _frame_path(image_root, name, f"{json_file}: video {video['id']}")
+                for name in video["file_names"]
+            ],
+            "annotations": [[] for _ in video["file_names"]],
+        }
+        for video in data["videos"]
+    }
+    for annotation in data.get("annotations") or []:
+        frames = records[annotation["video_id"]]["annotations"]
+        for frame, segmentation in zip(frames, annotation["segmentations"], strict=True):
+            if not is_absent(segmentation):
+                frame.append(
+                    {
+                        "id": annotation["id"],
+                        "category_id": contiguous_ids[annotation["category_id"]],
+                        "iscrowd": annotation.get("iscrowd", 0),
+                        "segmentation": segmentation,
+                    }
+                )
+    return list(records.values())
+
+
+def _frame_path(image_root: str, name: str, where: str) -> str:
+    if leads_out(name):
+        raise AnnotationError(f"{where}: the file name {name!r} leads out of the frames' folder")
+    return os.path.join(image_root, name)
+
+
+def _set_metadata(
+    dataset_name: str, json_file: str, thing_classes: list[str], contiguous_ids: dict[int, int]
+) -> None:
+    metadata = MetadataCatalog.get(dataset_name)
+    expected = metadata.get("thing_classes")
+    if expected is not None and list(expected) != thing_classes:
+        raise AnnotationError(
+            f"{json_file} has the categories {thing_classes}, but '{dataset_name}' is registered "
+            f"with {list(expected)}: register the file under another name (register_ytvis)"
+        )
+    metadata.set(thing_classes=thing_classes, thing_dataset_id_to_contiguous_id=contiguous_ids)

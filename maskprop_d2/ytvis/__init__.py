@@ -1,0 +1,5 @@
+"""The YouTube-VIS file format: read, check and write."""
+
+from .reading import check_ground_truth, iterate_json, load_json
+
+__all__ = ["check_ground_truth", "iterate_json", "load_json"]

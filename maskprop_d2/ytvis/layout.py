@@ -1,0 +1,74 @@
+"""Where the annotations and frames of a data set lie: as released, and as other code has them."""
+
+import os
+from pathlib import Path
+
+from ..errors import AnnotationError
+
+# What stands for {split} in the names of the annotation file, and of the folder of frames.
+SPLITS = {
+    "train": (("train",), ("train",)),
+    "val": (("valid", "val"), ("valid", "val")),
+    "test": (("test",), ("test",)),
+    # The training videos as datasets/split_ytvis.py divides them.
+    "train_split": (("train_split",), ("train",)),
+    "val_split": (("val_split",), ("train",)),
+}
+# In the order in which they are looked for.
+JSON_FILES = (
+    "{split}.json",
+    "{split}/instances.json",  # YouTube-VIS 2021
+    "annotations_{split}.json",  # OVIS
+    "annotations/{split}.json",
+    "annotations/instances_{split}.json",
+    "annotations/instances_{split}_sub.json",  # MaskTrack R-CNN, VisTR, VNext
+    "annotations/annotations_{split}.json",
+)
+IMAGE_FOLDERS = (
+    "{split}/JPEGImages",
+    "{split}_all_frames/JPEGImages",
+    "JPEGImages/{split}",
+    "Images/{split}",
+    "{split}",  # OVIS
+)
+
+
+def data_set_folder(data_set: str) -> Path:
+    """The folder of a data set under ``$DETECTRON2_DATASETS`` (default ``datasets``)."""
+    return Path(os.getenv("DETECTRON2_DATASETS", "datasets")).expanduser() / data_set
+
+
+def find_split(folder: Path, split: str) -> tuple[str, str]:
+    """Find a split's annotation file and the folder that its file names are relative to.
+
+    Args:
+        folder: the data set's folder.
+        split: a key of ``SPLITS``.
+
+    Raises:
+        AnnotationError: that says what was looked for and what is there.
+    """
+    json_names, image_names = SPLITS[split]
+    json_files = [pattern.format(split=x) for pattern in JSON_FILES for x in json_names]
+    image_folders = [pattern.format(split=x) for pattern in IMAGE_FOLDERS for x in image_names]
+    json_file = next((x for x in json_files if (folder / x).is_file()), None)
+    if json_file is None:
+        hint = " (datasets/split_ytvis.py makes it)" if split.endswith("_split") else ""
+        raise AnnotationError(_message(folder, f"the '{split}' annotations{hint}", json_files))
+    image_root = next((x for x in image_folders if (folder / x).is_dir()), None)
+    if image_root is None:
+        raise AnnotationError(_message(folder, f"the frames of {json_file}", image_folders))
+    return str(folder / json_file), str(folder / image_root)
+
+
+def _message(folder: Path, what: str, looked_for: list[str]) -> str:
+    if folder.is_dir():
+        names = sorted(x.name + "/" * x.is_dir() for x in folder.iterdir())
+        there = "that folder holds " + (", ".join(names[:20]) or "nothing")
+        there += f" and {len(names) - 20} more" if len(names) > 20 else ""
+    else:
+        there = "there is no such folder"
+    return (
+        f"{folder} does not hold {what}: looked for {', '.join(looked_for)}, but {there}. See "
+        f"datasets/README.md; set DETECTRON2_DATASETS if the data sets are elsewhere"
+    )

@@ -1,0 +1,209 @@
+"""What a training shows: metrics, pictures, a summary, and not a single warning."""
+
+import gc
+import json
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+from detectron2.engine import HookBase
+from detectron2.utils.events import EventStorage
+from small_training import ROOT, TINY, environment, small, small_data_sets
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from maskprop_d2.engine import Trainer, monitoring
+from maskprop_d2.engine.monitoring import WatchTraining, write_summary
+from maskprop_d2.inference.mask_store import MaskStore
+from maskprop_d2.modeling.propagation_monitor import PICTURE
+
+
+@pytest.fixture(scope="module")
+def data_sets(tmp_path_factory):
+    return small_data_sets(tmp_path_factory.mktemp("datasets"))
+
+
+def command(*options):
+    return [sys.executable, str(ROOT / "train_net.py"), "--config-file", str(TINY), *options]
+
+
+@pytest.fixture(scope="module")
+def finished(data_sets, tmp_path_factory):
+    """The folder of a training that has ended, and what it has printed."""
+    folder = tmp_path_factory.mktemp("training")
+    # As where CUDA is installed, but there is no GPU.
+    without_gpu = {"CUDA_VISIBLE_DEVICES": "", "CUDA_HOME": str(folder)}
+    options = small(folder, 4, "VIS_PERIOD", "2", "DATALOADER.NUM_WORKERS", "1")
+    result = subprocess.run(
+        command(*options),
+        env={**environment(data_sets), **without_gpu},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return folder, result
+
+
+def test_a_training_on_the_cpu_warns_of_nothing_but_that(finished):
+    folder, result = finished
+    assert result.stderr == ""
+    for text in (result.stdout, (folder / "log.txt").read_text()):
+        lines = [x for x in text.splitlines() if "WARN" in x or "ERROR" in x or "Warning" in x]
+        assert all("No GPU can be used: running on the CPU" in x for x in lines) and len(lines) < 2
+    assert "No GPU can be used" in result.stdout
+
+
+def test_metrics_have_all_parts(finished):
+    folder, _ = finished
+    metrics = {}
+    for line in (folder / "metrics.json").read_text().splitlines():
+        metrics.update(json.loads(line))
+    assert {"total_loss", "loss_cls", "loss_mask", "loss_propagation", "segm/AP"} <= set(metrics)
+    assert 0 < metrics["data_share"] < 1 and metrics["data_time"] < metrics["time"]
+    assert 50 < metrics["peak_memory_mb"] < 50000
+    assert metrics["samples_left_out"] == 0
+    distances = {x for x in metrics if x.startswith("propagation_iou/")}
+    assert "propagation_iou/0" in distances and len(distances) > 1
+    # Partners are at most three frames away.
+    assert distances <= {f"propagation_iou/{x}" for x in ("0", "1", "2", "3-4")}
+    assert all(0 <= metrics[x] <= 1 for x in distances)
+
+
+def test_tensorboard_has_pictures_of_propagated_masks(finished):
+    folder, _ = finished
+    (path,) = folder.glob("events.out.tfevents.*")
+    events = EventAccumulator(str(path))
+    events.Reload()
+    assert events.Tags()["images"] == [PICTURE]
+    assert [x.step for x in events.Images(PICTURE)] == [0, 2]
+    assert "propagation_iou/0" in events.Tags()["scalars"]
+
+
+def test_the_summary_tells_what_is_to_be_known(finished):
+    folder, result = finished
+    summary = (folder / "summary.md").read_text()
+    for line in (
+        "- end: finished",
+        "- iterations: 0 to 4 of 4",
+        "- peak memory: ",
+        "- losses (medians of the last 20): total_loss ",
+        "- propagation IoU by distance in frames: 0: ",
+        "- segm/AP: ",
+        f"- weights: {folder}/model_final.pth",
+    ):
+        assert line in summary
+    assert summary.partition("\n\n")[2].strip() in result.stdout
+
+
+def test_an_interrupted_training_is_summed_up_too(data_sets, tmp_path):
+    options = small(tmp_path, 1000, "DATASETS.TEST", "()", "DATALOADER.NUM_WORKERS", "1")
+    with (tmp_path / "printed").open("w") as printed:
+        process = subprocess.Popen(
+            command(*options),
+            env=environment(data_sets),
+            stdout=subprocess.DEVNULL,
+            stderr=printed,
+            # A script's background processes are born deaf to it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        deadline = time.monotonic() + 200
+        while not (tmp_path / "model_0000001.pth").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    last_line = (tmp_path / "printed").read_text().splitlines()[-1]
+    assert last_line.startswith("Interrupted. ") and "--resume" in last_line
+    assert "Traceback" not in (tmp_path / "printed").read_text()
+    assert "- end: interrupted\n- iterations: 0 to " in (tmp_path / "summary.md").read_text()
+
+
+def trainer(folder, storage, **attributes):
+    """What the hooks ask of a trainer."""
+    return SimpleNamespace(
+        storage=storage,
+        start_iter=0,
+        iter=19,
+        max_iter=100,
+        cfg=SimpleNamespace(OUTPUT_DIR=str(folder)),
+        checkpointer=SimpleNamespace(has_checkpoint=lambda: False),
+        **attributes,
+    )
+
+
+def test_figures_are_those_of_all_processes(tmp_path, monkeypatch):
+    of_other = (300.0, 2, {"0": (0.5, 1.0), "still": (0.0, 0.0)})
+    monkeypatch.setattr(monitoring.comm, "gather", lambda own: [own, of_other])
+    monkeypatch.setattr(monitoring, "peak_memory", lambda device: 200.0)
+    left_out = SimpleNamespace(mapper=SimpleNamespace(left_out=SimpleNamespace(value=1)))
+    monkeypatch.setattr(monitoring, "stream_of", lambda loader: left_out)
+    watch = SimpleNamespace(take_iou=lambda: {"0": (2.5, 3.0), "1": (0.25, 1.0)})
+    training = SimpleNamespace(watch=watch)
+    model = SimpleNamespace(propagation_training=training, device=torch.device("cpu"))
+    with EventStorage(19) as storage:
+        hook = WatchTraining()
+        hook.trainer = trainer(tmp_path, storage, model=model, data_loader=None)
+        storage.put_scalars(time=2.0, data_time=0.5)
+        hook.after_step()
+        hook.trainer.iter = storage.iter = 20
+        hook.after_step()
+    assert {name: value for name, (value, _) in storage.latest().items()} == {
+        "time": 2.0,
+        "data_time": 0.5,
+        "data_share": 0.25,
+        "peak_memory_mb": 300.0,
+        "samples_left_out": 3.0,
+        "propagation_iou/0": 0.75,
+        "propagation_iou/1": 0.25,
+    }
+    assert {i for _, i in storage.latest().values()} == {19}
+
+
+def test_the_summary_of_a_fault(tmp_path):
+    with EventStorage() as storage:
+        storage.put_scalars(time=2.0, data_time=1.0, data_share=0.5, samples_left_out=3)
+        for distance in ("17-32", "2", "9-16"):
+            storage.put_scalar(f"propagation_iou/{distance}", 0.5)
+        with pytest.raises(ValueError):
+            try:
+                raise ValueError("the loss\nis not finite")
+            finally:
+                write_summary(trainer(tmp_path, storage), 1.0)
+    summary = (tmp_path / "summary.md").read_text()
+    assert "- end: the loss is not finite\n- iterations: 0 to 19 of 100\n" in summary
+    assert "2.000 s, of which 1.000 s waiting for data and 1.000 s computing" in summary
+    assert "raise DATALOADER.NUM_WORKERS" in summary
+    assert "2: 0.500, 9-16: 0.500, 17-32: 0.500\n" in summary
+    assert "could not be read: 3\n" in summary
+
+
+def test_the_summary_of_a_training_whose_last_evaluation_fails(tmp_path):
+    class Evaluation(HookBase):
+        def after_train(self):
+            raise ValueError("a frame is missing")
+
+    of_training = Trainer.__new__(Trainer)
+    with EventStorage() as storage:
+        vars(of_training).update(vars(trainer(tmp_path, storage)), _hooks=[Evaluation()])
+        of_training.before_train()
+        with pytest.raises(ValueError):
+            of_training.after_train()
+    assert "- end: a frame is missing\n" in (tmp_path / "summary.md").read_text()
+
+
+def test_a_summary_that_cannot_be_written_hides_no_fault(tmp_path):
+    (tmp_path / "summary.md").mkdir()
+    with EventStorage() as storage:
+        write_summary(trainer(tmp_path, storage), 1.0)
+    assert [x.name for x in tmp_path.iterdir()] == ["summary.md"]
+
+
+def test_a_video_leaves_no_file_open():
+    store = MaskStore()
+    file = store._counts
+    del store
+    gc.collect()
+    assert file.closed

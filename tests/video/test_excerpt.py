@@ -1,0 +1,94 @@
+"""Parts of videos."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from drawn_videos import read_number, write_numbers
+
+from maskprop_d2.errors import VideoError
+from maskprop_d2.video import reading
+from maskprop_d2.video.excerpt import Excerpt
+from maskprop_d2.video.reading import FrameFiles, VideoFile
+
+EXCERPTS = [
+    (Excerpt(), range(80)),
+    (Excerpt(start=1), range(20, 80)),
+    (Excerpt(start=2.33, duration=0.5), range(47, 57)),
+    (Excerpt(duration=1, stride=5), range(0, 20, 5)),
+    (Excerpt(start=0.75, duration=1, stride=3), range(15, 35, 3)),
+    (Excerpt(start=3.92, duration=9), range(78, 80)),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("v.mp4", "libx264"), ("v.mkv", "libx264"), ("v.ts", "libx264"), ("v.avi", "mpeg4")],
+)
+def test_a_part_of_a_video(tmp_path, name, codec, caplog):
+    path = write_numbers(tmp_path / name, codec, b="800k")
+    for excerpt, expected in EXCERPTS:
+        source = VideoFile(path, excerpt)
+        assert source.fps == Fraction(20, excerpt.stride)
+        assert source.num_frames == len(expected)
+        for _ in range(2):
+            assert [read_number(frame) for frame in source] == list(expected)
+    assert not caplog.records
+    with pytest.raises(VideoError, match=r"no frame of .* can be read \(it has none from 9 s on\)"):
+        VideoFile(path, Excerpt(start=9))
+
+
+def test_what_lies_before_and_after_a_part_is_not_decoded(tmp_path, monkeypatch):
+    decoded = []
+
+    def decode(*args):
+        for frame in video_decode(*args):
+            decoded.append(frame)
+            yield frame
+
+    video_decode = reading._decode
+    source = VideoFile(write_numbers(tmp_path / "v.mp4"), Excerpt(start=3.1, duration=0.2))
+    monkeypatch.setattr(reading, "_decode", decode)
+    assert [read_number(frame) for frame in source] == [62, 63, 64, 65]
+    # The key frame before is the 60th.
+    assert len(decoded) == 7
+
+
+def test_where_one_cannot_seek_a_part_is_found_by_decoding(tmp_path):
+    # No container, so no times either: FFmpeg takes 25 frames/s for granted.
+    path = write_numbers(tmp_path / "v.h264")
+    source = VideoFile(path, Excerpt(start=1, duration=0.4, stride=2))
+    assert source.num_frames is None
+    assert [read_number(frame) for frame in source] == [25, 27, 29, 31, 33]
+
+
+def test_a_part_of_images(tmp_path):
+    names = [f"{i}.png" for i in range(25)]
+    for excerpt, expected in [
+        (Excerpt(), names),
+        (Excerpt(start=1, duration=1, stride=4), ["10.png", "14.png", "18.png"]),
+        (Excerpt(start=2.4), ["24.png"]),
+    ]:
+        source = FrameFiles(names, fps=10, excerpt=excerpt)
+        assert source.paths == expected and source.num_frames == len(expected)
+        assert source.names == [Path(name).stem for name in expected]
+        assert source.fps == Fraction(10, excerpt.stride)
+    message = r"no frame from 3 s on: 25 images last for 2\.5 s at 10 frames/s"
+    with pytest.raises(VideoError, match=message):
+        FrameFiles(names, excerpt=Excerpt(start=3))
+    assert FrameFiles(["a/1.png", "b/1.png"]).names == ["00000", "00001"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ((-1, None, 1), "start must be 0 seconds or more, not -1"),
+        ((float("nan"), None, 1), "start must be"),
+        ((0, 0, 1), "duration must be more than 0 seconds, not 0"),
+        ((0, float("inf"), 1), "duration must be"),
+        ((0, None, 0), "stride must be 1 frame or more, not 0"),
+    ],
+)
+def test_parts_that_cannot_be(values, message):
+    with pytest.raises(ValueError, match=message):
+        Excerpt(*values)

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from id_masks import read_id_masks
+from PIL import Image
+
+from maskprop_d2.errors import VideoError
+from maskprop_d2.ops.rle import encode
+from maskprop_d2.video.drawing import track_color
+from maskprop_d2.video.id_masks import IdMaskWriter, draw_id_mask, object_id
+
+SIZE = 12, 16
+
+
+def square(y, x):
+    mask = np.zeros(SIZE, bool)
+    mask[y : y + 6, x : x + 6] = True
+    return encode(mask)
+
+
+def test_ids_count_from_one_and_the_better_object_lies_on_top():
+    masks = [square(0, 0), square(3, 3), square(6, 9), encode(np.zeros(SIZE, bool))]
+    ids = draw_id_mask(masks, [0, 4, 2, 9], [0.9, 0.5, 0.8, 1.0], *SIZE)
+    assert ids.dtype == np.uint8
+    assert [np.count_nonzero(ids == i) for i in (1, 5, 3, 10)] == [36, 27, 36, 0]
+    assert ids[0, 0] == 1 and ids[5, 5] == 1 and ids[8, 8] == 5 and ids[11, 14] == 3
+    assert np.array_equal(draw_id_mask([], [], [], *SIZE), np.zeros(SIZE))
+
+
+def test_void_is_no_objects_id():
+    ids = [object_id(track_id) for track_id in range(1000)]
+    assert ids[0] == 1 and ids[253] == 254 and ids[254] == 256
+    assert 255 not in ids and len(set(ids)) == 1000
+
+
+def test_readers_find_the_ids_in_palette_and_in_16_bits(tmp_path):
+    writer = IdMaskWriter(tmp_path / "ids", ["a", "b"])
+    assert not (tmp_path / "ids").exists()
+    few = draw_id_mask([square(0, 0), square(5, 5)], [0, 253], [0.5, 0.5], *SIZE)
+    many = draw_id_mask([square(0, 0), square(5, 5)], [0, 65_533], [0.5, 0.5], *SIZE)
+    writer.write(few)
+    writer.write(many)
+    assert sorted(x.name for x in (tmp_path / "ids").iterdir()) == ["a.png", "b.png"]
+    for name, ids, mode in (("a.png", few, "P"), ("b.png", many, "I;16")):
+        with Image.open(tmp_path / "ids" / name) as image:
+            assert image.mode == mode
+        # What the converters read with.
+        assert np.array_equal(read_id_masks(tmp_path / "ids" / name), ids)
+    assert few.max() == 254 and many.max() == 65_535
+    with Image.open(tmp_path / "ids/a.png") as image:
+        colors = np.asarray(image.convert("RGB"))
+    assert colors[0, 0].tolist() == list(track_color(0))
+    assert colors[8, 8].tolist() == list(track_color(253))
+    assert colors[0, 15].tolist() == [0, 0, 0]
+
+
+def test_files_are_numbered_and_nothing_is_left_of_one_that_fails(tmp_path, monkeypatch):
+    writer = IdMaskWriter(tmp_path)
+    writer.write(np.zeros(SIZE, np.uint8))
+
+    def save(self, path, **_):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    with pytest.raises(OSError, match="disk full"):
+        writer.write(np.zeros(SIZE, np.uint8))
+    assert [x.name for x in tmp_path.iterdir()] == ["00000.png"]
+
+
+def test_more_objects_than_there_are_ids():
+    with pytest.raises(VideoError, match="id masks have room for 65534 objects"):
+        draw_id_mask([square(0, 0)], [65_534], [0.5], *SIZE)

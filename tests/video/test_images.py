@@ -1,0 +1,46 @@
+"""Images that are not what they say."""
+
+import cv2
+import numpy as np
+import pytest
+
+from maskprop_d2.errors import VideoError
+from maskprop_d2.video.images import read_image
+
+
+@pytest.fixture
+def png(tmp_path):
+    path = tmp_path / "frame.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8))
+    return path
+
+
+def test_a_part_of_a_png_that_says_it_is_huge_is_refused_before_room_is_made(png, monkeypatch):
+    data = bytearray(png.read_bytes())
+    start = data.index(b"IDAT") - 4
+    data[start] |= 0x40
+    png.write_bytes(data)
+    monkeypatch.setattr(cv2, "imread", lambda *_: pytest.fail("OpenCV was asked"))
+    with pytest.raises(VideoError, match="is not a whole image"):
+        read_image(str(png))
+
+
+def test_a_png_without_its_end_is_refused(png):
+    png.write_bytes(png.read_bytes()[:-20])
+    with pytest.raises(VideoError, match="is not a whole image"):
+        read_image(str(png))
+
+
+def test_what_follows_the_end_of_a_png_does_not_matter(png):
+    whole = read_image(str(png))
+    png.write_bytes(png.read_bytes() + b"\xff" * 50)
+    np.testing.assert_array_equal(read_image(str(png)), whole)
+
+
+def test_what_opencv_refuses_is_no_image(png, monkeypatch):
+    def refuse(*_):
+        raise cv2.error("too wide")
+
+    monkeypatch.setattr(cv2, "imread", refuse)
+    with pytest.raises(VideoError, match="is not an image"):
+        read_image(str(png))

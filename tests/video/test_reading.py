@@ -1,0 +1,140 @@
+import logging
+import struct
+import wave
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from drawn_videos import draw_frames, draw_noise, patch, write_video
+
+from maskprop_d2.errors import VideoError
+from maskprop_d2.video import reading
+from maskprop_d2.video.excerpt import Excerpt
+from maskprop_d2.video.reading import VideoFile
+from maskprop_d2.video.writing import VideoWriter
+
+
+@pytest.mark.parametrize("fps", [Fraction(30000, 1001), 12.5, 10])
+def test_a_video_is_read_back_as_it_was_written(tmp_path, fps, caplog):
+    frames = draw_frames()
+    source = VideoFile(write_video(tmp_path / "v.mp4", frames, fps))
+    assert source.fps == Fraction(fps).limit_denominator(1001)
+    assert source.num_frames == len(frames)
+    assert source.frame_size == (48, 64)
+    for _ in range(2):
+        read = list(source)
+        assert len(read) == len(frames)
+        assert np.abs(np.array(read).astype(int) - np.array(frames)).mean() < 6
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mov", ".MP4"])
+def test_other_formats(tmp_path, suffix, caplog):
+    source = VideoFile(write_video(tmp_path / f"v{suffix}", draw_frames()))
+    assert len(list(source)) == 12
+    assert source.fps == Fraction(30000, 1001)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("share", "fewest", "most"), [(0.5, 15, 25), (0.99, 39, 40)])
+def test_a_truncated_video_gives_the_frames_that_are_there_and_a_warning(
+    tmp_path, caplog, share, fewest, most
+):
+    path = write_video(tmp_path / "v.mp4", draw_noise())
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    read = list(VideoFile(path))
+    assert fewest <= len(read) <= most
+    assert [r.levelno for r in caplog.records] == [logging.WARNING]
+    assert f"v.mp4 is cut off or damaged: going on with the {len(read)} frames" in caplog.text
+
+
+def test_a_damaged_place_costs_a_few_frames_only(tmp_path, caplog):
+    path = write_video(tmp_path / "v.mp4", draw_noise())
+    data = bytearray(path.read_bytes())
+    middle, share = len(data) // 2, len(data) // 40
+    data[middle : middle + share] = bytes(share)
+    path.write_bytes(data)
+    assert 35 <= len(list(VideoFile(path))) < 40
+    assert len(caplog.records) == 1
+
+
+def test_a_trimmed_video_is_not_taken_for_a_truncated_one(tmp_path, caplog):
+    path = write_video(tmp_path / "v.mp4", draw_frames(40), 10)
+    # Editors leave the frames in the file and say how long to play: here half of 4000 ms.
+    assert patch(path, b"elst", 8, ">I", 2000) == (4000,)
+    source = VideoFile(path)
+    assert source.num_frames == 20
+    assert len(list(source)) == 20
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("turns", "cosine", "sine"), [(1, 0, 1), (2, -1, 0), (3, 0, -1)])
+def test_a_rotated_video_comes_upright(tmp_path, turns, cosine, sine):
+    frames = draw_frames()
+    path = write_video(tmp_path / "v.mp4", frames)
+    # As phones store it, to be turned clockwise by so many times 90 degrees: the display matrix.
+    one, last = 1 << 16, 1 << 30
+    identity = (one, 0, 0, 0, one, 0, 0, 0, last)
+    matrix = (cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, last)
+    assert patch(path, b"tkhd", 40, ">9i", *matrix) == identity
+    source = VideoFile(path, Excerpt(start=0.1, stride=2))
+    turned = np.rot90(frames, -turns, axes=(1, 2))[3::2]
+    assert source.frame_size == turned[0].shape[:2]
+    read = list(source)
+    assert read[0].flags.c_contiguous
+    assert np.abs(np.array(read).astype(int) - turned).mean() < 6
+
+
+def test_what_is_not_a_video_is_refused(tmp_path):
+    path = tmp_path / "v.mp4"
+    path.write_bytes(b"not a video" * 100)
+    with pytest.raises(VideoError, match=r"v\.mp4 cannot be opened as a video: Invalid data"):
+        VideoFile(path)
+    with pytest.raises(VideoError, match=r"gone\.mp4 cannot be opened as a video: No such file"):
+        VideoFile(tmp_path / "gone.mp4")
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(1000))
+    with pytest.raises(VideoError, match=r"sound\.wav has no video stream"):
+        VideoFile(tmp_path / "sound.wav")
+
+
+def test_a_video_cut_off_before_its_first_frame_is_refused(tmp_path):
+    path = write_video(tmp_path / "v.mp4", draw_noise())
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"mdat") + 100])
+    with pytest.raises(VideoError, match=r"no frame of .*v\.mp4 can be read"):
+        VideoFile(path)
+
+
+def test_frames_that_would_fill_the_memory_are_not_decoded(tmp_path, monkeypatch):
+    with VideoWriter(tmp_path / "v.mp4", 5) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((48, 64, 3), np.uint8))
+    # The head says less than the frames have, in both places where it says it.
+    data = (tmp_path / "v.mp4").read_bytes()
+    size = struct.pack(">HH", 64, 48)
+    assert data.count(size) == 1
+    (tmp_path / "lies.mp4").write_bytes(data.replace(size, struct.pack(">HH", 8, 8)))
+    monkeypatch.setattr(reading, "MAX_PIXELS", 64 * 48 - 1)
+    with pytest.raises(VideoError, match=r"has frames of 64 x 48 pixels: 3071 are the most"):
+        VideoFile(tmp_path / "v.mp4")
+    with pytest.raises(VideoError, match=r"lies\.mp4"):
+        VideoFile(tmp_path / "lies.mp4")
+    monkeypatch.setattr(reading, "MAX_PIXELS", 64 * 48)
+    assert len(list(VideoFile(tmp_path / "lies.mp4"))) == 3
+
+
+def test_tags_that_are_no_text_do_no_harm(tmp_path):
+    with av.open(str(tmp_path / "v.avi"), "w") as container:
+        stream = container.add_stream("mpeg4", 5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.metadata["title"] = "Caf_"
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    data = (tmp_path / "v.avi").read_bytes()
+    assert data.count(b"Caf_") == 1
+    (tmp_path / "v.avi").write_bytes(data.replace(b"Caf_", "Café".encode("latin1")))
+    assert len(list(VideoFile(tmp_path / "v.avi"))) == 1
