@@ -74,14 +74,14 @@ class MissingWeightsError(InputError):
         )
 
 
+RESUME_HINT = "Checkpoints in OUTPUT_DIR are kept: continue from the last one with --resume"
+
+
 class TrainingError(InputError):
     """A training that cannot go on."""
 
     def __init__(self, message: str):
-        super().__init__(
-            f"{message}. Checkpoints in OUTPUT_DIR are kept: continue from the last one with "
-            "--resume"
-        )
+        super().__init__(f"{message}. {RESUME_HINT}")
 
 
 def run_command(command: Callable[[], None]) -> None:

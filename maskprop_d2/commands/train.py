@@ -14,10 +14,10 @@ from detectron2.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
 from ..engine import Trainer, check_weights, load_config, load_weights
-from ..engine.failures import GO_ON, explain
+from ..engine.failures import explain
 from ..engine.reproducibility import choose_seed, record_run
 from ..engine.setup import cores_per_process
-from ..errors import InputError
+from ..errors import RESUME_HINT, InputError
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
             args=(args,),
         )
     except KeyboardInterrupt:
-        print(f"Interrupted. {GO_ON}", file=sys.stderr)
+        print(f"Interrupted. {RESUME_HINT}", file=sys.stderr)
         sys.exit(130)
     except ProcessExitedException as error:
         if error.exit_code == 2:
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         fail(
             f"process {error.error_index} of {args.num_gpus} was ended by {error.signal_name}, "
             "and the others with it. If memory was short, lower SOLVER.IMS_PER_BATCH or "
-            f"DATALOADER.NUM_WORKERS. {GO_ON}"
+            f"DATALOADER.NUM_WORKERS. {RESUME_HINT}"
         )
 
 
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> Any:
         reason = explain(error)
         if reason is None:
             raise
-        fail(f"{reason}. {GO_ON}")
+        fail(f"{reason}. {RESUME_HINT}")
 
 
 def fail(message: str) -> NoReturn:

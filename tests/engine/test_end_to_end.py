@@ -89,7 +89,7 @@ def test_evaluation_by_a_method_without_its_weights_says_how_to_get_them(
     options += ["MODEL.MASKPROP.TRACKER", "masktrack"]
     options = small(tmp_path / "out", 4, *options)
     result = run(data_sets, "train_net.py", "--eval-only", *options, status=2)
-    assert "model_final.pth has no weights of the tracking method 'masktrack'" in result.stderr
+    assert "model_final.pth has no weights for the tracking method 'masktrack'" in result.stderr
     assert "maskprop_tiny_masktrack.yaml" in result.stderr and "Traceback" not in result.stderr
     assert not (tmp_path / "out/inference").exists()
 
@@ -358,7 +358,7 @@ def test_bad_input_gives_one_clear_line(data_sets, tmp_path):
         (tmp_path / "o.mp4", ["MODEL.WEIGHTS", "gone.pth"], "gone.pth: there is no such file"),
         (tmp_path / "o.mp4", ["MODEL.NOPE", "3"], "Non-existent key: MODEL.NOPE"),
         (tmp_path / "o.mp4", ["MODEL.MASKPROP.LINKING.MATCH", "far"], "'all' or 'near', not 'far'"),
-        (tmp_path / "o.mp4", ["MODEL.WEIGHTS", str(clip)], "clip.mp4: it cannot be loaded"),
+        (tmp_path / "o.mp4", ["MODEL.WEIGHTS", str(clip)], "clip.mp4: cannot be loaded"),
     ):
         demo = ["--video-input", str(clip), "--output", str(output), "--opts", *more]
         result = run(data_sets, "demo/demo.py", *demo, status=2)

@@ -146,7 +146,7 @@ def test_options_of_propagation_and_linking_go_along(options, tmp_path):
 def test_an_embedding_head_goes_along(tmp_path):
     torch.manual_seed(0)
     cfg = config("MODEL.MASKPROP.TRACKER", "masktrack", "MODEL.MASKPROP.MASKTRACK.FC_DIM", 32)
-    with pytest.raises(MissingWeightsError, match=r"tiny\.pt has no weights of .* 'masktrack'"):
+    with pytest.raises(MissingWeightsError, match=r"tiny\.pt has no weights for .* 'masktrack'"):
         export_model(cfg, tmp_path / "model.pt")
     assert not list(tmp_path.iterdir())
     torch.save({"model": initial_weights(cfg)}, tmp_path / "weights.pth")

@@ -45,7 +45,7 @@ from maskprop_d2.errors import InputError, TrainingError, WeightsFileError
 def test_faults_are_explained_in_one_line(error, message):
     with pytest.raises(TrainingError, match=message) as info, explained(7):
         raise error
-    assert "\n" not in str(info.value) and "go on from its last checkpoint" in str(info.value)
+    assert "\n" not in str(info.value) and "continue from the last one" in str(info.value)
 
 
 def test_other_errors_stay_what_they_are():
@@ -64,7 +64,7 @@ def checkpointer(folder, value=0.0):
 KILLED_WHILE_SAVING = """
 import os, signal, sys, torch
 sys.path = {path!r}
-from test_faults import checkpointer
+from test_failures import checkpointer
 keep = checkpointer({folder!r}, 1.0)
 keep.save("model_0000001", iteration=1)
 save = torch.save
@@ -121,7 +121,7 @@ def test_a_checkpoint_that_is_gone_or_damaged_is_named(tmp_path):
     whole = (tmp_path / "model_0000001.pth").read_bytes()
     (tmp_path / "model_0000001.pth").write_bytes(whole[:-100])
     for _ in range(2):
-        with pytest.raises(WeightsFileError, match=r"model_0000001\.pth: it cannot be loaded"):
+        with pytest.raises(WeightsFileError, match=r"model_0000001\.pth: cannot be loaded"):
             keep.resume_or_load("", resume=True)
     (tmp_path / "model_0000001.pth").unlink()
     with pytest.raises(WeightsFileError, match=r"model_0000001\.pth"):
@@ -208,7 +208,7 @@ def test_damaged_and_hostile_weights_are_refused_in_one_line(data_sets, tmp_path
     weights = tmp_path / "weights.pth"
     torch.save({"model": {"a": nn.Linear(1, 1)}}, weights)
     _, error = train(data_sets, *small(tmp_path / "out", 2, "MODEL.WEIGHTS", str(weights)))
-    assert "weights.pth: it cannot be loaded as weights: it asks for torch.nn" in error
+    assert "weights.pth: cannot be loaded as weights: it asks for torch.nn" in error
 
 
 def test_one_of_two_processes_is_killed(data_sets, tmp_path):

@@ -21,7 +21,7 @@ def test_a_checkpoint_without_the_methods_network_is_refused(method):
     with pytest.raises(MissingWeightsError) as info:
         build_segmenter(cfg)
     message = str(info.value)
-    assert message.startswith(f"{SHIPPED} has no weights of the tracking")
+    assert message.startswith(f"{SHIPPED} has no weights for the tracking")
     config_file = f"configs/moving_shapes/maskprop_tiny_{method}.yaml"
     assert config_file in message and (ROOT / config_file).is_file()
     # The config that trains it takes the shipped detector.

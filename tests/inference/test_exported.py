@@ -128,7 +128,7 @@ def test_any_method_links_what_it_finds(segmenter, changed, method):
 def test_a_method_whose_weights_are_not_in_the_file_says_so(changed, method):
     tracker = {"name": method, "threshold": 0.1, "exclusive": True, "clip_radius": 2}
     segmenter = VideoSegmenter.from_exported(changed(segmenter={"tracker": tracker}), device="cpu")
-    with pytest.raises(MissingWeightsError, match=f"this model has no weights of .* '{method}'"):
+    with pytest.raises(MissingWeightsError, match=f"this model has no weights for .* '{method}'"):
         segmenter.segment(draw(2)[0])
 
 

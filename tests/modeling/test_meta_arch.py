@@ -128,7 +128,7 @@ def test_nothing_is_built_for_other_methods():
         own = {x for x in names[method] if x.startswith(OWN_WEIGHTS.get(method, "nothing"))}
         assert bool(own) == (method in OWN_WEIGHTS)
         assert names[method] - own == names["maskprop"]
-    with pytest.raises(MissingWeightsError, match="no weights of the tracking method 'feelvos'"):
+    with pytest.raises(MissingWeightsError, match="no weights for the tracking method 'feelvos'"):
         model.mask_propagator("feelvos")
 
 

@@ -59,7 +59,9 @@ def test_every_method_links_the_same_detections(compare):
     # Those that need weights of their own say how to get them.
     assert list(rows) == [x for x in TRACKERS if x not in OWN_WEIGHTS]
     for method in OWN_WEIGHTS:
-        line = f"{method} is left out: this model has no weights of the tracking method '{method}'."
+        line = (
+            f"{method} is left out: this model has no weights for the tracking method '{method}'."
+        )
         assert printed.count(line) == 1
     assert all(0 <= row["AP"] <= 100 and row["ms a frame"] > 0 for row in rows.values())
     assert "| maskprop |" in printed and "The detector takes" in printed
@@ -90,9 +92,12 @@ def test_methods_with_weights_of_their_own(compare, tmp_path):
     [
         (
             ["--trackers", "feelvos"],
-            "error: this model has no weights of the tracking method 'feel",
+            "error: this model has no weights for the tracking method 'feel",
         ),
-        (["--trackers", "masktrack"], "error: this model has no weights of the tracking method 'm"),
+        (
+            ["--trackers", "masktrack"],
+            "error: this model has no weights for the tracking method 'm",
+        ),
         (["--weights", "osmn=gone.pth"], "MODEL.WEIGHTS is gone.pth: there is no such file"),
         (["--weights", "iou=some.pth"], "METHOD one of masktrack, feelvos, osmn, ensemble"),
         (["--weights", "osmn"], "--weights are METHOD=FILE"),
