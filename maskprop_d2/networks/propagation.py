@@ -1,7 +1,8 @@
 """
-The mask propagation branch (Sec. 4.2 of the paper). Nothing here needs Detectron2.
+The mask propagation branch (Sec. 4.2 of the paper).
 
-Shape shorthand of ``maskprop_d2.structures``; further G dilations and R = 9 * G taps.
+Shapes are named as in ``maskprop_d2.structures``. In addition, B is a batch of frames, S the
+number of target frames, G the number of dilations and R = 9 * G the number of sampling taps.
 """
 
 import torch
@@ -11,17 +12,17 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..ops.deform import deform_masked_features, sample_and_sum
 
-CACHED_NUMBERS = 2**21
-"""On a CPU so many target frames go through the branch at once that their offset predictor's maps
-have about so many numbers: 8 MB in float32, which stays in the cache."""
+CPU_BATCH_NUMEL = 2**21
+"""On a CPU, target frames are processed in batches whose motion maps have at most this many
+elements (8 MB in float32), so that they stay in the cache."""
 
 
 class OffsetPredictor(nn.Module):
-    """Sampling offsets from the difference of two frames' features, through a residual block.
+    """Predicts sampling offsets from the difference of two frames' features (a residual block).
 
-    The block's first convolution and its projection are linear, so that their difference for two
-    frames equals their value for the difference: :meth:`encode` runs them once for a frame, and
-    :meth:`forward` the rest once for a pair. They have no bias: it would cancel.
+    The block's first convolution and its shortcut projection are linear, so they commute with the
+    difference. :meth:`encode` therefore runs them once per frame, and :meth:`forward` runs the
+    rest once per pair of frames. They have no bias because it would cancel.
     """
 
     def __init__(self, in_channels: int, channels: int, dilations: list[int], num_groups: int):
@@ -36,22 +37,22 @@ class OffsetPredictor(nn.Module):
         self.offsets = nn.ModuleList()
         for dilation in dilations:
             conv = nn.Conv2d(channels, 2 * 9, 3, padding=dilation, dilation=dilation, bias=False)
-            # Without offsets the warp copies the mask, which is the place to start from.
+            # With zero offsets the warp copies the mask, a good starting point.
             nn.init.zeros_(conv.weight)
             self.offsets.append(conv)
 
     def encode(self, features: Tensor) -> Tensor:
-        """The linear first step: (B, C, h, w) features -> (B, 2 * channels, h, w)."""
-        # Dilated convolutions are a third faster in this format, on CPUs; what follows keeps it.
+        """Apply the linear first step: (B, C, h, w) features -> (B, 2 * channels, h, w)."""
+        # Dilated convolutions are a third faster in this format on CPUs; later layers keep it.
         features = features.contiguous(memory_format=torch.channels_last)
-        # As a matrix product: in mixed precision the gradient of a 1x1 convolution would have
-        # strides that DistributedDataParallel warns of.
+        # A matrix product, because DistributedDataParallel warns about the strides of a 1x1
+        # convolution's gradient in mixed precision.
         weight = self.projection.weight[:, :, 0, 0]
         projected = F.linear(features.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
         return torch.cat([self.conv1(features), projected], dim=1)
 
     def forward(self, encoded_difference: Tensor) -> Tensor:
-        """(S, 2 * channels, h, w), encoded f_t minus encoded f_s -> (S, R, 2, h, w) offsets."""
+        """Encoded f_t minus encoded f_s, (S, 2 * channels, h, w) -> (S, R, 2, h, w) offsets."""
         x, shortcut = encoded_difference.chunk(2, dim=1)
         x = self.norm2(self.conv2(F.relu(self.norm1(x))))
         x = F.relu(x + shortcut)
@@ -62,12 +63,12 @@ class OffsetPredictor(nn.Module):
 class PropagationBranch(nn.Module):
     """Propagates the instance masks of frame t to target frames s.
 
-    ``impl`` chooses between two ways to compute the same function of the same parameters:
+    ``impl`` selects one of two implementations of the same function of the same parameters:
 
-    * ``literal``, word for word as the paper: masked features, deformable convolutions, the sum
-      with f_s, the mask classifier;
-    * ``fused``, where the classifier's first, linear layer is folded into the deformable
-      convolutions, so that only R * D small maps a frame remain to be sampled.
+    * ``literal`` follows the paper step by step: masked features, deformable convolutions, the sum
+      with f_s, the mask classifier.
+    * ``fused`` folds the classifier's first, linear layer into the deformable convolutions, so
+      that only R * D single-channel maps per frame are sampled.
     """
 
     def __init__(
@@ -85,22 +86,22 @@ class PropagationBranch(nn.Module):
         Args:
             in_channels: C, channels of the pyramid level.
             offset_channels: channels of the residual block that predicts the offsets.
-            num_groups: groups of that block's GroupNorm.
+            num_groups: groups of the residual block's GroupNorm.
             dilations: the G dilation rates.
             hidden_dim: D, channels of the classifier's hidden layer; 0 for a linear classifier.
-            background: whether the softmax also has a constant background logit.
+            background: whether the softmax includes a constant background logit.
             impl: "fused" or "literal".
         """
         super().__init__()
         if impl not in ("fused", "literal"):
-            raise InputError(f"PROPAGATION.IMPL must be 'fused' or 'literal', not '{impl}'")
+            raise InputError(f"PROPAGATION.IMPL must be 'fused' or 'literal', got '{impl}'")
         self.dilations = list(dilations)
         self.background = background
         self.impl = impl
         self.offset_predictor = OffsetPredictor(
             in_channels, offset_channels, self.dilations, num_groups
         )
-        # The identity tap: together with zero offsets the warp starts as a copy.
+        # Identity kernels: together with the zero offsets, the initial warp is a copy.
         identity = nn.init.dirac_(torch.empty(in_channels, in_channels, 3, 3))
         self.deform_weight = nn.Parameter(identity.repeat(len(dilations), 1, 1, 1, 1))
         self.classifier = nn.Conv2d(in_channels, max(hidden_dim, 1), 1)
@@ -108,14 +109,15 @@ class PropagationBranch(nn.Module):
         self.attention = nn.Conv2d(in_channels, 1, 3, padding=1)
 
     def encode(self, features: Tensor) -> dict[str, Tensor]:
-        """All that propagation needs of a frame, computed once, as source and as target.
+        """Compute what propagation needs of each frame, whether as source or as target.
 
         Args:
-            features: (B, C, h, w) the pyramid level of B frames.
+            features: (B, C, h, w) one pyramid level of B frames.
 
         Returns:
             maps by name, each (B, channels, h, w): ``motion`` for the offsets, ``attention`` in
-            [0, 1], and ``features`` (literal), or ``source`` (D * R) and ``target`` (D) (fused).
+            [0, 1], and either ``features`` (literal) or ``source`` (D * R channels) and
+            ``target`` (D channels; one if D = 0) (fused).
         """
         maps = {
             "motion": self.offset_predictor.encode(features),
@@ -126,7 +128,7 @@ class PropagationBranch(nn.Module):
         return {**maps, **self.encode_first_layer(features)}
 
     def encode_first_layer(self, features: Tensor) -> dict[str, Tensor]:
-        """What the fused path samples (``source``), and adds (``target``): (B, channels, h, w)."""
+        """Maps that the fused path samples (``source``) and adds (``target``)."""
         first_layer = self.classifier.weight[:, :, 0, 0]
         folded = torch.einsum("dc,gceij->dgije", first_layer, self.deform_weight)
         folded = folded.flatten(0, 3)[:, :, None, None] / len(self.dilations)
@@ -138,26 +140,26 @@ class PropagationBranch(nn.Module):
         """
         Args:
             masks: (N, h, w) soft masks of the instances in frame t.
-            source: the maps of frame t, each (channels, h, w).
-            targets: those of the S target frames, S > 0.
+            source: maps of frame t, each (channels, h, w).
+            targets: maps of the S > 0 target frames, each (channels, h, w).
 
         Returns:
             (S, N, h, w) soft masks in the target frames.
         """
-        at_once = len(targets)
+        batch_size = len(targets)
         if masks.device.type == "cpu":
-            at_once = max(1, CACHED_NUMBERS // source["motion"].numel())
+            batch_size = max(1, CPU_BATCH_NUMEL // source["motion"].numel())
         return torch.cat(
             [
-                self._propagate(masks, source, targets[i : i + at_once])
-                for i in range(0, len(targets), at_once)
+                self._propagate(masks, source, targets[i : i + batch_size])
+                for i in range(0, len(targets), batch_size)
             ]
         )
 
     def _propagate(
         self, masks: Tensor, source: dict[str, Tensor], target_frames: list[dict[str, Tensor]]
     ) -> Tensor:
-        """:meth:`forward` for targets that go through in one batch."""
+        """Propagate the masks to all target frames in one batch."""
         motion = torch.cat([(source["motion"] - x["motion"])[None] for x in target_frames])
         offsets = self.offset_predictor(motion)
         targets = {
@@ -180,7 +182,7 @@ class PropagationBranch(nn.Module):
         targets: dict[str, Tensor],
         offsets: Tensor,
     ) -> Tensor:
-        """Output of the classifier's first layer, (S, N, max(D, 1), h, w)."""
+        """Output of the classifier's first layer, (S, N, max(D, 1), h, w), as in the paper."""
         return torch.stack(
             [
                 self.classifier(
@@ -200,7 +202,7 @@ class PropagationBranch(nn.Module):
         targets: dict[str, Tensor],
         offsets: Tensor,
     ) -> Tensor:
-        """The same as :meth:`first_layer_literal`, computed from the folded maps."""
+        """The output of :meth:`first_layer_literal`, computed from the folded maps."""
         tap_maps = source["source"].unflatten(0, (self.classifier.out_channels, -1))
         sampled = sample_and_sum(masks, tap_maps, offsets, self.dilations)
         return sampled + targets["target"][:, None]
@@ -208,11 +210,12 @@ class PropagationBranch(nn.Module):
     def instance_features(
         self, masks: Tensor, source: dict[str, Tensor], target: dict[str, Tensor]
     ) -> Tensor:
-        """The propagated instance features g_i themselves, to look at; only of "literal" maps.
+        """The propagated instance features g_i, for inspection. Requires ``impl="literal"``.
 
         Args:
             masks: (N, h, w) soft masks of the instances in frame t.
-            source, target: the maps of frame t and of one frame s.
+            source: maps of frame t.
+            target: maps of one frame s.
 
         Returns:
             (N, C, h, w)
@@ -224,5 +227,5 @@ class PropagationBranch(nn.Module):
 
 
 def per_frame(maps: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Maps of B frames, each (B, channels, h, w), as B dicts of maps (channels, h, w)."""
+    """Split maps of B frames, each (B, channels, h, w), into B dicts of (channels, h, w) maps."""
     return [dict(zip(maps, frame, strict=True)) for frame in zip(*maps.values(), strict=True)]

@@ -54,7 +54,7 @@ def test_fused_equals_literal_in_values_and_gradients(hidden, background):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
 
 
-def test_instance_features_are_those_that_are_classified():
+def test_instance_features_match_the_output():
     masks, features = case()
     module = branch("literal")
     source, target, _ = per_frame(module.encode(features))
@@ -64,7 +64,7 @@ def test_instance_features_are_those_that_are_classified():
     torch.testing.assert_close(logits.softmax(0)[:3] * target["attention"], expected)
 
 
-def test_the_residual_block_may_see_the_difference_first_or_the_frames_first():
+def test_encoding_commutes_with_the_difference():
     torch.manual_seed(0)
     predictor = OffsetPredictor(6, 8, [1, 2, 3], 4).double()
     a, b = torch.randn(2, 1, 6, 7, 9, dtype=torch.float64)
@@ -73,7 +73,7 @@ def test_the_residual_block_may_see_the_difference_first_or_the_frames_first():
     )
 
 
-def test_it_starts_without_offsets():
+def test_initial_offsets_are_zero():
     module = branch(moved=False)
     maps = module.encode(case()[1])
     offsets = module.offset_predictor(maps["motion"][:1] - maps["motion"])
@@ -81,7 +81,7 @@ def test_it_starts_without_offsets():
     assert (offsets == 0).all()
 
 
-def test_masks_are_shared_out_among_instances_and_background():
+def test_softmax_over_instances_and_background():
     masks, features = case()
     with_background = run(branch(), masks, features).sum(1)
     attention = branch().encode(features)["attention"][:, 0]
@@ -96,16 +96,16 @@ def test_no_instance(impl, hidden):
     assert run(branch(impl, hidden), masks, features).shape == (3, 0, 7, 9)
 
 
-def test_unknown_implementation_is_refused():
-    with pytest.raises(ValueError, match="IMPL must be 'fused' or 'literal', not 'fast'"):
+def test_unknown_implementation_raises():
+    with pytest.raises(ValueError, match="IMPL must be 'fused' or 'literal', got 'fast'"):
         branch("fast")
 
 
 @pytest.mark.parametrize("numbers", [1, 7 * 9 * 16 * 2])
-def test_targets_may_go_through_in_any_number_at_once(numbers, monkeypatch):
+def test_result_does_not_depend_on_batch_size(numbers, monkeypatch):
     masks, features = case()
     expected = run(branch(), masks, features)
-    monkeypatch.setattr(propagation, "CACHED_NUMBERS", numbers)
+    monkeypatch.setattr(propagation, "CPU_BATCH_NUMEL", numbers)
     torch.testing.assert_close(run(branch(), masks, features), expected, rtol=0, atol=1e-12)
 
 
