@@ -1,4 +1,4 @@
-"""``python -m maskprop_d2 COMMAND ...``"""
+"""``python -m maskprop_d2 COMMAND ...`` is the same as ``maskprop COMMAND ...``."""
 
 from .commands.main import main
 

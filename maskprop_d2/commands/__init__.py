@@ -1,1 +1,1 @@
-"""The commands: ``maskprop demo``, ``maskprop train``, ...; one file each, thin over the rooms."""
+"""The commands of ``maskprop``, one file each: they parse arguments and call the packages below."""

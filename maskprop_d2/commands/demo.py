@@ -25,9 +25,9 @@ from ..ytvis.results import write_entries
 from .interruption import Interruption
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--config-file", metavar="F", help="a model's config; needs Detectron2")
     model.add_argument("--model", metavar="M", help="an exported model; needs no Detectron2")
@@ -213,9 +213,9 @@ def save_results(tracks: Iterable[VideoTrack], names: list[str], path: Path) -> 
     )
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     """The command: one clear line and exit status 2 for input that cannot be used."""
-    args = parse_args(argv)
+    args = parse_args(argv, prog)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.captureWarnings(True)
     try:

@@ -1,4 +1,4 @@
-"""Write a trained model to one file that runs without Detectron2: see docs/export.md."""
+"""Export a trained model to one file that runs without Detectron2 (see docs/export.md)."""
 
 import argparse
 import logging
@@ -7,13 +7,13 @@ from ..engine import export_model, load_config
 from ..errors import run_command
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command: one clear line and exit status 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(argv: list[str] | None = None, prog: str | None = None) -> None:
+    """Run the command; for bad input, print one line and exit with status 2."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("--config-file", required=True, metavar="F")
     parser.add_argument("--weights", metavar="W", required=True, help="a checkpoint of that model")
     parser.add_argument("--output", required=True, metavar="O", help="the file to write")
-    parser.add_argument("--half", action="store_true", help="store the weights in 16 bits")
+    parser.add_argument("--half", action="store_true", help="store the weights as float16")
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
     args = parser.parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")

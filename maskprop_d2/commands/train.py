@@ -19,10 +19,17 @@ from ..engine.reproducibility import choose_seed, record_run
 from ..engine.setup import cores_per_process
 from ..errors import RESUME_HINT, InputError
 
+EXAMPLES = """\
+examples:
+  maskprop train --config-file configs/moving_shapes/maskprop_tiny.yaml
+  maskprop train --config-file F --num-gpus 8 OUTPUT_DIR output SOLVER.BASE_LR 0.001
+  maskprop train --config-file F --eval-only MODEL.WEIGHTS output/model_final.pth
+"""
 
-def main(argv: list[str] | None = None) -> None:
+
+def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     """The command: on one machine or many, by Detectron2's own ``launch`` or under ``torchrun``."""
-    parser = argument_parser()
+    parser = argument_parser(prog)
     args = parser.parse_args(argv)
     if not args.config_file:
         parser.error("--config-file is missing: configs/ has some")
@@ -58,9 +65,11 @@ def main(argv: list[str] | None = None) -> None:
         )
 
 
-def argument_parser() -> argparse.ArgumentParser:
+def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The command line."""
-    parser = default_argument_parser()
+    parser = default_argument_parser(epilog=EXAMPLES)
+    if prog is not None:
+        parser.prog = prog
     # A free port: with Detectron2's fixed one, two trainings on a machine would collide.
     parser.set_defaults(dist_url="auto")
     return parser

@@ -13,9 +13,10 @@ from ..ytvis.checks import check_annotations, check_frames
 from ..ytvis.problems import Report
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     """Print what is wrong; exits with status 1 if that is fatal, 2 if the file cannot be read."""
     parser = argparse.ArgumentParser(
+        prog=prog,
         description="Find what breaks or biases training in a data set of YouTube-VIS's format.",
     )
     parser.add_argument("json", help="its annotation file (.json, .gz)")
@@ -69,6 +70,4 @@ def print_report(report: Report) -> None:
 
 
 if __name__ == "__main__":
-    # Else Python before 3.14 would call it validate.py.
-    sys.argv[0] = "python -m maskprop_d2.commands.validate"
-    main()
+    main(prog="python -m maskprop_d2.commands.validate")

@@ -15,10 +15,10 @@ from ..errors import run_command
 from ..evaluation.page import write_page
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--json",
@@ -41,9 +41,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     """Write the page; exits with status 2 on bad input."""
-    args = parse_args(argv)
+    args = parse_args(argv, prog)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     run_command(
         lambda: write_page(

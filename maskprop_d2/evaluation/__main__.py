@@ -5,7 +5,6 @@ import gc
 import json
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from .oracle import ORACLES
 from .table import format_per_category, format_per_video
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     """Print the table and write the metrics; exits with status 2 on bad input."""
-    args = _parser().parse_args(argv)
+    args = _parser(prog).parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     # Files of results make many objects, none of them in cycles: to look for such is lost time.
     gc.disable()
@@ -51,8 +50,9 @@ def _run(args: argparse.Namespace) -> None:
             partial.write_text(json.dumps({**metrics.as_dict(), **extras}, indent=2))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        prog=prog,
         description="Score video instance segmentation results by video AP and AR.",
     )
     parser.add_argument("ground_truth", help="annotations in YouTube-VIS's format (.json, .gz)")
@@ -106,6 +106,4 @@ def _print(metrics: Metrics, extras: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    # Else Python before 3.14 would call it __main__.py.
-    sys.argv[0] = "python -m maskprop_d2.evaluation"
-    main()
+    main(prog="python -m maskprop_d2.evaluation")

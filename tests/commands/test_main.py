@@ -23,18 +23,17 @@ main()
 """
 
 
-def test_help_names_every_command_and_each_has_its_own(capsys):
+def test_the_help_lists_every_command(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--help"])
     assert end.value.code == 0
     text = capsys.readouterr().out
-    for name, (_, what) in COMMANDS.items():
-        assert f"  {name}" in text and what in text
+    for name, (_, description) in COMMANDS.items():
+        assert f"  {name}" in text and description in text
 
 
 @pytest.mark.parametrize("name", ["demo", "validate", "evaluate", "visualize"])
-def test_a_command_speaks_under_its_name(name, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["maskprop"])
+def test_the_help_of_a_command_shows_its_name(name, capsys):
     with pytest.raises(SystemExit) as end:
         main([name, "--help"])
     assert end.value.code == 0
@@ -42,9 +41,8 @@ def test_a_command_speaks_under_its_name(name, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["train", "export"])
-def test_so_do_those_that_need_detectron2(name, capsys, monkeypatch):
+def test_the_help_of_a_command_that_needs_detectron2_shows_its_name(name, capsys):
     pytest.importorskip("detectron2", reason="needs Detectron2")
-    monkeypatch.setattr(sys, "argv", ["maskprop"])
     with pytest.raises(SystemExit) as end:
         main([name, "--help"])
     assert end.value.code == 0
@@ -54,15 +52,14 @@ def test_so_do_those_that_need_detectron2(name, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"]])
-def test_no_or_an_unknown_command_is_refused(arguments, capsys):
+def test_a_missing_or_unknown_command_is_rejected(arguments, capsys):
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert end.value.code == 2
     assert "usage: maskprop COMMAND" in capsys.readouterr().err
 
 
-def test_the_rest_goes_to_the_command(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["maskprop"])
+def test_the_remaining_arguments_go_to_the_command(tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         main(["evaluate", str(tmp_path / "gone.json"), str(tmp_path / "results.json")])
     assert end.value.code == 2
@@ -73,13 +70,13 @@ def test_the_rest_goes_to_the_command(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "status"), [("train", 2), ("export", 2), ("demo", 0), ("evaluate", 0)]
 )
-def test_without_detectron2_a_command_works_or_says_what_it_needs(name, status):
+def test_without_detectron2_a_command_works_or_says_that_it_is_missing(name, status):
     command = [sys.executable, "-c", WITHOUT_DETECTRON2, name, "--help"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == status, result.stderr
     if status:
         assert result.stderr == (
-            f'error: "maskprop {name}" needs Detectron2, which is not installed: see the README\n'
+            f'error: "maskprop {name}" needs Detectron2, which is not installed. See the README.\n'
         )
     else:
         assert result.stdout.startswith(f"usage: maskprop {name} ")

@@ -350,7 +350,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
 
 
 def test_the_command(tmp_path, exported):
-    script = [sys.executable, str(ROOT / "tools/export_model.py"), "--config-file", str(CONFIG)]
+    script = [sys.executable, "-m", "maskprop_d2", "export", "--config-file", str(CONFIG)]
     output = tmp_path / "model.pt"
 
     def run(weights, *more, status=0):
