@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from maskprop_d2.errors import AnnotationError
 from maskprop_d2.ops.rle import encode
+from maskprop_d2.video.frame_files import IMAGE_SUFFIXES, natural_sort
 from maskprop_d2.video.images import image_size
-from maskprop_d2.video.reading import IMAGE_SUFFIXES, natural_sort
 from maskprop_d2.ytvis.writing import track_fields
 
 # Pillow's modes of one channel, whose values are the ids: bits, palette, grey of 8 to 32 bits.

@@ -24,7 +24,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parent))
 from moving_shapes import CATEGORIES, VERSION, draw_video
 
-from maskprop_d2.files import whole_folder
+from maskprop_d2.files import atomic_folder
 from maskprop_d2.ytvis.writing import track_fields
 
 
@@ -75,7 +75,7 @@ def make_data_set(args: argparse.Namespace) -> bool:
         )
     # Forked from a process that has threads, the others could wait for ever for a lock.
     context = multiprocessing.get_context("spawn")
-    with whole_folder(output) as folder, ProcessPoolExecutor(mp_context=context) as pool:
+    with atomic_folder(output) as folder, ProcessPoolExecutor(mp_context=context) as pool:
         for split, number in ((0, args.train), (1, args.val)):
             make_split(folder, split, number, info, pool)
     return True

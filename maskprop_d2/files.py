@@ -1,4 +1,4 @@
-"""Writing files and folders whole or not at all."""
+"""Atomic writing: files and folders appear complete or not at all."""
 
 import os
 import shutil
@@ -8,20 +8,25 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """Gives a name beside ``path`` to write to; at the end the file moves to its place.
+def atomic_file(path: str | Path, *, fsync: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` to write to, and rename it to ``path`` at the end.
 
-    Whatever ends the process, under ``path`` is the old file or the whole new one. After an error
-    nothing of the new one is left.
+    Missing parent folders are created. If anything fails, an existing file stays as it is, and the
+    temporary file is deleted.
+
+    Args:
+        path: the file to write.
+        fsync: wait until the content is on disk, so that after a power failure the name never
+            exists without it. Takes some milliseconds.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     try:
         yield partial
-        with partial.open("rb") as file:
-            # Else after a loss of power the name may be there before the content.
-            os.fsync(file.fileno())
+        if fsync:
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -29,9 +34,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
-    """Gives a new folder beside ``path`` to fill; at the end it takes its place, also that of a
-    folder that is there. After an error nothing of it is left."""
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a new folder beside ``path`` to fill, and rename it to ``path`` at the end, replacing
+    an existing folder. If anything fails, the existing folder stays, and the new one is deleted."""
     path = Path(path)
     partial, old = (path.with_name(f"{path.name}.{x}-{os.getpid()}") for x in ("partial", "old"))
     try:

@@ -10,7 +10,7 @@ import torchvision
 from torch import Tensor
 
 from maskprop_d2.errors import InputError, run_command
-from maskprop_d2.files import whole_file
+from maskprop_d2.files import atomic_file
 from maskprop_d2.weights_file import read_weights
 
 MODELS = (
@@ -91,7 +91,7 @@ def write_checkpoint(weights: dict[str, Tensor], output: str) -> None:
     if path.suffix != ".pth":
         raise InputError(f"--output {output}: Detectron2 knows such a file by its ending, .pth")
     checkpoint = {"model": weights, "__author__": "torchvision", "matching_heuristics": True}
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         torch.save(checkpoint, partial)
 
 

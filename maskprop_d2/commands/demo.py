@@ -15,10 +15,9 @@ from ..errors import InputError, VideoError, run_command
 from ..inference import VideoSegmenter
 from ..structures import VideoTrack
 from ..video import Camera, Excerpt, FrameFiles, VideoFile, find_frames
-from ..video.drawing import draw_tracks
+from ..video.drawing import Trails, draw_tracks
 from ..video.id_masks import IdMaskWriter, draw_id_mask
-from ..video.reading import prefetch
-from ..video.trails import Trails
+from ..video.prefetch import prefetch
 from ..video.window import open_window
 from ..video.writing import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter
 from ..ytvis.results import write_entries
@@ -170,7 +169,7 @@ def run(args: argparse.Namespace) -> None:
                 labels = [names[label] for label in result.labels]
                 tracks = result.masks, result.track_ids, labels, result.scores
                 drawn = draw_tracks(result.frame, *tracks, trails)
-                writer.write(drawn, source.places.popleft() if args.webcam else None)
+                writer.write(drawn, source.timestamps.popleft() if args.webcam else None)
                 if id_masks:
                     size = result.frame.shape[:2]
                     id_masks.write(

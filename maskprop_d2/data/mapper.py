@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import AnnotationError, InputError, VideoError
 from ..ops.rle import decode, to_rle
-from ..video.reading import FrameFiles
+from ..video import FrameFiles
 from .augmentation import augment_clip, build_clip_augmentations
 from .semantic import build_semantic_map, transform_semantic_map
 from .warp import build_image_warp

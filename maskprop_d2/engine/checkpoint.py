@@ -8,7 +8,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
 from ..errors import InputError, MissingWeightsError, TrainingError, WeightsFileError
-from ..files import whole_file
+from ..files import atomic_file
 from ..tracking import OWN_WEIGHTS
 from ..weights_file import read_weights
 
@@ -46,7 +46,7 @@ class Checkpointer(DetectionCheckpointer):
         others = {key: x.state_dict() for key, x in self.checkpointables.items()}
         self.logger.info("Saving checkpoint to %s", path)
         try:
-            with whole_file(path) as partial:
+            with atomic_file(path) as partial:
                 torch.save({"model": weights, **others, **kwargs}, partial)
             self.tag_last_checkpoint(f"{name}.pth")
         # torch tells of a full disk as of any error of its own.
@@ -58,7 +58,7 @@ class Checkpointer(DetectionCheckpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """As in the base class."""
-        with whole_file(os.path.join(self.save_dir, "last_checkpoint")) as partial:
+        with atomic_file(os.path.join(self.save_dir, "last_checkpoint")) as partial:
             partial.write_text(last_filename_basename)
 
     def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from detectron2.export.torchscript_patch import patch_builtin_len
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..files import whole_file
+from ..files import atomic_file
 from ..inference.exported import KEY, VERSION
 from ..modeling import MaskProp
 from ..modeling.options import part_options, segmenter_options
@@ -81,7 +81,7 @@ def export_model(cfg: Any, output: str | Path, *, half: bool = False) -> None:
         # As bytes it would not load as safely: see ``weights_only`` of torch.load.
         "program": torch.frombuffer(bytearray(trace_detector(model)), dtype=torch.uint8),
     }
-    with whole_file(output) as partial:
+    with atomic_file(output) as partial:
         torch.save({"model": weights, KEY: exported}, partial)
 
 

@@ -13,7 +13,7 @@ from detectron2.engine import HookBase
 from detectron2.utils import comm
 
 from ..data.stream import stream_of
-from ..files import whole_file
+from ..files import atomic_file
 
 PERIOD = 20
 """Iterations from one line of ``metrics.json`` to the next: Detectron2's."""
@@ -77,7 +77,7 @@ def write_summary(trainer: Any, seconds: float) -> None:
     logger = logging.getLogger(__name__)
     logger.info("Summary of the training:\n%s", "\n".join(lines))
     try:
-        with whole_file(Path(trainer.cfg.OUTPUT_DIR) / "summary.md") as partial:
+        with atomic_file(Path(trainer.cfg.OUTPUT_DIR) / "summary.md") as partial:
             partial.write_text("\n".join(["# Training", "", *lines, ""]))
     except OSError as error:
         # What has ended the training, be it a full disk, is what is to be told.

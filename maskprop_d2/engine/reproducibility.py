@@ -17,7 +17,7 @@ from detectron2.utils import comm
 
 from ..data.loaders import load_records
 from ..errors import InputError
-from ..files import whole_file
+from ..files import atomic_file
 
 PACKAGES = ("maskprop-d2", "torch", "torchvision", "detectron2", "numpy", "opencv-python", "av")
 
@@ -93,7 +93,7 @@ def record_run(cfg: Any, command: list[str]) -> None:
         "data_sets": {x: _data_set(cfg, x) for x in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)},
         "config": cfg.dump(),
     }
-    with whole_file(Path(cfg.OUTPUT_DIR) / "runs.json") as partial:
+    with atomic_file(Path(cfg.OUTPUT_DIR) / "runs.json") as partial:
         partial.write_text(json.dumps([*_recorded_runs(cfg), entry], indent=2))
 
 

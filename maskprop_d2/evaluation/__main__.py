@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AnnotationError, run_command
-from ..files import whole_file
+from ..files import atomic_file
 from ..ytvis import iterate_json, load_json
 from . import Metrics, ap_gains, evaluate, format_table, identity_measures
 from .oracle import ORACLES
@@ -46,7 +46,7 @@ def _run(args: argparse.Namespace) -> None:
     if not ground_truth.get("annotations"):
         print(f"{args.ground_truth} has no annotations: there is nothing to score against.")
     if args.output:
-        with whole_file(args.output) as partial:
+        with atomic_file(args.output) as partial:
             partial.write_text(json.dumps({**metrics.as_dict(), **extras}, indent=2))
 
 

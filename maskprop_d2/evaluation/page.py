@@ -18,7 +18,7 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from ..errors import AnnotationError
-from ..files import whole_folder
+from ..files import atomic_folder
 from ..ytvis.reading import iterate_json, leads_out, load_json
 from .identity import identity_measures
 from .matching import IOU_THRESHOLDS
@@ -78,7 +78,7 @@ def write_page(
     threshold = score_threshold or 0.0
 
     pairs_of = {x.video_id: x.frame_pairs for x in metrics.videos} if metrics else {}
-    with whole_folder(output) as folder:
+    with atomic_folder(output) as folder:
         shutil.copytree(FILES, folder, dirs_exist_ok=True)
         (folder / "data").mkdir()
         lines = []

@@ -17,7 +17,7 @@ from ..networks.embedding import EmbeddingHead
 from ..networks.propagation import PropagationBranch, per_frame
 from ..networks.refinement import MaskRefinement
 from ..networks.stsn import SpatiotemporalSampling
-from ..ops.masks import keep_distinct, paste_masks
+from ..ops.masks import mask_nms, paste_masks
 from ..structures import FrameOutput
 from ..tracking import MASK_PROPAGATORS, MaskPropagator
 from .support_window import Batch, SupportWindow
@@ -220,7 +220,7 @@ class DetectorNetwork(ABC):
         stride = self.frame_settings.propagation_stride
         height, width = maps["attention"].shape[-2:]
         grid_masks = paste_masks(found.box_masks, found.boxes / stride, height, width)
-        keep = keep_distinct(grid_masks, found.scores, self.frame_settings.duplicate_threshold)
+        keep = mask_nms(grid_masks, found.scores, self.frame_settings.duplicate_threshold)
         return FrameOutput(
             boxes_video=(found.boxes * scale)[keep],
             scores=found.scores[keep],

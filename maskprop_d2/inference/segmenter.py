@@ -16,7 +16,7 @@ from ..ops.rle import encode
 from ..structures import Frame, FrameOutput, FrameResult, TrackedFrame, VideoTrack, VideoTracks
 from ..tracking import TrackerFactory, build_tracker
 from ..tracking.base import FrameNetwork
-from ..video.reading import prefetch
+from ..video.prefetch import prefetch
 from .exported import ExportedNetwork, not_as_exported
 from .track_records import TrackBook
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..ops.crops import crops_with_masks, squares_around
+from ..ops.crops import crop_with_masks, square_boxes
 from .refinement import ResidualBlock
 
 CONTEXT = 1.25
@@ -74,7 +74,7 @@ class CropClassifier(nn.Module):
         Returns:
             (N, K) logits.
         """
-        crops = squares_around(regions, CONTEXT)
-        seen = crops_with_masks(image, masks, boxes, crops, self.crop_size)
+        crops = square_boxes(regions, CONTEXT)
+        seen = crop_with_masks(image, masks, boxes, crops, self.crop_size)
         patches, of_objects = seen[:, :3], seen[:, 3:]
         return self.predictor(self.features(torch.cat([patches * of_objects, of_objects], dim=1)))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import InputError
-from ..ops.crops import crops_with_masks, squares_around
+from ..ops.crops import crop_with_masks, square_boxes
 
 MAX_CROP_SIZE, MAX_CONTEXT, MAX_CHUNK_SIZE = 4096, 16, 4096
 """Far more than any model has. What a file asks for beyond that would take memory, or time, that
@@ -96,8 +96,8 @@ class MaskRefinement(nn.Module):
             nn.init.zeros_(parameter)
 
     def crop_boxes(self, boxes: Tensor) -> Tensor:
-        """See ``squares_around``. (N, 4) -> (N, 4)."""
-        return squares_around(boxes, self.context)
+        """See ``square_boxes``. (N, 4) -> (N, 4)."""
+        return square_boxes(boxes, self.context)
 
     def forward(self, image: Tensor, masks: Tensor, boxes: Tensor, crops: Tensor) -> Tensor:
         """
@@ -123,7 +123,7 @@ class MaskRefinement(nn.Module):
     def _refine(self, image: Tensor, masks: Tensor, boxes: Tensor, crops: Tensor) -> Tensor:
         """As ``forward``, all crops at once."""
         # Outside of the image is zero, its mean.
-        seen = crops_with_masks(image, masks, boxes, crops, self.crop_size)
+        seen = crop_with_masks(image, masks, boxes, crops, self.crop_size)
         x = self.blocks(seen)
         # Outside of its box an object is unlikely, not impossible.
         return seen[:, 3].clamp(0.01, 0.99).logit() + self.predictor(x)[:, 0]

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torchvision.ops import DeformConv2d
 
 from ..errors import InputError
-from ..ops.deform import in_one_type
+from ..ops.deform import match_dtypes
 
 MAX_RADIUS = 1000
 """Far more than any model has: so many frames on each side stay in memory."""
@@ -39,7 +39,7 @@ class DeformableLayer(nn.Module):
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """(B, in_channels, h, w) and (B, guide_channels, h, w) -> (B, out_channels, h, w)"""
-        return self.conv(*in_one_type(x, self.offsets(guide)))
+        return self.conv(*match_dtypes(x, self.offsets(guide)))
 
 
 class SpatiotemporalSampling(nn.Module):

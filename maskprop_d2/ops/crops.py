@@ -7,7 +7,7 @@ from torchvision.ops import roi_align
 from .masks import paste_masks
 
 
-def squares_around(boxes: Tensor, context: float) -> Tensor:
+def square_boxes(boxes: Tensor, context: float) -> Tensor:
     """Squares around the centres of boxes, so that nothing is stretched.
 
     Args:
@@ -23,7 +23,7 @@ def squares_around(boxes: Tensor, context: float) -> Tensor:
     return torch.cat([center - side / 2, center + side / 2], dim=1)
 
 
-def crops_with_masks(
+def crop_with_masks(
     image: Tensor, masks: Tensor, boxes: Tensor, crops: Tensor, size: int
 ) -> Tensor:
     """What a network sees of each object: its crop, and as one more channel its mask.

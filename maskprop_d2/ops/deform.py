@@ -19,7 +19,7 @@ from torchvision.ops import deform_conv2d
 logger = logging.getLogger(__name__)
 
 
-def in_one_type(first: Tensor, *others: Tensor) -> list[Tensor]:
+def match_dtypes(first: Tensor, *others: Tensor) -> list[Tensor]:
     """Tensors in the type of the first, float32 at least: torchvision's operator knows no mixed
     precision on a CPU, and wants one type."""
     dtype = torch.promote_types(first.dtype, torch.float32)
@@ -44,7 +44,7 @@ def deform_masked_features(
     Returns:
         (N, C', h, w)
     """
-    features, masks, offsets, weights = in_one_type(features, masks, offsets, weights)
+    features, masks, offsets, weights = match_dtypes(features, masks, offsets, weights)
     instance_features = masks[:, None] * features
     per_dilation = offsets.flatten(0, 1).chunk(len(dilations))
     propagated = [

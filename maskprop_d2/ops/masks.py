@@ -52,7 +52,7 @@ def paste_binary_mask(mask: Tensor, box: Tensor, height: int, width: int) -> Ten
     return full
 
 
-def keep_distinct(masks: Tensor, scores: Tensor, threshold: float) -> Tensor:
+def mask_nms(masks: Tensor, scores: Tensor, threshold: float) -> Tensor:
     """Greedy suppression of masks that repeat one with a higher score, whatever their category.
 
     Two detections of one object would share it in the softmax over instances (Sec. 4.2) and then

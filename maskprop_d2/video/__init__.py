@@ -2,6 +2,7 @@
 
 from .camera import Camera
 from .excerpt import Excerpt
-from .reading import FrameFiles, VideoFile, find_frames
+from .frame_files import FrameFiles, find_frames
+from .video_file import VideoFile
 
 __all__ = ["Camera", "Excerpt", "FrameFiles", "VideoFile", "find_frames"]

@@ -13,15 +13,14 @@ from .excerpt import Excerpt
 
 
 class Camera:
-    """The frames of a camera, (H, W, 3) uint8 RGB each, until it ends.
+    """The frames of a camera, (H, W, 3) uint8 RGB each, until it stops.
 
-    Those that come while nobody is ready for them are left out.
+    Frames that arrive faster than they are read are dropped.
 
     Attributes:
-        fps: frames per second, as the camera says, of which the excerpt takes its share.
+        fps: the camera's frames per second, divided by the excerpt's stride.
         num_frames: None.
-        places: of each frame given so far, and not yet taken from the left, its number in a video
-            of ``fps`` that plays as fast as the frames came.
+        timestamps: of the frames read so far, in units of 1 / ``fps``; take them from the left.
     """
 
     num_frames = None
@@ -29,35 +28,36 @@ class Camera:
     def __init__(self, name: int | str = 0, excerpt: Excerpt | None = None):
         """
         Args:
-            name: the camera's number, or its address, as ``rtsp://...``.
-            excerpt: seconds count from the first frame.
+            name: the number of the camera, or a URL like ``rtsp://...``.
+            excerpt: the part to read; times are relative to the first frame.
 
         Raises:
-            VideoError: if there is no such camera.
+            VideoError: if the camera cannot be opened.
         """
         self._capture = cv2.VideoCapture(name)
         if not self._capture.isOpened():
             raise VideoError(f"camera {name} cannot be opened")
-        # Else some keep several old frames for those who are slow.
+        # Some drivers buffer several frames, which then arrive late.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self._excerpt = excerpt or Excerpt()
         fps = self._capture.get(cv2.CAP_PROP_FPS) or 25
         self.fps = Fraction(fps).limit_denominator(1001) / self._excerpt.stride
-        self.places: deque[int] = deque()
+        self.timestamps: deque[int] = deque()
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        began, count = None, 0
+        first, count = None, 0
         try:
             while True:
-                read, frame = self._capture.read()
+                success, frame = self._capture.read()
                 now = time.monotonic()
-                began = now if began is None else began
-                if not read or now - began >= self._excerpt.end:
+                first = now if first is None else first
+                seconds = now - first
+                if not success or seconds >= self._excerpt.end:
                     return
-                if now - began < self._excerpt.start:
+                if seconds < self._excerpt.start:
                     continue
                 if count % self._excerpt.stride == 0:
-                    self.places.append(round((now - began - self._excerpt.start) * self.fps))
+                    self.timestamps.append(round((seconds - self._excerpt.start) * self.fps))
                     yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
                 count += 1
         finally:

@@ -1,7 +1,8 @@
-"""Drawing tracks over frames."""
+"""Drawing tracks on frames: masks, outlines, labels and trails."""
 
 import colorsys
 import math
+from collections import deque
 from collections.abc import Sequence
 
 import cv2
@@ -9,42 +10,76 @@ import numpy as np
 
 from ..ops.rle import decode_box, encode
 from ..structures import RLE
-from .labels import Box, draw_label
-from .trails import Point, Trails
+
+Box = tuple[int, int, int, int]
+Color = tuple[int, int, int]
+Point = tuple[float, float]
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+# Fractional bits of OpenCV's coordinates: with whole pixels, trails of slow objects jitter.
+SHIFT = 4
 
 
-def track_color(track_id: int) -> tuple[int, int, int]:
-    """An RGB colour that depends on the id alone; neighbouring ids look most different."""
-    # The golden ratio spreads hues evenly however many there are; three lightnesses on top.
+def track_color(track_id: int) -> Color:
+    """An RGB colour that depends on the id alone; consecutive ids have very different colours."""
+    # Steps of the golden ratio spread any number of hues evenly.
     hue = (0.92 + track_id * 0.618034) % 1.0
     lightness = (0.56, 0.6, 0.73)[track_id % 3]
     red, green, blue = colorsys.hls_to_rgb(hue, lightness, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
+class Trails:
+    """The paths of the objects' centres over the last frames; older parts are thinner."""
+
+    def __init__(self, length: int):
+        """
+        Args:
+            length: the number of frames that a trail goes back.
+        """
+        self._frames: deque[dict[int, Point]] = deque(maxlen=length + 1)
+
+    def add_frame(self, centers: dict[int, Point]) -> None:
+        """Add the next frame: the centre (x, y) in pixels for each track id."""
+        self._frames.append(centers)
+
+    def draw(self, image: np.ndarray) -> None:
+        """Draw the trails on a frame, (H, W, 3) uint8 RGB, in place."""
+        max_thickness = max(2.0, min(image.shape[:2]) / 150)
+        last: dict[int, tuple[int, int]] = {}
+        for i, centers in enumerate(self._frames, start=1):
+            thickness = max(1, round(max_thickness * i / len(self._frames)))
+            for track_id, (x, y) in centers.items():
+                point = round(x * 2**SHIFT), round(y * 2**SHIFT)
+                if track_id in last:
+                    ends, color = (last[track_id], point), track_color(track_id)
+                    cv2.line(image, *ends, color, thickness, cv2.LINE_AA, SHIFT)
+                last[track_id] = point
+
+
 def draw_tracks(
     frame: np.ndarray,
     masks: Sequence[RLE | np.ndarray],
-    track_ids: list[int],
-    labels: list[str],
-    scores: list[float],
+    track_ids: Sequence[int],
+    labels: Sequence[str],
+    scores: Sequence[float],
     trails: Trails | None = None,
 ) -> np.ndarray:
-    """Draw each object's mask, outline and label in its track's colour.
+    """Draw the mask, outline and label of each object in the colour of its track.
 
     Args:
         frame: (H, W, 3) uint8 RGB; it is not changed.
         masks: N masks of the frame's size, RLEs or (H, W) bool arrays.
-        track_ids: their N ids.
-        labels: their N category names.
-        scores: their N scores in [0, 1].
-        trails: those of the frames before, to go on with and to draw too.
+        track_ids: N track ids.
+        labels: N category names.
+        scores: N scores in [0, 1].
+        trails: the trails of the previous frames; this frame is added, and they are drawn.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    named = zip(labels, track_ids, scores, strict=True)
-    texts = [f"{label} {track_id} {score:.0%}" for label, track_id, score in named]
+    rows = zip(labels, track_ids, scores, strict=True)
+    texts = [f"{label} {track_id} {score:.0%}" for label, track_id, score in rows]
     return draw_masks(frame, masks, track_ids, texts, trails)
 
 
@@ -55,79 +90,140 @@ def draw_masks(
     texts: Sequence[str],
     trails: Trails | None = None,
 ) -> np.ndarray:
-    """As ``draw_tracks``, with a text of one's own for each object."""
+    """Like ``draw_tracks``, with N arbitrary texts as labels."""
     drawn = frame.copy()
-    objects = np.zeros(frame.shape[:2], np.uint8)
-    boxes: dict[int, Box] = {}
-    centers = {}
-    for i, (mask, track_id) in enumerate(zip(masks, track_ids, strict=True)):
+    covered = np.zeros(frame.shape[:2], np.uint8)
+    labels: list[tuple[str, Box, Color]] = []
+    centers: dict[int, Point] = {}
+    for mask, track_id, text in zip(masks, track_ids, texts, strict=True):
         color = track_color(track_id)
-        box, inside = draw_mask(drawn, mask, color)
-        if inside.size:
-            boxes[i] = box
-            objects[box[1] : box[3], box[0] : box[2]] |= inside
+        box, crop = draw_mask(drawn, mask, color)
+        if crop.size:
+            x0, y0, x1, y1 = box
+            covered[y0:y1, x0:x1] |= crop
+            labels.append((text, box, color))
             if trails is not None:
-                centers[track_id] = _center(box, inside), color
+                m = cv2.moments(crop, binaryImage=True)
+                centers[track_id] = x0 + m["m10"] / m["m00"], y0 + m["m01"] / m["m00"]
     if trails is not None:
         trails.add_frame(centers)
         trails.draw(drawn)
-    # Labels last, so that nothing lies over one.
-    occupied: list[Box] = []
-    for i, box in boxes.items():
-        draw_label(drawn, texts[i], box, track_color(track_ids[i]), objects, occupied)
+    # Labels last, so that no mask covers them.
+    label_boxes: list[Box] = []
+    for label in labels:
+        label_boxes.append(_draw_label(drawn, *label, covered, label_boxes))
     return drawn
 
 
-def draw_mask(
-    image: np.ndarray, mask: RLE | np.ndarray, color: tuple[int, int, int]
-) -> tuple[Box, np.ndarray]:
-    """Tint and outline one object, in place.
+def draw_mask(image: np.ndarray, mask: RLE | np.ndarray, color: Color) -> tuple[Box, np.ndarray]:
+    """Tint and outline one object in place.
 
     Args:
         image: (H, W, 3) uint8 RGB to draw on.
-        mask: of its size, an RLE or (H, W) bool.
+        mask: RLE or (H, W) bool.
         color: RGB.
 
     Returns:
-        the box x0, y0, x1, y1 around the object, and the (h, w) uint8 mask that fills it, which is
-        empty where there is no object.
+        the bounding box (x0, y0, x1, y1) of the object, and the mask in it, (h, w) uint8, which is
+        empty for an empty mask.
     """
-    x0, y0, inside = decode_box(mask if isinstance(mask, dict) else encode(mask))
-    inside = np.ascontiguousarray(inside, np.uint8)
-    box = (x0, y0, x0 + inside.shape[1], y0 + inside.shape[0])
-    if inside.size:
-        _tint(image, box, inside, color)
-    return box, inside
+    x0, y0, crop = decode_box(mask if isinstance(mask, dict) else encode(mask))
+    crop = np.ascontiguousarray(crop, np.uint8)
+    y1, x1 = y0 + crop.shape[0], x0 + crop.shape[1]
+    if crop.size:
+        region = image[y0:y1, x0:x1]
+        tint = *(0.45 * value for value in color), 0
+        # OpenCV's type stubs do not have the overload that adds a colour.
+        tinted = cv2.add(cv2.convertScaleAbs(region, alpha=0.55), tint)  # type: ignore[call-overload]
+        cv2.copyTo(tinted, crop, region)
+        kind = cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
+        contours, _ = cv2.findContours(crop, *kind, offset=(x0, y0))
+        # Fewer points are smoother and much faster to draw.
+        contours = [cv2.approxPolyDP(contour, 0.8, True) for contour in contours]
+        thickness = max(1, round(min(image.shape[:2]) / 300))
+        cv2.drawContours(image, contours, -1, color, thickness, cv2.LINE_AA)
+    return (x0, y0, x1, y1), crop
 
 
-def _tint(image: np.ndarray, box: Box, inside: np.ndarray, color: tuple[int, int, int]) -> None:
-    """Tint a mask, (h, w) uint8 that fills its box, and outline it."""
+def _draw_label(
+    image: np.ndarray,
+    text: str,
+    box: Box,
+    color: Color,
+    covered: np.ndarray,
+    label_boxes: list[Box],
+) -> Box:
+    """Write a label on a filled rectangle next to an object.
+
+    Args:
+        image: (H, W, 3) uint8 RGB to draw on.
+        text: ASCII; other characters become question marks.
+        box: (x0, y0, x1, y1) of the object.
+        color: RGB of the rectangle.
+        covered: (H, W) uint8, nonzero where there is any object.
+        label_boxes: the rectangles of the labels drawn so far.
+
+    Returns:
+        the rectangle (x0, y0, x1, y1).
+    """
+    height, width = image.shape[:2]
+    scale = max(0.3, min(height, width) / 800)
+    pad = max(2, round(4 * scale))
+    # Shrink text that is wider than the frame.
+    full_width = cv2.getTextSize(text, FONT, scale, 1)[0][0] + 2 * pad
+    if full_width > width:
+        scale *= 0.9 * width / full_width
+    thickness = max(1, round(scale * 1.6))
+    (text_width, text_height), baseline = cv2.getTextSize(text, FONT, scale, thickness)
+    label_width, label_height = text_width + 2 * pad, text_height + baseline + 2 * pad - 1
+    x, y = _place_label(label_width, label_height, box, covered, label_boxes)
+    cv2.rectangle(image, (x, y), (x + label_width - 1, y + label_height - 1), color, -1)
+    # Black or white text, whichever has the higher contrast (WCAG) to the rectangle.
+    luminance = np.dot([0.2126, 0.7152, 0.0722], (np.array(color) / 255) ** 2.2)
+    text_color = (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
+    origin = (x + pad, y + pad + text_height)
+    cv2.putText(image, text, origin, FONT, scale, text_color, thickness, cv2.LINE_AA)
+    return x, y, x + label_width, y + label_height
+
+
+def _place_label(
+    width: int, height: int, box: Box, covered: np.ndarray, label_boxes: list[Box]
+) -> tuple[int, int]:
+    """The top left corner of a label: of the positions around the box, moved into the frame, the
+    first that covers least of other labels and objects."""
     x0, y0, x1, y1 = box
-    region = image[y0:y1, x0:x1]
-    tint = *(0.45 * value for value in color), 0
-    # OpenCV's types do not know that it adds colours, too.
-    tinted = cv2.add(cv2.convertScaleAbs(region, alpha=0.55), tint)  # type: ignore[call-overload]
-    cv2.copyTo(tinted, inside, region)
-    contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0))
-    # Fewer points look smoother, and take far less time.
-    contours = [cv2.approxPolyDP(contour, 0.8, True) for contour in contours]
-    thickness = max(1, round(min(image.shape[:2]) / 300))
-    cv2.drawContours(image, contours, -1, color, thickness, cv2.LINE_AA)
+    above, below = y0 - height, y1
+    corners = [
+        *((x, y) for x in (x0, x1 - width) for y in (above, below)),
+        *((x, y) for y in (y0, y1 - height) for x in (x1, x0 - width)),
+        *((x0, y) for y in (above - height, below + height)),
+        (x0, y0),
+    ]
+    last_x = max(covered.shape[1] - width, 0)
+    last_y = max(covered.shape[0] - height, 0)
+    positions = [(min(max(x, 0), last_x), min(max(y, 0), last_y)) for x, y in corners]
 
+    def cost(position: tuple[int, int]) -> int:
+        a, b = position
+        c, d = a + width, b + height
+        object_pixels = cv2.countNonZero(covered[b:d, a:c])
+        label_pixels = sum(
+            max(min(c, right) - max(a, left), 0) * max(min(d, bottom) - max(b, top), 0)
+            for left, top, right, bottom in label_boxes
+        )
+        # Covering a label is worse: it cannot be read, while an object is tinted anyway.
+        return object_pixels + 4 * label_pixels
 
-def _center(box: Box, inside: np.ndarray) -> Point:
-    """The centre of gravity x, y of a mask, (h, w) uint8 that fills its box."""
-    moments = cv2.moments(inside, binaryImage=True)
-    return box[0] + moments["m10"] / moments["m00"], box[1] + moments["m01"] / moments["m00"]
+    return min(positions, key=cost)
 
 
 def contact_sheet(images: list[np.ndarray], columns: int, gap: int = 4) -> np.ndarray:
-    """Images of one size in rows, with a white gap between them.
+    """Arrange images of one size in rows, with a white gap between them.
 
     Args:
         images: (H, W, 3) uint8 arrays, at least one.
-        columns: how many stand in a row.
-        gap: pixels between them.
+        columns: images per row.
+        gap: pixels between images.
 
     Returns:
         (H', W', 3) uint8.

@@ -1,4 +1,4 @@
-"""Which part of a video is wanted."""
+"""The part of a video to read."""
 
 import math
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from fractions import Fraction
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A part of a video, by default all of it.
+    """A part of a video; by default all of it.
 
     Attributes:
         start: seconds from the beginning of the video, at least 0.
-        duration: seconds, more than 0; None for all that follows.
-        stride: of the frames in that time every so many-th is taken, at least 1.
+        duration: seconds, more than 0; None for the rest of the video.
+        stride: take every ``stride``-th frame, at least 1.
     """
 
     start: float = 0.0
@@ -22,7 +22,7 @@ class Excerpt:
     def __post_init__(self) -> None:
         """
         Raises:
-            ValueError: if a value is out of its range.
+            ValueError: if a value is out of range.
         """
         if not 0 <= self.start < math.inf:
             raise ValueError(f"the start must be 0 seconds or more, not {self.start}")
@@ -33,13 +33,14 @@ class Excerpt:
 
     @property
     def end(self) -> float:
-        """Seconds from the beginning of the video, infinity if all is wanted."""
+        """Seconds from the beginning of the video; infinity if there is no duration."""
         return math.inf if self.duration is None else self.start + self.duration
 
     def frames(self, fps: Fraction | float) -> slice:
-        """The indices of its frames, where each lasts for 1/fps seconds.
+        """The frame indices of the excerpt at a constant frame rate.
 
-        A frame belongs to it from half a frame before the start to half a frame before the end.
+        As timestamps are rounded, it begins half a frame before ``start`` and ends half a frame
+        before ``end``.
         """
         first, last = (
             None if math.isinf(seconds) else math.ceil(seconds * float(fps) - 0.5)

@@ -1,4 +1,4 @@
-"""Id masks: PNGs whose pixel values name objects, as DAVIS and MOTS have them."""
+"""Id masks: PNG images whose pixel values are object ids, as in DAVIS and MOTS."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,59 +7,60 @@ import numpy as np
 from PIL import Image
 
 from ..errors import VideoError
+from ..files import atomic_file
 from ..ops.rle import decode_box
 from ..structures import RLE
 from .drawing import track_color
 
 BACKGROUND, VOID = 0, 255
-LARGEST_ID = 2**16 - 1
+MAX_ID = 2**16 - 1
 
 
 def object_id(track_id: int) -> int:
-    """The pixel value of a track: 1 for track 0, and so on, without ``VOID``, which DAVIS and its
-    readers take for no object."""
+    """The pixel value of a track: ``track_id + 1``, skipping ``VOID``, which marks ignored pixels
+    in DAVIS."""
     return track_id + 1 if track_id + 1 < VOID else track_id + 2
 
 
 def draw_id_mask(
     masks: Sequence[RLE], track_ids: list[int], scores: list[float], height: int, width: int
 ) -> np.ndarray:
-    """Where masks overlap, the object with the higher score lies on top.
+    """Draw objects with their ids. Where masks overlap, the object with the highest score wins.
 
     Args:
         masks: N RLEs of the frame's size.
-        track_ids: their N ids.
-        scores: their N scores.
+        track_ids: N track ids.
+        scores: N scores.
         height, width: size of the frame.
 
     Returns:
-        (H, W) ``object_id``s: uint8 if they fit, else uint16.
+        (H, W) values of ``object_id``: uint8 if they fit, else uint16.
 
     Raises:
-        VideoError: if an id does not fit into 16 bits either.
+        VideoError: if an id does not fit into 16 bits.
     """
     largest = max(map(object_id, track_ids), default=0)
-    if largest > LARGEST_ID:
-        raise VideoError(f"id masks have room for {LARGEST_ID - 1} objects, but there are more")
+    if largest > MAX_ID:
+        raise VideoError(f"id masks can hold at most {MAX_ID - 1} objects")
     ids = np.full((height, width), BACKGROUND, np.uint8 if largest < VOID else np.uint16)
     for i in np.argsort(scores, kind="stable"):
-        x0, y0, inside = decode_box(masks[i])
-        ids[y0 : y0 + inside.shape[0], x0 : x0 + inside.shape[1]][inside] = object_id(track_ids[i])
+        x0, y0, crop = decode_box(masks[i])
+        ids[y0 : y0 + crop.shape[0], x0 : x0 + crop.shape[1]][crop] = object_id(track_ids[i])
     return ids
 
 
 class IdMaskWriter:
-    """Writes a PNG a frame into a folder, as they come.
+    """Writes one PNG per frame into a folder.
 
-    It has a palette, with the colours of ``draw_tracks``. A frame with ids above 254 becomes a grey
-    PNG of 16 bits instead. In both, the pixel values are the ids.
+    Frames with ids up to 254 are written with a palette, in the colours of ``draw_tracks``; others
+    as 16-bit greyscale. In both, the pixel values are the ids.
     """
 
     def __init__(self, folder: str | Path, names: Sequence[str] = ()):
         """
         Args:
-            folder: made with the first frame if it is not there.
-            names: of the files without their suffix; by default numbers from 00000.
+            folder: created with the first frame if it does not exist.
+            names: file names without suffix; by default numbers from 00000.
         """
         self.folder = Path(folder)
         self._names = names
@@ -68,17 +69,11 @@ class IdMaskWriter:
         self._palette = [value for color in colors for value in color]
 
     def write(self, ids: np.ndarray) -> None:
-        """Write the next frame's, what ``draw_id_mask`` gives, whole or not at all."""
+        """Write the next frame, an array from ``draw_id_mask``."""
         image = Image.fromarray(ids)
         if ids.dtype == np.uint8:
             image.putpalette(self._palette)
-        self.folder.mkdir(parents=True, exist_ok=True)
         name = self._names[self._count] if self._names else f"{self._count:05d}"
         self._count += 1
-        path = self.folder / f"{name}.png"
-        partial = path.with_name(f".partial-{path.name}")
-        try:
+        with atomic_file(self.folder / f"{name}.png", fsync=False) as partial:
             image.save(partial, format="PNG", compress_level=1)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Reading images, none larger than any video's frame."""
+"""Reading images, with protection against damaged and huge files."""
 
 import struct
 from pathlib import Path
@@ -15,29 +15,31 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def read_image(path: str) -> np.ndarray:
-    """An image, grey, colour or with alpha, of 8 or 16 bits, as (H, W, 3) uint8 RGB.
+    """Read an image, greyscale, colour or with alpha, 8 or 16 bits, as (H, W, 3) uint8 RGB.
 
     Raises:
-        VideoError: if there is no such file, it is not an image, or far too large.
+        VideoError: if the file is missing, is not an image, or has too many pixels.
     """
-    # Converts grey, alpha and 16 bits to what is wanted.
+    # IMREAD_COLOR converts greyscale, alpha and 16 bits.
     return cv2.cvtColor(read_pixels(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def read_pixels(path: str, flags: int) -> np.ndarray:
-    """What OpenCV reads from an image, as its flags of ``imread`` say.
+    """``cv2.imread(path, flags)`` with the checks of ``read_image``.
 
     Raises:
-        VideoError: as ``read_image`` does.
+        VideoError: if the file is missing, is not an image, or has too many pixels.
     """
     # A small file can hold an image of any size.
     height, width = image_size(path)
     if height * width > MAX_PIXELS:
-        raise VideoError(f"frame {path} has {width} x {height} pixels: {MAX_PIXELS} are the most")
+        raise VideoError(
+            f"frame {path} has {width} x {height} pixels; the limit is {MAX_PIXELS} pixels"
+        )
     _check_png(path)
     try:
         frame = cv2.imread(path, flags)
-    # As of sizes that are not those of the file's head.
+    # For example if the size differs from the one in the header.
     except cv2.error as error:
         raise VideoError(f"frame {path} is not an image") from error
     if frame is None:
@@ -46,31 +48,31 @@ def read_pixels(path: str, flags: int) -> np.ndarray:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(H, W) of an image as it is shown, and as ``read_image`` reads it: cameras store frames lying
-    down and say so beside the pixels. Reads the file's head only.
+    """(H, W) of an image as ``read_image`` returns it, with the EXIF rotation applied. Only the
+    header is read.
 
     Raises:
-        VideoError: if there is no such file, or it is not an image.
+        VideoError: if the file is missing or is not an image.
     """
     try:
         with Image.open(path) as image:
             width, height = image.size
-            lying = "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+            rotated = "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
     except FileNotFoundError as error:
         raise VideoError(f"frame {path} is missing") from error
     except Image.DecompressionBombError as error:
-        raise VideoError(f"frame {path} is too large: {MAX_PIXELS} pixels are the most") from error
-    # On damaged files Pillow's decoders raise whatever they stumble over.
+        raise VideoError(f"frame {path} is too large; the limit is {MAX_PIXELS} pixels") from error
+    # Pillow's decoders raise all kinds of exceptions for damaged files.
     except Exception as error:
         raise VideoError(f"frame {path} is not an image") from error
-    return (width, height) if lying else (height, width)
+    return (width, height) if rotated else (height, width)
 
 
 def _check_png(path: str) -> None:
-    """OpenCV makes room for a part of a PNG file before it looks whether the file has so much.
+    """OpenCV allocates memory for each PNG chunk before it checks the length of the file.
 
     Raises:
-        VideoError: if a part says that it is longer than the file; other kinds of files pass.
+        VideoError: if a chunk of a PNG is longer than the file.
     """
     length = Path(path).stat().st_size
     with open(path, "rb") as file:
@@ -79,8 +81,8 @@ def _check_png(path: str) -> None:
         kind = b""
         while kind != b"IEND" and len(head := file.read(8)) == 8:
             size, kind = struct.unpack(">I4s", head)
-            # A checksum of four bytes follows.
+            # Four bytes of checksum follow.
             end = file.tell() + size + 4
             if end > length:
-                raise VideoError(f"frame {path} is not a whole image: its end is missing")
+                raise VideoError(f"frame {path} is truncated")
             file.seek(end)

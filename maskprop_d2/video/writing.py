@@ -1,4 +1,4 @@
-"""Writing annotated videos, as a file or as a folder of images."""
+"""Writing videos, as a file or as a folder of images."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -14,21 +14,21 @@ from av.video.stream import VideoStream
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4"}
 # Not every build of FFmpeg has all of them.
 CODECS = ("libx264", "libopenh264", "mpeg4")
-# FFmpeg's numbers for the colours of HD video.
+# FFmpeg's codes for the colours of HD video.
 BT709, LIMITED_RANGE = 1, 1
 
 
 class VideoWriter:
-    """Writes an H.264 file that plays in a browser; a context manager.
+    """Writes an H.264 video that plays in a browser; a context manager.
 
-    The file appears under its name when it is whole. After Ctrl-C that is the video up to there;
-    after any other error nothing is left.
+    The file appears under its name at the end. After Ctrl-C it has the frames written so far; after
+    any other error nothing is left.
     """
 
     def __init__(self, path: str | Path, fps: Fraction | float):
         """
         Args:
-            path: the file to write, in a format by its suffix: one of ``VIDEO_SUFFIXES``.
+            path: the file; its suffix, one of ``VIDEO_SUFFIXES``, selects the format.
             fps: frames per second.
 
         Raises:
@@ -43,52 +43,52 @@ class VideoWriter:
         self._partial = self.path.with_name(f".partial-{self.path.name}")
         self._fps = Fraction(fps).limit_denominator(1001)
         self._container: OutputContainer | None = None
-        self._next_place = 0
+        self._next_timestamp = 0
 
     def __enter__(self) -> "VideoWriter":
         return self
 
-    def write(self, frame: np.ndarray, place: int | None = None) -> None:
+    def write(self, frame: np.ndarray, timestamp: int | None = None) -> None:
         """Add a frame.
 
         Args:
-            frame: (H, W, 3) uint8 RGB. Odd sizes are made even by repeating the last row or column.
-            place: it is shown from ``place / fps`` seconds on, after all others; by default right
-                after the frame before.
+            frame: (H, W, 3) uint8 RGB. Odd sizes are padded by repeating the last row or column.
+            timestamp: in units of ``1 / fps`` seconds; by default, and at least, that of the
+                previous frame + 1.
 
         Raises:
-            ValueError: if it is not that, or not of the first one's size.
+            ValueError: if the frame has another format, or not the size of the first one.
         """
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise ValueError(f"a frame must be uint8 RGB, not {frame.dtype} of {frame.shape}")
-        # The colour format of H.264 that all players know halves both sides.
+        # The pixel format that all players support needs even sizes.
         frame = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), "edge")
         height, width = frame.shape[:2]
         container = self._container or self._open(height, width)
         if (height, width) != (self._stream.height, self._stream.width):
             raise ValueError(
-                f"a frame of {width} x {height} pixels cannot go into the video {self.path} of "
+                f"the frame has {width} x {height} pixels, but the video {self.path} has "
                 f"{self._stream.width} x {self._stream.height}"
             )
         video_frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
         video_frame = video_frame.reformat(format="yuv420p", dst_colorspace="ITU709")
-        video_frame.pts = max(place or 0, self._next_place)
-        self._next_place = video_frame.pts + 1
+        video_frame.pts = max(timestamp or 0, self._next_timestamp)
+        self._next_timestamp = video_frame.pts + 1
         container.mux(self._stream.encode(video_frame))
 
     def _open(self, height: int, width: int) -> OutputContainer:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         suffix = self.path.suffix.lower()
-        # The index first, so that a browser can start to play before it has the whole file.
+        # With the index first, a browser can start to play before it has the whole file.
         options = {"movflags": "+faststart"} if suffix in (".m4v", ".mov", ".mp4") else {}
         self._container = container = av.open(str(self._partial), "w", options=options)
         codec = next(x for x in CODECS if x in av.codecs_available)
-        # Slower presets take most of the time of drawing, for files that are hardly smaller.
+        # Slower presets dominate the drawing time, for files that are hardly smaller.
         options = {"crf": "20", "preset": "veryfast"}
         self._stream = cast(VideoStream, container.add_stream(codec, self._fps, options))
         self._stream.height, self._stream.width = height, width
         self._stream.pix_fmt = "yuv420p"
-        # Said in so many words, since players guess differently by the size of the video.
+        # Explicit, since players guess the colour space from the size of the video.
         context = self._stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED_RANGE
@@ -119,8 +119,8 @@ class FrameFolderWriter:
     def __init__(self, folder: str | Path, suffix: str = ".jpg"):
         """
         Args:
-            folder: made with the first frame if it is not there.
-            suffix: the images' format, ".jpg" or ".png".
+            folder: created with the first frame if it does not exist.
+            suffix: the image format, ".jpg" or ".png".
         """
         self.folder = Path(folder)
         self.suffix = suffix
@@ -129,11 +129,11 @@ class FrameFolderWriter:
     def __enter__(self) -> "FrameFolderWriter":
         return self
 
-    def write(self, frame: np.ndarray, place: int | None = None) -> None:
-        """Add a frame, (H, W, 3) uint8 RGB; its place in time is of no account here.
+    def write(self, frame: np.ndarray, timestamp: int | None = None) -> None:
+        """Add a frame, (H, W, 3) uint8 RGB; the timestamp is ignored.
 
         Raises:
-            OSError: if it cannot be written.
+            OSError: if the image cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self._count:05d}{self.suffix}"

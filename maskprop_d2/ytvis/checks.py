@@ -12,8 +12,8 @@ from pycocotools import mask as coco_mask
 
 from ..errors import VideoError
 from ..ops.rle import MAX_PIXELS, MAX_SIDE, is_absent, to_rle
+from ..video.frame_files import natural_sort
 from ..video.images import image_size
-from ..video.reading import natural_sort
 from .problems import FEW_PIXELS, Problem, Report
 from .reading import is_id, is_number, leads_out
 

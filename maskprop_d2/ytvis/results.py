@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..files import whole_file
+from ..files import atomic_file
 
 
 def as_results(
@@ -33,7 +33,7 @@ def as_results(
 
 def write_entries(entries: Iterable[dict[str, Any]], path: Path) -> None:
     """Write a json list, one entry in memory at a time; the file is there when it is whole."""
-    with whole_file(path) as partial, partial.open("w") as file:
+    with atomic_file(path) as partial, partial.open("w") as file:
         file.write("[")
         for i, entry in enumerate(entries):
             file.write(",\n" if i else "")
@@ -43,10 +43,10 @@ def write_entries(entries: Iterable[dict[str, Any]], path: Path) -> None:
 
 def write_results(results: list[dict[str, Any]], path: Path) -> None:
     """Write a results file, and a ``.zip`` of it alone beside it, each whole or not at all."""
-    with whole_file(path) as results_file:
+    with atomic_file(path) as results_file:
         results_file.write_text(json.dumps(results))
         with (
-            whole_file(path.with_suffix(".zip")) as archive_file,
+            atomic_file(path.with_suffix(".zip")) as archive_file,
             zipfile.ZipFile(archive_file, "w", zipfile.ZIP_DEFLATED) as archive,
         ):
             archive.write(results_file, path.name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from maskprop_d2.files import whole_file
+from maskprop_d2.files import atomic_file
 
 
 def track_fields(rles: list[dict[str, Any] | None]) -> dict[str, list[Any]]:
@@ -61,6 +61,6 @@ def write_whole(files: dict[Path, Any]) -> None:
     """Write json files, all of them or none."""
     with ExitStack() as stack:
         for path, data in files.items():
-            partial = stack.enter_context(whole_file(path))
+            partial = stack.enter_context(atomic_file(path))
             with partial.open("w", encoding="utf-8") as file:
                 json.dump(data, file)

@@ -328,7 +328,7 @@ MODEL:
     ("options", "message"),
     [
         (["--id-masks", "{frames}"], "--id-masks .* would overwrite the input"),
-        (["--start", "99"], "there is no frame from 99 s on: 4 images last for 0.4 s"),
+        (["--start", "99"], "there is no frame after 99 s: 4 images at 10 frames/s last for 0.4 s"),
         (["--stride", "0"], "the stride must be 1 frame or more, not 0"),
     ],
 )

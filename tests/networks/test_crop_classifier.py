@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from maskprop_d2.errors import InputError
 from maskprop_d2.networks.crop_classifier import CropClassifier
-from maskprop_d2.ops.crops import crops_with_masks
+from maskprop_d2.ops.crops import crop_with_masks
 
 
 def classifier(**changes):
@@ -40,7 +40,7 @@ def test_a_mask_lies_where_its_object_is_in_whatever_region():
     regions = torch.tensor(
         [[30.0, 20, 50, 40], [25, 15, 55, 45], [40, 30, 60, 50], [10, 0, 90, 80]]
     )
-    patches, masks = crops_with_masks(image, torch.ones(4, 16, 16), boxes, regions, 40).unbind(1)
+    patches, masks = crop_with_masks(image, torch.ones(4, 16, 16), boxes, regions, 40).unbind(1)
     assert (patches - masks).abs().mean() < 0.03
     assert masks.mean((1, 2)).tolist() == pytest.approx([1, 4 / 9, 1 / 4, 1 / 16], abs=0.06)
 

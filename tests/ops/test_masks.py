@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from maskprop_d2.ops.masks import keep_distinct, paste_binary_mask, paste_masks
+from maskprop_d2.ops.masks import mask_nms, paste_binary_mask, paste_masks
 
 
 def test_pasting_a_full_mask_fills_its_box():
@@ -27,6 +27,6 @@ def test_keep_distinct_keeps_the_better_of_two_that_repeat_each_other():
     masks[0, :2] = 1
     masks[1, :2] = 0.95
     masks[2, 2:] = 1
-    kept = keep_distinct(masks, torch.tensor([0.3, 0.9, 0.5]), 0.7)
+    kept = mask_nms(masks, torch.tensor([0.3, 0.9, 0.5]), 0.7)
     assert kept.tolist() == [1, 2]
-    assert keep_distinct(masks[:0], torch.zeros(0), 0.7).tolist() == []
+    assert mask_nms(masks[:0], torch.zeros(0), 0.7).tolist() == []

@@ -10,7 +10,7 @@ from maskprop_d2.video.excerpt import Excerpt
 
 
 class Capture:
-    """A camera of ten frames a second that gives 30 blue frames, the t-th with t as its green."""
+    """A camera with 30 blue frames at 10 frames/s; frame t has t as its green value."""
 
     def __init__(self, name):
         self.name = name
@@ -38,7 +38,7 @@ class Capture:
 
 @pytest.fixture(autouse=True)
 def capture(monkeypatch):
-    """Each frame is read at 100 + 0.1 t seconds of the clock."""
+    """Frame t is read at 100 + 0.1 t seconds of the clock."""
     opened = []
 
     def make(name):
@@ -51,34 +51,34 @@ def capture(monkeypatch):
 
 
 @pytest.mark.parametrize("name", [0, "rtsp://there"])
-def test_a_camera_gives_rgb_until_it_ends(name):
+def test_frames_are_rgb_until_the_camera_stops(name):
     source = Camera(name)
     frames = list(source)
     assert [x[0, 0].tolist() for x in frames] == [[0, t, 255] for t in range(30)]
     assert source.fps == 10 and source.num_frames is None
-    assert list(source.places) == list(range(30))
+    assert list(source.timestamps) == list(range(30))
     assert source._capture.released
 
 
-def test_a_part_of_what_a_camera_sees():
+def test_an_excerpt_of_a_camera():
     source = Camera(0, Excerpt(start=0.45, duration=1, stride=4))
     assert [int(x[0, 0, 1]) for x in source] == [5, 9, 13]
-    assert source.fps == 2.5 and list(source.places) == [0, 1, 2]
+    assert source.fps == 2.5 and list(source.timestamps) == [0, 1, 2]
     assert source._capture.released
 
 
-def test_frames_that_come_slowly_have_their_place_in_time():
+def test_timestamps_count_dropped_frames():
     source = Camera(0)
     frames = iter(source)
     for count in (0, 7, 7, 22):
-        # As if those before had been left out by the camera.
+        # As if the camera had dropped those before.
         source._capture.count = max(source._capture.count, count)
         next(frames)
-    assert list(source.places) == [0, 7, 8, 22]
+    assert list(source.timestamps) == [0, 7, 8, 22]
     frames.close()
     assert source._capture.released
 
 
-def test_a_camera_that_is_not_there():
+def test_a_missing_camera():
     with pytest.raises(VideoError, match="camera 1 cannot be opened"):
         Camera(1)

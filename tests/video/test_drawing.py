@@ -14,8 +14,8 @@ def rectangle(height, width, y0, x0, y1, x1):
 
 
 @pytest.fixture
-def plates(monkeypatch):
-    """What is drawn of each label: x0, y0, x1, y1, colour of the plate, colour of the text."""
+def drawn_labels(monkeypatch):
+    """For each label drawn: x0, y0, x1, y1, colour of the rectangle, colour of the text."""
     drawn = []
     draw_rectangle, draw_text = cv2.rectangle, cv2.putText
 
@@ -38,19 +38,19 @@ def to_lab(colors):
     return cv2.cvtColor(np.array([colors], np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
 
 
-def test_colours_belong_to_ids_and_differ():
+def test_colours_depend_on_the_id_and_differ():
     colors = [track_color(i) for i in range(12)]
     assert colors == [track_color(i) for i in range(12)]
     lab = to_lab(colors)
     distances = np.linalg.norm(lab[:, None] - lab, axis=-1)
-    # In CIELAB a difference of 2 can just be seen.
+    # In CIELAB a difference of 2 is just noticeable.
     assert distances[np.triu_indices(12, 1)].min() > 28
     assert np.diag(distances, 1).min() > 80
     assert np.abs(np.diff(lab[:, 0])).min() > 10
     assert all(0 <= x <= 255 for i in range(0, 10_000, 97) for x in track_color(i))
 
 
-def test_objects_are_tinted_and_the_rest_and_the_input_stay():
+def test_objects_are_tinted_and_all_else_is_unchanged():
     frame = np.full((120, 160, 3), 100, np.uint8)
     mask = rectangle(120, 160, 60, 40, 100, 90)
     drawn = draw_tracks(frame, [mask], [3], ["cat"], [0.9])
@@ -60,11 +60,11 @@ def test_objects_are_tinted_and_the_rest_and_the_input_stay():
     # The outline runs along the mask's edge.
     assert np.abs(drawn[99, 45:85].astype(int) - track_color(3)).max() <= 10
     assert (drawn[103:] == 100).all() and (drawn[:, 130:] == 100).all()
-    # The label stands above the object, not on it.
+    # The label is above the object, not on it.
     assert (drawn[40:58, 40:60] != 100).any()
 
 
-def test_a_hole_stays_clear():
+def test_holes_are_not_tinted():
     mask = np.zeros((100, 100), bool)
     mask[30:90, 20:80] = True
     mask[45:75, 35:65] = False
@@ -72,7 +72,7 @@ def test_a_hole_stays_clear():
     assert (drawn[50:70, 40:60] == 100).all()
 
 
-def test_arrays_and_rles_are_drawn_alike():
+def test_arrays_and_rles_are_drawn_the_same():
     frame = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     mask = np.zeros((60, 80), bool)
     cv2.circle(mask.view(np.uint8), (70, 10), 25, 1, -1)
@@ -82,52 +82,52 @@ def test_arrays_and_rles_are_drawn_alike():
 
 @pytest.mark.parametrize("size", [(37, 53), (128, 192), (192, 96), (720, 1280)])
 @pytest.mark.parametrize("name", ["dog", "a rather long category name"])
-def test_labels_stay_inside_even_of_objects_at_the_borders(size, name, plates):
+def test_labels_of_objects_at_the_border_are_inside_the_frame(size, name, drawn_labels):
     height, width = size
     for y, x in ((0, 0), (0, width - 6), (height - 6, 0), (height - 6, width - 6)):
         mask = rectangle(height, width, y, x, y + 6, x + 6)
         draw_tracks(np.zeros((height, width, 3), np.uint8), [mask], [1], [name], [1])
-        x0, y0, x1, y1, *_ = plates[-1]
+        x0, y0, x1, y1, *_ = drawn_labels[-1]
         assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
         assert y1 <= y or y0 >= y + 6
 
 
-def test_labels_do_not_cover_each_other(plates):
+def test_labels_do_not_cover_each_other(drawn_labels):
     frame = np.zeros((128, 192, 3), np.uint8)
     mask = rectangle(128, 192, 50, 60, 80, 120)
     draw_tracks(frame, [mask] * 4, [0, 1, 2, 3], ["cat"] * 4, [1] * 4)
-    assert len(plates) == 4
+    assert len(drawn_labels) == 4
     canvas = np.zeros((128, 192), int)
-    for x0, y0, x1, y1, *_ in plates:
+    for x0, y0, x1, y1, *_ in drawn_labels:
         canvas[y0:y1, x0:x1] += 1
     assert canvas.max() == 1
-    # Nor the object.
+    # Nor do they cover the object.
     assert canvas[50:80, 60:120].max() == 0
 
 
-def test_labels_do_not_cover_other_objects(plates):
+def test_labels_do_not_cover_other_objects(drawn_labels):
     frame = np.zeros((240, 320, 3), np.uint8)
     above, below = rectangle(240, 320, 40, 100, 110, 200), rectangle(240, 320, 120, 100, 235, 200)
     draw_tracks(frame, [above, below], [0, 1], ["cat", "dog"], [1, 1])
-    (_, _, _, bottom, *_), (left, top, right, _, *_) = plates
+    (_, _, _, bottom, *_), (left, top, right, _, *_) = drawn_labels
     assert bottom <= 40
-    # Neither above it nor below there is room for the second one's.
+    # There is no room above or below the second object.
     assert (right <= 100 or left >= 200) and top >= 110
 
 
-def test_texts_stand_out_from_their_plates(plates):
+def test_the_text_has_contrast(drawn_labels):
     mask = rectangle(40, 60, 20, 10, 30, 20)
     for i in range(30):
         draw_tracks(np.zeros((40, 60, 3), np.uint8), [mask], [i], ["a"], [1])
-    plate, text = (to_lab([p[k] for p in plates])[:, 0] for k in (4, 5))
-    assert np.abs(plate - text).min() > 45
+    background, text = (to_lab([p[k] for p in drawn_labels])[:, 0] for k in (4, 5))
+    assert np.abs(background - text).min() > 45
 
 
-def test_an_object_as_large_as_the_frame_is_drawn(plates):
+def test_an_object_as_large_as_the_frame_is_drawn(drawn_labels):
     whole = rectangle(60, 80, 0, 0, 60, 80)
     drawn = draw_tracks(np.zeros((60, 80, 3), np.uint8), [whole], [2], ["sky"], [0.5])
     assert (drawn.reshape(-1, 3).max(1) > 0).mean() > 0.9
-    assert len(plates) == 1
+    assert len(drawn_labels) == 1
 
 
 def test_nothing_to_draw():
@@ -143,6 +143,6 @@ def test_contact_sheet():
     sheet = contact_sheet(images, columns=3, gap=2)
     assert sheet.shape == (22, 64, 3)
     assert sheet[0, 0, 0] == 0 and sheet[12, 22, 0] == 4
-    # The gap, and the place of the image that there is none for.
+    # The gap and the empty last cell.
     assert (sheet[10:12] == 255).all() and (sheet[12:, 44:] == 255).all()
     assert contact_sheet(images[:1], columns=4).shape == (10, 20, 3)

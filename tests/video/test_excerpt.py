@@ -1,4 +1,4 @@
-"""Parts of videos."""
+"""Reading parts of videos."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -7,9 +7,8 @@ import pytest
 from drawn_videos import read_number, write_numbers
 
 from maskprop_d2.errors import VideoError
-from maskprop_d2.video import reading
+from maskprop_d2.video import FrameFiles, VideoFile, video_file
 from maskprop_d2.video.excerpt import Excerpt
-from maskprop_d2.video.reading import FrameFiles, VideoFile
 
 EXCERPTS = [
     (Excerpt(), range(80)),
@@ -25,7 +24,7 @@ EXCERPTS = [
     ("name", "codec"),
     [("v.mp4", "libx264"), ("v.mkv", "libx264"), ("v.ts", "libx264"), ("v.avi", "mpeg4")],
 )
-def test_a_part_of_a_video(tmp_path, name, codec, caplog):
+def test_excerpts_of_a_video(tmp_path, name, codec, caplog):
     path = write_numbers(tmp_path / name, codec, b="800k")
     for excerpt, expected in EXCERPTS:
         source = VideoFile(path, excerpt)
@@ -34,11 +33,11 @@ def test_a_part_of_a_video(tmp_path, name, codec, caplog):
         for _ in range(2):
             assert [read_number(frame) for frame in source] == list(expected)
     assert not caplog.records
-    with pytest.raises(VideoError, match=r"no frame of .* can be read \(it has none from 9 s on\)"):
+    with pytest.raises(VideoError, match=r"no frame of .* can be read \(it has none after 9 s\)"):
         VideoFile(path, Excerpt(start=9))
 
 
-def test_what_lies_before_and_after_a_part_is_not_decoded(tmp_path, monkeypatch):
+def test_frames_before_and_after_an_excerpt_are_not_decoded(tmp_path, monkeypatch):
     decoded = []
 
     def decode(*args):
@@ -46,23 +45,23 @@ def test_what_lies_before_and_after_a_part_is_not_decoded(tmp_path, monkeypatch)
             decoded.append(frame)
             yield frame
 
-    video_decode = reading._decode
+    video_decode = video_file._decode
     source = VideoFile(write_numbers(tmp_path / "v.mp4"), Excerpt(start=3.1, duration=0.2))
-    monkeypatch.setattr(reading, "_decode", decode)
+    monkeypatch.setattr(video_file, "_decode", decode)
     assert [read_number(frame) for frame in source] == [62, 63, 64, 65]
-    # The key frame before is the 60th.
+    # From the key frame before, frame 60.
     assert len(decoded) == 7
 
 
-def test_where_one_cannot_seek_a_part_is_found_by_decoding(tmp_path):
-    # No container, so no times either: FFmpeg takes 25 frames/s for granted.
+def test_without_an_index_the_excerpt_is_found_by_decoding(tmp_path):
+    # A raw stream has no timestamps; FFmpeg assumes 25 frames/s.
     path = write_numbers(tmp_path / "v.h264")
     source = VideoFile(path, Excerpt(start=1, duration=0.4, stride=2))
     assert source.num_frames is None
     assert [read_number(frame) for frame in source] == [25, 27, 29, 31, 33]
 
 
-def test_a_part_of_images(tmp_path):
+def test_excerpts_of_images(tmp_path):
     names = [f"{i}.png" for i in range(25)]
     for excerpt, expected in [
         (Excerpt(), names),
@@ -73,7 +72,7 @@ def test_a_part_of_images(tmp_path):
         assert source.paths == expected and source.num_frames == len(expected)
         assert source.names == [Path(name).stem for name in expected]
         assert source.fps == Fraction(10, excerpt.stride)
-    message = r"no frame from 3 s on: 25 images last for 2\.5 s at 10 frames/s"
+    message = r"no frame after 3 s: 25 images at 10 frames/s last for 2\.5 s"
     with pytest.raises(VideoError, match=message):
         FrameFiles(names, excerpt=Excerpt(start=3))
     assert FrameFiles(["a/1.png", "b/1.png"]).names == ["00000", "00001"]
@@ -89,6 +88,6 @@ def test_a_part_of_images(tmp_path):
         ((0, None, 0), "stride must be 1 frame or more, not 0"),
     ],
 )
-def test_parts_that_cannot_be(values, message):
+def test_invalid_excerpts(values, message):
     with pytest.raises(ValueError, match=message):
         Excerpt(*values)

@@ -1,4 +1,4 @@
-"""Videos as images."""
+"""Videos stored as images."""
 
 import cv2
 import numpy as np
@@ -7,11 +7,11 @@ from drawn_videos import draw_frames
 from PIL import Image
 
 from maskprop_d2.errors import VideoError
-from maskprop_d2.video.reading import FrameFiles, find_frames, natural_sort
+from maskprop_d2.video.frame_files import FrameFiles, find_frames, natural_sort
 
 
 @pytest.mark.parametrize("kind", ["grey", "alpha", "16 bits"])
-def test_images_of_every_kind_become_rgb(tmp_path, kind):
+def test_all_kinds_of_images_become_rgb(tmp_path, kind):
     frame = draw_frames(1)[0]
     image = {
         "grey": frame[:, :, 0],
@@ -26,7 +26,7 @@ def test_images_of_every_kind_become_rgb(tmp_path, kind):
     assert np.array_equal(read, expected)
 
 
-def test_missing_broken_and_differing_frames_are_named(tmp_path):
+def test_errors_name_the_frame(tmp_path):
     small, large = tmp_path / "1.png", tmp_path / "2.png"
     cv2.imwrite(str(small), draw_frames(1)[0])
     cv2.imwrite(str(large), draw_frames(1, 50, 64)[0])
@@ -39,14 +39,14 @@ def test_missing_broken_and_differing_frames_are_named(tmp_path):
         list(FrameFiles([small, large]))
 
 
-def test_a_small_file_of_a_huge_image_is_refused_unread(tmp_path):
+def test_a_huge_image_in_a_small_file_is_rejected_without_decoding(tmp_path):
     Image.new("1", (9000, 9000)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 20000
-    with pytest.raises(VideoError, match="has 9000 x 9000 pixels: 67108864 are the most"):
+    with pytest.raises(VideoError, match="has 9000 x 9000 pixels; the limit is 67108864 pixels"):
         list(FrameFiles([tmp_path / "bomb.png"]))
 
 
-def test_frames_are_found_and_sorted_naturally(tmp_path):
+def test_frames_are_found_and_sorted(tmp_path):
     expected = [str(tmp_path / f"frame{i}.png") for i in (1, 9, 10)]
     for path in expected:
         cv2.imwrite(path, draw_frames(1)[0])
@@ -61,7 +61,7 @@ def test_frames_are_found_and_sorted_naturally(tmp_path):
         find_frames([str(tmp_path / "empty")])
 
 
-def test_natural_sort_of_odd_names():
+def test_natural_sort():
     names = ["b", "a10", "10", "a2b", "a02b", "a2", "9", "a²"]
     for given in (names, names[::-1]):
         assert natural_sort(given) == ["9", "10", "a2", "a02b", "a2b", "a10", "a²", "b"]

@@ -17,7 +17,7 @@ def square(y, x):
     return encode(mask)
 
 
-def test_ids_count_from_one_and_the_better_object_lies_on_top():
+def test_ids_start_at_one_and_the_object_with_the_highest_score_wins():
     masks = [square(0, 0), square(3, 3), square(6, 9), encode(np.zeros(SIZE, bool))]
     ids = draw_id_mask(masks, [0, 4, 2, 9], [0.9, 0.5, 0.8, 1.0], *SIZE)
     assert ids.dtype == np.uint8
@@ -26,13 +26,13 @@ def test_ids_count_from_one_and_the_better_object_lies_on_top():
     assert np.array_equal(draw_id_mask([], [], [], *SIZE), np.zeros(SIZE))
 
 
-def test_void_is_no_objects_id():
+def test_no_object_has_the_id_of_void():
     ids = [object_id(track_id) for track_id in range(1000)]
     assert ids[0] == 1 and ids[253] == 254 and ids[254] == 256
     assert 255 not in ids and len(set(ids)) == 1000
 
 
-def test_readers_find_the_ids_in_palette_and_in_16_bits(tmp_path):
+def test_ids_are_read_back_from_palette_and_16_bit_images(tmp_path):
     writer = IdMaskWriter(tmp_path / "ids", ["a", "b"])
     assert not (tmp_path / "ids").exists()
     few = draw_id_mask([square(0, 0), square(5, 5)], [0, 253], [0.5, 0.5], *SIZE)
@@ -43,7 +43,7 @@ def test_readers_find_the_ids_in_palette_and_in_16_bits(tmp_path):
     for name, ids, mode in (("a.png", few, "P"), ("b.png", many, "I;16")):
         with Image.open(tmp_path / "ids" / name) as image:
             assert image.mode == mode
-        # What the converters read with.
+        # The reader of the converters.
         assert np.array_equal(read_id_masks(tmp_path / "ids" / name), ids)
     assert few.max() == 254 and many.max() == 65_535
     with Image.open(tmp_path / "ids/a.png") as image:
@@ -53,7 +53,7 @@ def test_readers_find_the_ids_in_palette_and_in_16_bits(tmp_path):
     assert colors[0, 15].tolist() == [0, 0, 0]
 
 
-def test_files_are_numbered_and_nothing_is_left_of_one_that_fails(tmp_path, monkeypatch):
+def test_files_are_numbered_and_a_failed_one_is_removed(tmp_path, monkeypatch):
     writer = IdMaskWriter(tmp_path)
     writer.write(np.zeros(SIZE, np.uint8))
 
@@ -67,6 +67,6 @@ def test_files_are_numbered_and_nothing_is_left_of_one_that_fails(tmp_path, monk
     assert [x.name for x in tmp_path.iterdir()] == ["00000.png"]
 
 
-def test_more_objects_than_there_are_ids():
-    with pytest.raises(VideoError, match="id masks have room for 65534 objects"):
+def test_too_many_objects():
+    with pytest.raises(VideoError, match="id masks can hold at most 65534 objects"):
         draw_id_mask([square(0, 0)], [65_534], [0.5], *SIZE)

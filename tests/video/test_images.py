@@ -1,4 +1,4 @@
-"""Images that are not what they say."""
+"""Damaged images."""
 
 import cv2
 import numpy as np
@@ -15,29 +15,29 @@ def png(tmp_path):
     return path
 
 
-def test_a_part_of_a_png_that_says_it_is_huge_is_refused_before_room_is_made(png, monkeypatch):
+def test_a_png_chunk_longer_than_the_file_is_rejected_before_decoding(png, monkeypatch):
     data = bytearray(png.read_bytes())
     start = data.index(b"IDAT") - 4
     data[start] |= 0x40
     png.write_bytes(data)
-    monkeypatch.setattr(cv2, "imread", lambda *_: pytest.fail("OpenCV was asked"))
-    with pytest.raises(VideoError, match="is not a whole image"):
+    monkeypatch.setattr(cv2, "imread", lambda *_: pytest.fail("OpenCV was called"))
+    with pytest.raises(VideoError, match="is truncated"):
         read_image(str(png))
 
 
-def test_a_png_without_its_end_is_refused(png):
+def test_a_truncated_png_is_rejected(png):
     png.write_bytes(png.read_bytes()[:-20])
-    with pytest.raises(VideoError, match="is not a whole image"):
+    with pytest.raises(VideoError, match="is truncated"):
         read_image(str(png))
 
 
-def test_what_follows_the_end_of_a_png_does_not_matter(png):
+def test_bytes_after_the_end_of_a_png_are_ignored(png):
     whole = read_image(str(png))
     png.write_bytes(png.read_bytes() + b"\xff" * 50)
     np.testing.assert_array_equal(read_image(str(png)), whole)
 
 
-def test_what_opencv_refuses_is_no_image(png, monkeypatch):
+def test_errors_of_opencv_are_reported(png, monkeypatch):
     def refuse(*_):
         raise cv2.error("too wide")
 

@@ -5,7 +5,7 @@ from maskprop_d2.video import window
 from maskprop_d2.video.window import Window, open_window
 
 
-def test_where_there_is_no_screen_nothing_is_opened(monkeypatch, caplog):
+def test_without_a_screen_no_window_is_opened(monkeypatch, caplog):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
@@ -14,7 +14,7 @@ def test_where_there_is_no_screen_nothing_is_opened(monkeypatch, caplog):
 
 
 class Screen:
-    """What is on it, and which key is pressed."""
+    """The windows on a screen, and the key that is pressed."""
 
     def __init__(self):
         self.shown = {}
@@ -25,7 +25,7 @@ class Screen:
 @pytest.fixture
 def screen(monkeypatch):
     screen = Screen()
-    monkeypatch.setattr(window, "TRY", "")
+    monkeypatch.setattr(window, "PROBE", "")
     monkeypatch.setattr(
         window.cv2, "namedWindow", lambda name, _: screen.shown.update({name: None})
     )
@@ -39,7 +39,7 @@ def screen(monkeypatch):
 RED = np.full((4, 6, 3), (255, 0, 0), np.uint8)
 
 
-def test_frames_are_shown_in_their_colours(screen):
+def test_frames_are_shown_in_the_right_colours(screen):
     assert open_window("title").show(RED)
     assert screen.shown["title"][0, 0].tolist() == [0, 0, 255]
 
@@ -52,7 +52,7 @@ def test_a_key_closes_the_window(screen, key):
     assert screen.shown == {}
 
 
-def test_its_button_closes_the_window(screen):
+def test_the_button_closes_the_window(screen):
     opened = Window("title")
     screen.visible = 0.0
     assert not opened.show(RED)

@@ -14,10 +14,9 @@ import numpy as np
 from maskprop_d2.ops.rle import encode
 from maskprop_d2.structures import RLE
 from maskprop_d2.video import VideoFile
-from maskprop_d2.video.drawing import draw_tracks
+from maskprop_d2.video.drawing import Trails, draw_tracks
 from maskprop_d2.video.id_masks import IdMaskWriter, draw_id_mask
-from maskprop_d2.video.reading import prefetch
-from maskprop_d2.video.trails import Trails
+from maskprop_d2.video.prefetch import prefetch
 from maskprop_d2.video.writing import VideoWriter
 
 FPS = 25

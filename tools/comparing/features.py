@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from maskprop_d2.data.loaders import load_records
 from maskprop_d2.engine import build_segmenter
 from maskprop_d2.errors import InputError
-from maskprop_d2.files import whole_file
+from maskprop_d2.files import atomic_file
 from maskprop_d2.structures import FrameOutput
 from maskprop_d2.tracking.base import FrameNetwork
 from maskprop_d2.video.images import read_image
@@ -164,7 +164,7 @@ def _draw_sheet(
         "outline of its mask, detected in frame t, propagated elsewhere",
         fontsize="small",
     )
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         figure.savefig(partial, dpi=120, format="png")
     plt.close(figure)
 

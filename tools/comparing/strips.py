@@ -17,7 +17,7 @@ import numpy as np
 from maskprop_d2.evaluation.page import shown_predictions, video_name
 from maskprop_d2.evaluation.timeline import video_timeline
 from maskprop_d2.evaluation.tracks import Track, Video
-from maskprop_d2.files import whole_file
+from maskprop_d2.files import atomic_file
 from maskprop_d2.video.drawing import draw_mask, track_color
 from maskprop_d2.video.images import read_image
 
@@ -59,7 +59,7 @@ def write_strips(
         dataset=escape(dataset),
         videos="\n".join(videos) or "<p>They are equally good in every video.</p>",
     )
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text(page, encoding="utf-8")
 
 

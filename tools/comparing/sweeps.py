@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from maskprop_d2.errors import InputError
-from maskprop_d2.files import whole_file
+from maskprop_d2.files import atomic_file
 
 from .tables import Rows, mean_and_deviation
 
@@ -97,6 +97,6 @@ def plot(tables: list[Rows], title: str, path: Path) -> None:
     bottom, top = axes.get_ylim()
     missing = max(MIN_SPAN - (top - bottom), 0)
     axes.set_ylim(bottom - missing / 2, top + missing / 2)
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         figure.savefig(partial, dpi=150, format="png")
     plt.close(figure)

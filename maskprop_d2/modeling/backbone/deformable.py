@@ -5,7 +5,7 @@ from detectron2.layers import DeformConv, ModulatedDeformConv
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from ...ops.deform import in_one_type
+from ...ops.deform import match_dtypes
 
 
 class TorchvisionDeformConv(nn.Module):
@@ -34,7 +34,7 @@ class TorchvisionDeformConv(nn.Module):
         Returns:
             (B, C', h', w')
         """
-        x, offset = in_one_type(x, offset)
+        x, offset = match_dtypes(x, offset)
         mask = None if mask is None else mask.to(x.dtype)
         x = deform_conv2d(x, offset, self.weight, self.bias, mask=mask, **self.geometry)
         if self.norm is not None:

@@ -9,14 +9,14 @@ import pytest
 from drawn_videos import draw_frames, draw_noise, patch, write_video
 
 from maskprop_d2.errors import VideoError
-from maskprop_d2.video import reading
+from maskprop_d2.video import video_file
 from maskprop_d2.video.excerpt import Excerpt
-from maskprop_d2.video.reading import VideoFile
+from maskprop_d2.video.video_file import VideoFile
 from maskprop_d2.video.writing import VideoWriter
 
 
 @pytest.mark.parametrize("fps", [Fraction(30000, 1001), 12.5, 10])
-def test_a_video_is_read_back_as_it_was_written(tmp_path, fps, caplog):
+def test_a_written_video_is_read_back(tmp_path, fps, caplog):
     frames = draw_frames()
     source = VideoFile(write_video(tmp_path / "v.mp4", frames, fps))
     assert source.fps == Fraction(fps).limit_denominator(1001)
@@ -38,7 +38,7 @@ def test_other_formats(tmp_path, suffix, caplog):
 
 
 @pytest.mark.parametrize(("share", "fewest", "most"), [(0.5, 15, 25), (0.99, 39, 40)])
-def test_a_truncated_video_gives_the_frames_that_are_there_and_a_warning(
+def test_a_truncated_video_gives_its_remaining_frames_and_a_warning(
     tmp_path, caplog, share, fewest, most
 ):
     path = write_video(tmp_path / "v.mp4", draw_noise())
@@ -46,10 +46,10 @@ def test_a_truncated_video_gives_the_frames_that_are_there_and_a_warning(
     read = list(VideoFile(path))
     assert fewest <= len(read) <= most
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
-    assert f"v.mp4 is cut off or damaged: going on with the {len(read)} frames" in caplog.text
+    assert f"v.mp4 is truncated or damaged: using the {len(read)} frames" in caplog.text
 
 
-def test_a_damaged_place_costs_a_few_frames_only(tmp_path, caplog):
+def test_damage_costs_only_a_few_frames(tmp_path, caplog):
     path = write_video(tmp_path / "v.mp4", draw_noise())
     data = bytearray(path.read_bytes())
     middle, share = len(data) // 2, len(data) // 40
@@ -59,9 +59,9 @@ def test_a_damaged_place_costs_a_few_frames_only(tmp_path, caplog):
     assert len(caplog.records) == 1
 
 
-def test_a_trimmed_video_is_not_taken_for_a_truncated_one(tmp_path, caplog):
+def test_a_trimmed_video_is_not_reported_as_truncated(tmp_path, caplog):
     path = write_video(tmp_path / "v.mp4", draw_frames(40), 10)
-    # Editors leave the frames in the file and say how long to play: here half of 4000 ms.
+    # Editors keep all frames and store the duration to play, here half of 4000 ms.
     assert patch(path, b"elst", 8, ">I", 2000) == (4000,)
     source = VideoFile(path)
     assert source.num_frames == 20
@@ -70,10 +70,10 @@ def test_a_trimmed_video_is_not_taken_for_a_truncated_one(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(("turns", "cosine", "sine"), [(1, 0, 1), (2, -1, 0), (3, 0, -1)])
-def test_a_rotated_video_comes_upright(tmp_path, turns, cosine, sine):
+def test_a_rotated_video_is_turned_upright(tmp_path, turns, cosine, sine):
     frames = draw_frames()
     path = write_video(tmp_path / "v.mp4", frames)
-    # As phones store it, to be turned clockwise by so many times 90 degrees: the display matrix.
+    # Phones store a display matrix, here a clockwise rotation by turns * 90 degrees.
     one, last = 1 << 16, 1 << 30
     identity = (one, 0, 0, 0, one, 0, 0, 0, last)
     matrix = (cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, last)
@@ -86,7 +86,7 @@ def test_a_rotated_video_comes_upright(tmp_path, turns, cosine, sine):
     assert np.abs(np.array(read).astype(int) - turned).mean() < 6
 
 
-def test_what_is_not_a_video_is_refused(tmp_path):
+def test_files_that_are_not_videos_are_rejected(tmp_path):
     path = tmp_path / "v.mp4"
     path.write_bytes(b"not a video" * 100)
     with pytest.raises(VideoError, match=r"v\.mp4 cannot be opened as a video: Invalid data"):
@@ -100,7 +100,7 @@ def test_what_is_not_a_video_is_refused(tmp_path):
         VideoFile(tmp_path / "sound.wav")
 
 
-def test_a_video_cut_off_before_its_first_frame_is_refused(tmp_path):
+def test_a_video_truncated_before_its_first_frame_is_rejected(tmp_path):
     path = write_video(tmp_path / "v.mp4", draw_noise())
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"mdat") + 100])
@@ -108,25 +108,25 @@ def test_a_video_cut_off_before_its_first_frame_is_refused(tmp_path):
         VideoFile(path)
 
 
-def test_frames_that_would_fill_the_memory_are_not_decoded(tmp_path, monkeypatch):
+def test_huge_frames_are_not_decoded(tmp_path, monkeypatch):
     with VideoWriter(tmp_path / "v.mp4", 5) as writer:
         for _ in range(3):
             writer.write(np.zeros((48, 64, 3), np.uint8))
-    # The head says less than the frames have, in both places where it says it.
+    # The header has a smaller size than the frames.
     data = (tmp_path / "v.mp4").read_bytes()
     size = struct.pack(">HH", 64, 48)
     assert data.count(size) == 1
     (tmp_path / "lies.mp4").write_bytes(data.replace(size, struct.pack(">HH", 8, 8)))
-    monkeypatch.setattr(reading, "MAX_PIXELS", 64 * 48 - 1)
-    with pytest.raises(VideoError, match=r"has frames of 64 x 48 pixels: 3071 are the most"):
+    monkeypatch.setattr(video_file, "MAX_PIXELS", 64 * 48 - 1)
+    with pytest.raises(VideoError, match=r"has frames of 64 x 48 pixels; the limit is 3071 pixels"):
         VideoFile(tmp_path / "v.mp4")
     with pytest.raises(VideoError, match=r"lies\.mp4"):
         VideoFile(tmp_path / "lies.mp4")
-    monkeypatch.setattr(reading, "MAX_PIXELS", 64 * 48)
+    monkeypatch.setattr(video_file, "MAX_PIXELS", 64 * 48)
     assert len(list(VideoFile(tmp_path / "lies.mp4"))) == 3
 
 
-def test_tags_that_are_no_text_do_no_harm(tmp_path):
+def test_metadata_that_is_not_utf8_is_accepted(tmp_path):
     with av.open(str(tmp_path / "v.avi"), "w") as container:
         stream = container.add_stream("mpeg4", 5)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
