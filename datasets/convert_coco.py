@@ -18,7 +18,7 @@ from tqdm import tqdm
 from maskprop_d2.errors import AnnotationError, run_command
 from maskprop_d2.ops.rle import to_rle
 from maskprop_d2.ytvis import check_ground_truth, load_json
-from maskprop_d2.ytvis.writing import track_fields, write_whole
+from maskprop_d2.ytvis.writing import track_fields, write_json_files
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -64,7 +64,7 @@ def convert(args: argparse.Namespace) -> None:
             left_out.append(f"annotation {annotation.get('id')}: {error}")
     converted = {"info": {}, **frame, "annotations": tracks}
     check_ground_truth(converted, args.json)
-    write_whole({args.output: converted})
+    write_json_files({args.output: converted})
     print(f"{args.output} written: {len(videos)} images, {len(tracks)} objects")
     if left_out:
         print(f"{len(left_out)} objects have no usable mask and are left out: {left_out[0]} ...")

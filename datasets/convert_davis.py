@@ -17,7 +17,7 @@ from id_masks import convert_videos, read_binary_mask, read_id_masks
 
 from maskprop_d2.errors import AnnotationError, run_command
 from maskprop_d2.ytvis import load_json
-from maskprop_d2.ytvis.writing import write_ytvis
+from maskprop_d2.ytvis.writing import write_annotations
 
 BACKGROUND, VOID = 0, 255
 
@@ -80,7 +80,7 @@ def convert(args: argparse.Namespace) -> None:
         raise AnnotationError(
             f"{args.masks}: no mask has an object. If the object is white (255) give --binary"
         )
-    write_ytvis(args.output, videos, names, tracks)
+    print(write_annotations(args.output, videos, names, tracks))
 
 
 def _read_categories(path: str) -> dict[str, dict[str, str]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from id_masks import convert_videos
 
 from maskprop_d2.errors import AnnotationError, run_command
-from maskprop_d2.ytvis.writing import write_ytvis
+from maskprop_d2.ytvis.writing import write_annotations
 
 BACKGROUND, IGNORE = 0, 10_000
 
@@ -59,7 +59,7 @@ def convert(args: argparse.Namespace) -> None:
         return value // 1000
 
     videos, tracks = convert_videos(args.frames, args.masks, category_of, args.videos)
-    write_ytvis(args.output, videos, args.categories, tracks)
+    print(write_annotations(args.output, videos, args.categories, tracks))
 
 
 def main(argv: list[str] | None = None) -> None:

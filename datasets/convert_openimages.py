@@ -29,7 +29,7 @@ from maskprop_d2.errors import AnnotationError, run_command
 from maskprop_d2.ops.rle import encode
 from maskprop_d2.video.images import image_size
 from maskprop_d2.ytvis import check_ground_truth, load_json
-from maskprop_d2.ytvis.writing import track_fields, write_ytvis
+from maskprop_d2.ytvis.writing import track_fields, write_annotations
 
 COLUMNS = ("MaskPath", "ImageID", "LabelName")
 # Images and masks are reduced from the same original, each rounded to whole pixels.
@@ -95,7 +95,7 @@ def convert(args: argparse.Namespace) -> None:
         print(f"{len(masks)} objects are left out, since {why}: {masks[0]} ...")
     if not tracks:
         raise AnnotationError(f"{args.csv}: no object has an image, a mask and a category")
-    write_ytvis(args.output, videos, categories, tracks)
+    print(write_annotations(args.output, videos, categories, tracks))
 
 
 class _LeftOut(ValueError):

@@ -65,7 +65,7 @@ def convert_videos(
         read: from a mask file to the objects' ids.
 
     Returns:
-        ``videos`` and ``tracks`` for ``write_ytvis``.
+        ``videos`` and ``tracks`` for ``write_annotations``.
 
     Raises:
         AnnotationError: if files are missing, or do not fit each other.

@@ -19,7 +19,7 @@ from typing import Any
 from maskprop_d2.errors import AnnotationError, run_command
 from maskprop_d2.ytvis import check_ground_truth, load_json
 from maskprop_d2.ytvis.layout import data_set_folder, find_split
-from maskprop_d2.ytvis.writing import write_whole
+from maskprop_d2.ytvis.writing import write_json_files
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -118,7 +118,7 @@ def split(args: argparse.Namespace) -> None:
                 f"{path} is another split: a model trained on that one must not be scored on this "
                 f"one. Remove it first if you want to go on"
             )
-    write_whole(files)
+    write_json_files(files)
     _print_counts(data, categories_of, val)
     print(f"wrote {' and '.join(map(str, files))}")
 

@@ -20,18 +20,6 @@ class AnnotationError(InputError):
     """A YouTube-VIS file that cannot be used."""
 
 
-class MismatchError(AnnotationError):
-    """A well-formed results entry that does not fit the ground truth.
-
-    Attributes:
-        kind: the kind of mismatch, as counted over all entries.
-    """
-
-    def __init__(self, message: str, kind: str):
-        super().__init__(message)
-        self.kind = kind
-
-
 class MaskSizeError(ValueError):
     """A mask whose size is not its frame's."""
 

@@ -26,7 +26,7 @@ LEFT_OUT: dict[str, list[str]] = {}
 if not HAS_DETECTRON2:
     LEFT_OUT["Detectron2"] = ["modeling", "data", "engine"]
 if not HAS_BROWSER:
-    LEFT_OUT["Chromium with chromedriver and selenium"] = ["tools/test_page_in_browser.py"]
+    LEFT_OUT["Chromium with chromedriver and selenium"] = ["commands/test_page_in_browser.py"]
 
 collect_ignore = [name for names in LEFT_OUT.values() for name in names]
 

@@ -3,7 +3,7 @@ import errno
 import pytest
 
 from maskprop_d2.files import atomic_file, atomic_folder
-from maskprop_d2.ytvis.writing import write_whole
+from maskprop_d2.ytvis.writing import write_json_files
 
 
 def test_a_failed_file_leaves_the_old_one(tmp_path):
@@ -38,7 +38,7 @@ def test_a_folder_replaces_an_earlier_one_only_when_complete(tmp_path):
 def test_several_files_are_written_together_or_not_at_all(tmp_path):
     first, second = tmp_path / "first.json", tmp_path / "second.json"
     with pytest.raises(TypeError, match="not JSON serializable"):
-        write_whole({first: [1], second: {2}})
+        write_json_files({first: [1], second: {2}})
     assert list(tmp_path.iterdir()) == []
-    write_whole({first: [1], second: [2]})
+    write_json_files({first: [1], second: [2]})
     assert (first.read_text(), second.read_text()) == ("[1]", "[2]")

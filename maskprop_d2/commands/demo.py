@@ -20,7 +20,7 @@ from ..video.id_masks import IdMaskWriter, draw_id_mask
 from ..video.prefetch import prefetch
 from ..video.window import open_window
 from ..video.writing import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter
-from ..ytvis.results import write_entries
+from ..ytvis.writing import write_results
 from .interruption import Interruption
 
 
@@ -196,7 +196,7 @@ def run(args: argparse.Namespace) -> None:
 
 def save_results(tracks: Iterable[VideoTrack], names: list[str], path: Path) -> None:
     """Write the tracks in YouTube-VIS's format: video 1, categories from 1 as in ``names``."""
-    write_entries(
+    write_results(
         (
             {
                 "video_id": 1,

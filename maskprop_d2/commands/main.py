@@ -8,7 +8,7 @@ COMMANDS = {
     "demo": ("maskprop_d2.commands.demo", "segment and track the objects of a video"),
     "train": ("maskprop_d2.commands.train", "train a model, or evaluate it (--eval-only)"),
     "validate": ("maskprop_d2.commands.validate", "check a dataset for errors"),
-    "evaluate": ("maskprop_d2.evaluation.__main__", "score a results file by video AP and AR"),
+    "evaluate": ("maskprop_d2.commands.evaluate", "score a results file by video AP and AR"),
     "visualize": ("maskprop_d2.commands.visualize", "write an HTML page of results"),
     "export": ("maskprop_d2.commands.export", "export a model that runs without Detectron2"),
 }

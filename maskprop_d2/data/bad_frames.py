@@ -55,7 +55,7 @@ class SkipBadFrames:
                 raise VideoError(
                     f"{message}: it is number {len(self._bad)} of the frames that cannot be read, "
                     f"and DATALOADER.MAX_BAD_FRAMES {self.share:g} allows {self.most}. Look for "
-                    "all of them with python -m maskprop_d2.commands.validate"
+                    "all of them with maskprop validate"
                 )
             logging.getLogger(__name__).warning(
                 "%s: left out (number %d, of %d that are allowed)",

@@ -8,7 +8,7 @@ from detectron2.data import MetadataCatalog
 from ..errors import AnnotationError
 from ..ops.rle import is_absent
 from ..ytvis import check_ground_truth, load_json
-from ..ytvis.reading import leads_out
+from ..ytvis.checks import escapes_folder
 
 
 def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[
 
 
 def _frame_path(image_root: str, name: str, where: str) -> str:
-    if leads_out(name):
+    if escapes_folder(name):
         raise AnnotationError(f"{where}: the file name {name!r} leads out of the frames' folder")
     return os.path.join(image_root, name)
 

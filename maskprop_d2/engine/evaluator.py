@@ -12,7 +12,7 @@ from detectron2.utils import comm
 
 from ..evaluation import evaluate, format_table
 from ..ytvis import load_json
-from ..ytvis.results import as_results, write_results
+from ..ytvis.writing import tracks_to_results, write_results
 from .resume_eval import FinishedVideos
 
 
@@ -44,7 +44,7 @@ class YTVISEvaluator(DatasetEvaluator):
         to_dataset_id = {v: k for k, v in self._metadata.thing_dataset_id_to_contiguous_id.items()}
         for video, output in zip(inputs, outputs, strict=True):
             if output is not None:
-                results = as_results(video["video_id"], output, to_dataset_id)
+                results = tracks_to_results(video["video_id"], output, to_dataset_id)
                 self._finished.add(video["video_id"], results)
 
     def evaluate(self) -> "OrderedDict[str, Any] | None":
@@ -60,7 +60,7 @@ class YTVISEvaluator(DatasetEvaluator):
         results = list(itertools.chain(*gathered))
         # Whatever the number of processes, and however often it was stopped.
         results.sort(key=lambda x: x["video_id"])
-        write_results(results, self._results_file)
+        write_results(results, self._results_file, archive=True)
         self._finished.remove()
         ground_truth = load_json(self._metadata.json_file)
         logger = logging.getLogger(__name__)

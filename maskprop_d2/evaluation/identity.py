@@ -1,18 +1,17 @@
-"""Measures of identity: how well predictions keep to one object, apart from AP.
+"""Identity measures: how consistently predictions follow the objects, beside AP.
 
-A prediction and an object of the same category agree in a frame where their masks' IoU is at
-least ``AGREEMENT``.
+A prediction and an object of the same category agree in a frame if the IoU of their masks there is
+at least ``AGREEMENT``.
 
-- IDF1 (Ristani et al., ECCVW 2016): predictions are given to objects one to one, for a whole
-  video, so that they agree in as many frames as possible, IDTP. IDF1 = 2 IDTP / (frames of
+- IDF1 (Ristani et al., ECCVW 2016): predictions are assigned to objects one to one for a whole
+  video, such that they agree in as many frames as possible, IDTP. IDF1 = 2 IDTP / (frames of
   objects + frames of predictions), over all videos and categories.
-- ID switches (CLEAR MOT, Bernardin and Stiefelhagen, 2008): in each frame objects and predictions
-  that agree are paired one to one: first those that were paired last, then so that the sum of
-  IoUs is greatest. An object that is paired with another prediction than last time has switched.
+- ID switches (CLEAR MOT, Bernardin and Stiefelhagen, 2008): in each frame, objects and predictions
+  that agree are paired one to one: first those that were paired last, then such that the sum of
+  IoUs is largest. An object that is paired with another prediction than last time has switched.
 
-Both depend on which predictions are taken for true. It is the score threshold with the best IDF1
-over all videos. Crowds are no objects, and a prediction is not counted in frames where it agrees
-with one.
+Both count the predictions above a score threshold: the one with the best IDF1 over all videos.
+Crowds are not objects, and predictions do not count in frames where they agree with a crowd.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,15 +31,15 @@ class FramePairs:
     """Where the P predictions and G objects of one category in one video agree.
 
     Attributes:
-        scores: (P,) falling.
-        seen: (P,) number of frames in which each prediction counts.
-        object_frames: number of frames of all objects together.
+        scores: (P,) in falling order.
+        lengths: (P,) number of frames in which each prediction counts.
+        object_frames: number of frames in which objects are seen, summed over the objects.
         frame, prediction, object, iou: of each agreement, by rising frame.
-        shape: P, G.
+        shape: (P, G).
     """
 
     scores: np.ndarray
-    seen: np.ndarray
+    lengths: np.ndarray
     object_frames: int
     frame: np.ndarray
     prediction: np.ndarray
@@ -52,13 +51,13 @@ class FramePairs:
 def frame_pairs(
     video: Video, predictions: list[Track], truth: list[Track], intersections: np.ndarray
 ) -> FramePairs:
-    """Find the agreements.
+    """Find all agreements.
 
     Args:
-        video: theirs.
+        video: the tracks' video.
         predictions: of one category, by falling score.
-        truth: of that category.
-        intersections: (L, P, G) as of ``overlap.frame_intersections``.
+        truth: of the same category.
+        intersections: (L, P, G) from ``overlap.frame_intersections``.
     """
     ious = frame_ious(video, predictions, truth, intersections)
     crowd = np.array([x.is_crowd for x in truth], dtype=bool)
@@ -68,7 +67,7 @@ def frame_pairs(
     frame, prediction, which = np.nonzero(ious >= AGREEMENT)
     return FramePairs(
         scores=np.array([x.score for x in predictions]),
-        seen=((track_areas(video, predictions) > 0) & ~in_crowd).sum(1),
+        lengths=((track_areas(video, predictions) > 0) & ~in_crowd).sum(1),
         object_frames=int((track_areas(video, objects) > 0).sum()),
         frame=frame,
         prediction=prediction,
@@ -79,9 +78,9 @@ def frame_pairs(
 
 
 def identity_measures(pairs: Iterable[FramePairs]) -> dict[str, float | int | None]:
-    """IDF1 in percent, None where there is no object and no prediction; the number of ID
-    switches; and the score threshold at which they are counted, the lowest of the best, None
-    without predictions."""
+    """``IDF1`` in percent (None without objects and predictions), ``ID_switches``, and the
+    ``score_threshold`` at which they are counted, the lowest of the best ones (None without
+    predictions)."""
     pairs = list(pairs)
     scores = np.unique(np.concatenate([np.zeros(0), *(x.scores for x in pairs)]))
     if len(scores) > MAX_THRESHOLDS:
@@ -95,8 +94,8 @@ def identity_measures(pairs: Iterable[FramePairs]) -> dict[str, float | int | No
 
 
 def measures_at(pairs: list[FramePairs], threshold: float) -> dict[str, float | int]:
-    """IDF1 in percent, 0 where there is no object and no prediction, and the number of ID switches
-    of the predictions that reach a score threshold."""
+    """``IDF1`` in percent, 0 without objects and predictions, and ``ID_switches`` of the
+    predictions with at least this score."""
     switches = sum(switched for x in pairs for *_, switched in pair_frames(x, threshold))
     return {"IDF1": 100 * _idf1(pairs, threshold), "ID_switches": switches}
 
@@ -105,19 +104,19 @@ def _idf1(pairs: list[FramePairs], threshold: float) -> float:
     agreeing, frames = 0, 0
     for pair in pairs:
         number = int((pair.scores >= threshold).sum())
-        frames += pair.object_frames + int(pair.seen[:number].sum())
-        together = np.zeros(pair.shape, int)
-        np.add.at(together, (pair.prediction, pair.object), 1)
-        agreeing += sum(together[p, g] for p, g in one_to_one(together[:number]))
+        frames += pair.object_frames + int(pair.lengths[:number].sum())
+        agreements = np.zeros(pair.shape, int)
+        np.add.at(agreements, (pair.prediction, pair.object), 1)
+        agreeing += sum(agreements[p, g] for p, g in assign(agreements[:number]))
     return float(2 * agreeing / frames) if frames else 0.0
 
 
 def pair_frames(pairs: FramePairs, threshold: float) -> Iterator[tuple[int, int, int, bool]]:
-    """Pair objects and predictions frame by frame, as the number of ID switches counts them.
+    """Pair objects and predictions frame by frame, as ID switches are counted.
 
     Args:
         pairs: where they agree.
-        threshold: the least score of a prediction that takes part.
+        threshold: predictions scored below this do not take part.
 
     Yields:
         frame, prediction, object, and whether the object has switched to this prediction.
@@ -129,21 +128,21 @@ def pair_frames(pairs: FramePairs, threshold: float) -> Iterator[tuple[int, int,
         table = np.zeros((number, pairs.shape[1]))
         table[pairs.prediction[now], pairs.object[now]] = pairs.iou[now]
         for which, prediction in last.items():
-            # More than all IoUs of a frame together.
+            # Outweighs all IoUs of the frame together.
             table[prediction, which] += len(table) * (table[prediction, which] > 0)
-        for prediction, which in one_to_one(table):
+        for prediction, which in assign(table):
             yield int(t), prediction, which, last.get(which, prediction) != prediction
             last[which] = prediction
 
 
-def one_to_one(table: np.ndarray) -> list[tuple[int, int]]:
-    """Rows and columns of the one to one assignment with the greatest sum, without those pairs
-    that add nothing to it.
+def assign(table: np.ndarray) -> list[tuple[int, int]]:
+    """The rows and columns of the one-to-one assignment with the largest sum, without pairs that
+    add nothing to it.
 
     Args:
-        table: (P, G) from 0.
+        table: (P, G) values from 0.
     """
-    # Loaded only where it is needed: it takes longer than scoring a small file.
+    # Imported late: this takes longer than scoring a small file.
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(table, maximize=True)

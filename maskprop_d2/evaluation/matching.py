@@ -1,6 +1,6 @@
-"""Which predictions of a category find an object of one video, as the official code has it.
+"""Matching the predictions and objects of one category in one video, as the official code does.
 
-Letters: A area ranges (4), I IoU thresholds (10), P predictions, G ground truths.
+Letters: A area ranges (4), I IoU thresholds (10), P predictions, G ground truth objects.
 """
 
 from dataclasses import dataclass
@@ -20,28 +20,27 @@ AREA_RANGES = {
 
 @dataclass
 class Matches:
-    """The predictions of one category in one video, at every area range and IoU threshold.
+    """The predictions of one category in one video, for each area range and IoU threshold.
 
     Attributes:
-        scores: (P,) falling.
-        hit: (A, I, P) bool, whether a prediction has found an object.
-        left_out: (A, I, P) bool, whether a prediction is not counted, as hit or as miss.
-        objects: (A,) number of ground truths that count.
+        scores: (P,) in falling order.
+        matched: (A, I, P) bool, whether a prediction is matched to an object.
+        ignored: (A, I, P) bool, whether a prediction counts neither as true nor as false positive.
+        num_objects: (A,) number of objects that count.
     """
 
     scores: np.ndarray
-    hit: np.ndarray
-    left_out: np.ndarray
-    objects: np.ndarray
+    matched: np.ndarray
+    ignored: np.ndarray
+    num_objects: np.ndarray
 
 
 def match(ious: np.ndarray, predictions: list[Track], truth: list[Track]) -> Matches:
-    """Greedy matching: by falling score each prediction takes the free ground truth with the
-    largest IoU that reaches the threshold.
+    """Match greedily: by falling score, each prediction takes the free object with the largest IoU
+    at or above the threshold, of equal IoUs the last in file order.
 
-    Ground truths outside the area range and crowds are ignored: they are taken only by
-    predictions that find no other, which then do not count; a crowd is never used up. Of equal
-    IoUs the last in file order is taken.
+    Crowds and objects outside the area range are ignored: only predictions that match no other
+    object match them, and are then ignored too. A crowd can be matched any number of times.
 
     Args:
         ious: (P, G) video IoUs.
@@ -51,25 +50,25 @@ def match(ious: np.ndarray, predictions: list[Track], truth: list[Track]) -> Mat
     low, high = np.array(list(AREA_RANGES.values())).T[:, :, None]
     truth_areas = np.array([x.average_area for x in truth])
     crowd = np.array([x.is_crowd for x in truth], dtype=bool)
-    ignored = crowd | (truth_areas < low) | (truth_areas > high)
+    ignored_truth = crowd | (truth_areas < low) | (truth_areas > high)
     thresholds = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)
 
     shape = (len(AREA_RANGES), len(thresholds))
-    hit = np.zeros((*shape, len(predictions)), dtype=bool)
-    left_out = np.zeros_like(hit)
+    matched = np.zeros((*shape, len(predictions)), dtype=bool)
+    ignored = np.zeros_like(matched)
     free = np.ones((*shape, len(truth)), dtype=bool)
-    # All others reach no threshold.
+    # The other predictions reach no threshold.
     for p in np.flatnonzero((ious >= thresholds[0]).any(1)) if truth else []:
         reaches = free & (ious[p] >= thresholds[:, None])
-        # IoUs are at most 1, so that any ground truth that counts comes before all others.
-        rank = np.where(reaches, ious[p] + 2 * ~ignored[:, None], 0)
+        # IoUs are at most 1, so that any object that counts ranks before all ignored ones.
+        rank = np.where(reaches, ious[p] + 2 * ~ignored_truth[:, None], 0)
         best = len(truth) - 1 - rank[..., ::-1].argmax(-1)
         found = np.take_along_axis(reaches, best[..., None], -1)[..., 0]
-        hit[..., p] = found
-        left_out[..., p] = found & np.take_along_axis(ignored, best, 1)
+        matched[..., p] = found
+        ignored[..., p] = found & np.take_along_axis(ignored_truth, best, 1)
         a, i = np.nonzero(found & ~crowd[best])
         free[a, i, best[a, i]] = False
     areas = np.array([x.average_area for x in predictions])
-    left_out |= ~hit & ((areas < low) | (areas > high))[:, None]
+    ignored |= ~matched & ((areas < low) | (areas > high))[:, None]
     scores = np.array([x.score for x in predictions])
-    return Matches(scores, hit, left_out, (~ignored).sum(1))
+    return Matches(scores, matched, ignored, (~ignored_truth).sum(1))

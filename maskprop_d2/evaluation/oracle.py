@@ -1,8 +1,8 @@
-"""Replacing one part of the predictions by the ground truth, to see what that part costs.
+"""Oracles: replacing one part of the predictions by the ground truth shows what that part costs.
 
-In each, crowds are left alone, and an overlap (IoU) below ``SAME_OBJECT`` is none: such a mask is
-taken for a false detection, not for a bad one of that object. (The value is that of TIDE, Bolya
-et al., ECCV 2020.) What matches no object stays as it is.
+Crowds are left out. Masks with an IoU below ``SAME_OBJECT`` do not show the same object: such a
+prediction is a false positive, not a badly segmented one. (The value is that of TIDE, Bolya et
+al., ECCV 2020.) Predictions that match no object stay as they are.
 """
 
 from dataclasses import replace
@@ -16,51 +16,48 @@ SAME_OBJECT = 0.1
 
 
 def perfect_tracking(video: Video, predictions: list[Track]) -> list[Track]:
-    """Link the masks of each frame by the identities of the ground truth.
+    """Link the predicted masks by the identities of the ground truth.
 
-    A mask belongs to the object of its track's category that it overlaps most in its frame. All
-    masks that belong to an object become one track of it: in each frame the mask of the track
-    with the best score, and as its score the mean of theirs. Masks that belong to no object, or
-    are not the best of theirs, stay in the tracks where they were. Masks and categories are
-    those predicted.
+    In each frame, a mask belongs to the object of its category that it overlaps most. All masks of
+    an object form one track: in each frame the mask with the best score, with the mean of their
+    scores. The other masks stay in their tracks. Masks and categories do not change.
 
     Args:
         video: with its ground truth.
-        predictions: its predicted tracks.
+        predictions: predicted tracks of the video.
 
     Returns:
         new tracks.
     """
     linked = []
     for category_id in sorted({x.category_id for x in predictions}):
-        mine = sorted(
+        tracks = sorted(
             (x for x in predictions if x.category_id == category_id), key=lambda x: -x.score
         )
         truth = [x for x in _objects(video) if x.category_id == category_id]
-        owners = _owners(video, mine, truth)
-        # (G, L) the prediction whose mask an object gets, the number of predictions for none.
-        givers = np.full((len(truth), video.length), len(mine))
-        for p in reversed(range(len(mine))):
+        owners = _owners(video, tracks, truth)
+        # (G, L) the track with the best score that has a mask of the object, -1 for none.
+        sources = np.full((len(truth), video.length), -1)
+        for p in reversed(range(len(tracks))):
             t = np.flatnonzero(owners[:, p] >= 0)
-            givers[owners[t, p], t] = p
-        for giver in givers:
-            frames = np.flatnonzero(giver < len(mine))
-            if len(frames):
-                linked.append(_joined(mine, giver, frames))
-        for p, track in enumerate(mine):
-            given = (givers == p).any(0)
-            counts = [None if x else y for x, y in zip(given, track.counts, strict=True)]
-            if any(counts):
-                linked.append(_with_masks(track, counts, np.where(given, 0, track.areas)))
+            sources[owners[t, p], t] = p
+        for source in sources:
+            scores = [tracks[p].score for p in source if p >= 0]
+            if scores:
+                track = replace(tracks[0], score=float(np.mean(scores)))
+                linked.append(_with_masks(track, tracks, source))
+        for p, track in enumerate(tracks):
+            rest = _with_masks(track, tracks, np.where((sources == p).any(0), -1, p))
+            if any(rest.counts):
+                linked.append(rest)
     return linked
 
 
 def perfect_classification(video: Video, predictions: list[Track]) -> list[Track]:
-    """Give each track the category of the object of the ground truth that it overlaps most, over
-    the whole video. Of tracks that are then the same (one track reported under several
-    categories), that with the best score stays.
+    """Give each track the category of the object that it overlaps most over the whole video. Of
+    equal tracks (one track reported under several categories), the one with the best score stays.
 
-    Args, returns: as ``perfect_tracking``.
+    Args, returns: as for ``perfect_tracking``.
     """
     truth = _objects(video)
     shared = frame_intersections(video, predictions, truth)
@@ -75,21 +72,17 @@ def perfect_classification(video: Video, predictions: list[Track]) -> list[Track
 
 
 def perfect_segmentation(video: Video, predictions: list[Track]) -> list[Track]:
-    """Replace each mask by that of the object of the ground truth, of any category, that it
-    overlaps most in its frame. Identities, scores and categories are those predicted, and where
-    nothing was predicted nothing is added.
+    """Replace each mask by that of the object, of any category, that it overlaps most in its frame.
+    Identities, scores and categories do not change, and no mask is added.
 
-    Args, returns: as ``perfect_tracking``.
+    Args, returns: as for ``perfect_tracking``.
     """
     truth = _objects(video)
     owners = _owners(video, predictions, truth)
-    replaced = []
-    for p, track in enumerate(predictions):
-        counts, areas = list(track.counts), track.areas.copy()
-        for t in np.flatnonzero(owners[:, p] >= 0):
-            counts[t], areas[t] = truth[owners[t, p]].counts[t], truth[owners[t, p]].areas[t]
-        replaced.append(_with_masks(track, counts, areas))
-    return replaced
+    return [
+        _with_masks(track, [*truth, track], np.where(owner >= 0, owner, len(truth)))
+        for track, owner in zip(predictions, owners.T, strict=True)
+    ]
 
 
 ORACLES = {
@@ -112,15 +105,8 @@ def _owners(video: Video, predictions: list[Track], truth: list[Track]) -> np.nd
     return np.where(ious.max(2) >= SAME_OBJECT, ious.argmax(2), -1)
 
 
-def _joined(tracks: list[Track], giver: np.ndarray, frames: np.ndarray) -> Track:
-    """One track out of the masks of several: in each of the frames that of ``tracks[giver]``."""
-    counts: list[bytes | None] = [None] * len(giver)
-    areas = np.zeros(len(giver), np.int64)
-    for t in frames:
-        counts[t], areas[t] = tracks[giver[t]].counts[t], tracks[giver[t]].areas[t]
-    score = float(np.mean([tracks[giver[t]].score for t in frames]))
-    return _with_masks(replace(tracks[0], score=score), counts, areas)
-
-
-def _with_masks(track: Track, counts: list[bytes | None], areas: np.ndarray) -> Track:
+def _with_masks(track: Track, tracks: list[Track], source: np.ndarray) -> Track:
+    """``track`` with the masks of others: in frame t that of ``tracks[source[t]]``, -1 for none."""
+    counts = [tracks[p].counts[t] if p >= 0 else None for t, p in enumerate(source)]
+    areas = np.array([tracks[p].areas[t] if p >= 0 else 0 for t, p in enumerate(source)])
     return replace(track, counts=counts, areas=areas, average_area=average_area(areas))

@@ -1,4 +1,4 @@
-"""How much tracks overlap. Letters: L frames, P predictions, G ground truths of one video."""
+"""Mask overlaps of the tracks of a video: L frames, P predictions, G ground truth objects."""
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -7,23 +7,23 @@ from .tracks import Track, Video
 
 
 def frame_intersections(video: Video, predictions: list[Track], truth: list[Track]) -> np.ndarray:
-    """(L, P, G) pixels that each prediction shares with each ground truth, frame by frame."""
-    shares = np.zeros((video.length, len(predictions), len(truth)))
+    """(L, P, G) intersections in pixels, per frame."""
+    ratios = np.zeros((video.length, len(predictions), len(truth)))
     areas, truth_areas = track_areas(video, predictions), track_areas(video, truth)
     size = [video.height, video.width]
     for t in np.flatnonzero(areas.any(0) & truth_areas.any(0)):
         p, g = np.flatnonzero(areas[:, t]), np.flatnonzero(truth_areas[:, t])
-        shares[t, p[:, None], g] = coco_mask.iou(
+        ratios[t, p[:, None], g] = coco_mask.iou(
             [{"size": size, "counts": predictions[i].counts[t]} for i in p],
             [{"size": size, "counts": truth[j].counts[t]} for j in g],
-            # Against "crowd" pycocotools divides the intersection by the prediction's area.
+            # With iscrowd = 1, pycocotools divides the intersection by the prediction's area.
             [1] * len(g),
         )
-    return np.round(shares * areas.T[:, :, None])
+    return np.round(ratios * areas.T[:, :, None])
 
 
 def track_areas(video: Video, tracks: list[Track]) -> np.ndarray:
-    """(number of tracks, L) areas in pixels."""
+    """(number of tracks, L) mask areas in pixels."""
     return np.array([x.areas for x in tracks]).reshape(-1, video.length)
 
 
@@ -31,7 +31,7 @@ def video_ious(
     video: Video, predictions: list[Track], truth: list[Track], intersections: np.ndarray
 ) -> np.ndarray:
     """(P, G) IoUs of whole tracks (Eq. 1 of the paper): intersections and unions are summed over
-    the frames, also over those where only one side has a mask."""
+    all frames, including those where only one of the two has a mask."""
     areas = track_areas(video, predictions).sum(1)
     truth_areas = track_areas(video, truth).sum(1)
     shared = intersections.sum(0)
@@ -41,7 +41,7 @@ def video_ious(
 def frame_ious(
     video: Video, predictions: list[Track], truth: list[Track], intersections: np.ndarray
 ) -> np.ndarray:
-    """(L, P, G) IoUs of the masks of each frame, 0 where either is absent."""
+    """(L, P, G) per-frame mask IoUs, 0 where either mask is absent."""
     areas = track_areas(video, predictions).T[:, :, None]
     truth_areas = track_areas(video, truth).T[:, None, :]
     return _ratio(intersections, areas + truth_areas - intersections)

@@ -1,10 +1,9 @@
-"""A page on which to look at results: figures, plots, and each video with its masks.
+"""An HTML page of results: figures, plots, and the videos with their masks.
 
-The page is a folder that a browser opens from the disk, without a server: data lie in scripts,
-since a page from the disk may not read other files. ``data/summary.js`` has the figures and a
-line for each video; ``data/video_<id>.js`` the masks of one, which is loaded when it is looked
-at. Frames stay where they are, and the page names them relative to itself: data sets are large,
-and both can move together.
+The page is a folder that a browser opens from the disk, without a server. Its data are scripts,
+since such a page may not read other files: ``data/summary.js`` holds the figures and an entry for
+each video, ``data/video_<id>.js`` the masks of a video, loaded when the video is opened. Frames
+are not copied: the page refers to them by relative paths.
 """
 
 import json
@@ -19,12 +18,21 @@ from tqdm import tqdm
 
 from ..errors import AnnotationError
 from ..files import atomic_folder
-from ..ytvis.reading import iterate_json, leads_out, load_json
+from ..ytvis import iterate_json, load_json
+from ..ytvis.checks import escapes_folder
 from .identity import identity_measures
 from .matching import IOU_THRESHOLDS
 from .per_video import ap_gains
 from .predictions import read_tracks
-from .timeline import FALSE, FOUND, MISSED, WRONG_CATEGORY, Timeline, seen_timeline, video_timeline
+from .timeline import (
+    FALSE,
+    FOUND,
+    MISSED,
+    WRONG_CATEGORY,
+    Timeline,
+    prediction_timeline,
+    video_timeline,
+)
 from .tracks import Track, Video, best_by_category
 from .video_ap import Metrics, score_tracks
 
@@ -40,17 +48,16 @@ def write_page(
     score_threshold: float | None = None,
     processes: int = 1,
 ) -> None:
-    """Score the results and write the page, whole or not at all.
+    """Score the results and write the page. On errors nothing is written.
 
     Args:
-        ground_truth: annotations in YouTube-VIS's format. Without annotations in it the page
-            shows predictions alone.
-        results: predicted tracks.
+        ground_truth: annotation file. Without annotations in it, the page shows only predictions.
+        results: results file.
         images: the folder that ``file_names`` are relative to.
         output: the folder to write; an earlier page in it is replaced.
-        score_threshold: predictions below it are not shown; by default the one with the best
-            IDF1. The figures count all predictions.
-        processes: as of ``evaluate``.
+        score_threshold: hide predictions scored below this (default: the threshold with the best
+            IDF1). The figures count all predictions.
+        processes: as for ``evaluate``.
 
     Raises:
         AnnotationError: if a file cannot be used, a frame is missing, or ``output`` holds
@@ -64,56 +71,59 @@ def write_page(
     _check_frames(images, entries.values())
     categories = {x["id"]: x["name"] for x in truth["categories"]}
 
-    metrics, identity = None, None
-    gains: dict[int, float] = {}
+    figures, threshold = None, THRESHOLD_WITHOUT_TRUTH
+    gains, pairs = {}, {}
     if truth.get("annotations"):
         metrics = score_tracks(videos, categories, identity=True, processes=processes)
-        pairs = (x for matches in metrics.videos for x in matches.frame_pairs.values())
-        identity = identity_measures(pairs)
-        gains = ap_gains(metrics)
-        if score_threshold is None:
-            score_threshold = identity["score_threshold"]
-    elif score_threshold is None:
-        score_threshold = THRESHOLD_WITHOUT_TRUTH
-    threshold = score_threshold or 0.0
+        pairs = {x.video_id: x.frame_pairs for x in metrics.videos}
+        identity = identity_measures(x for video in pairs.values() for x in video.values())
+        figures, gains = _figures(metrics, identity), ap_gains(metrics)
+        threshold = identity["score_threshold"] or 0.0
+    if score_threshold is not None:
+        threshold = score_threshold
 
-    pairs_of = {x.video_id: x.frame_pairs for x in metrics.videos} if metrics else {}
     with atomic_folder(output) as folder:
         shutil.copytree(FILES, folder, dirs_exist_ok=True)
         (folder / "data").mkdir()
-        lines = []
+        rows = []
         for video in tqdm(videos, desc="page", unit="video", disable=None):
+            entry = entries[video.id]
             predictions = shown_predictions(video, threshold)
-            timeline = (
-                video_timeline(video, predictions, pairs_of[video.id], threshold)
-                if metrics
-                else seen_timeline(predictions)
-            )
-            urls = [_url(images / x, output) for x in entries[video.id]["file_names"]]
+            if video.id in pairs:
+                timeline = video_timeline(video, predictions, pairs[video.id], threshold)
+            else:
+                timeline = prediction_timeline(predictions)
+            urls = [_url(images / x, output) for x in entry["file_names"]]
             data = _video_data(video, predictions, timeline, urls)
             _write_call(folder / f"data/video_{video.id}.js", "receiveVideo", data)
-            line = _video_line(video, predictions, timeline)
-            name = video_name(entries[video.id])
-            lines.append({**line, "name": name, "gain": gains.get(video.id)})
-        # Where there is no gain to sort by, they stay by rising id.
-        lines.sort(key=lambda x: -(x["gain"] or 0))
+            row = _video_row(video, predictions, timeline)
+            rows.append({**row, "name": video_name(entry), "gain": gains.get(video.id)})
+        # Without gains they stay sorted by id.
+        rows.sort(key=lambda x: -(x["gain"] or 0))
         summary = {
             "sources": [ground_truth.name, results.name],
             "categories": categories,
             "score_threshold": threshold,
-            "scored": _figures(metrics, identity) if metrics else None,
-            "videos": lines,
+            "scored": figures,
+            "videos": rows,
         }
         _write_call(folder / "data/summary.js", "receiveSummary", summary)
 
 
 def shown_predictions(video: Video, threshold: float) -> list[Track]:
-    """Of the predictions that count those that reach the threshold, by falling score."""
+    """The predictions that count and reach the score threshold, by falling score."""
     best = [x for tracks in best_by_category(video.predictions).values() for x in tracks]
     return sorted((x for x in best if x.score >= threshold), key=lambda x: -x.score)
 
 
-def _figures(metrics: Metrics, identity: Any) -> dict[str, Any]:
+def video_name(entry: dict[str, Any]) -> str:
+    """The folder of a video's frames; its id if they lie in no folder or in several."""
+    folders = {str(PurePosixPath(x).parent) for x in entry["file_names"]}
+    folder = folders.pop()
+    return folder if not folders and folder != "." else str(entry["id"])
+
+
+def _figures(metrics: Metrics, identity: dict[str, Any]) -> dict[str, Any]:
     figures = {k: v for k, v in metrics.as_dict().items() if not k.startswith("AP-")}
     overall, by_category = metrics.by_threshold()
     rows = [
@@ -133,7 +143,7 @@ def _figures(metrics: Metrics, identity: Any) -> dict[str, Any]:
 def _video_data(
     video: Video, predictions: list[Track], timeline: Timeline, urls: list[str]
 ) -> dict[str, Any]:
-    """All that the player draws, masks as the counts of compressed RLEs."""
+    """What the player draws; masks are the counts of compressed RLEs."""
     objects = [x for x in video.truth if not x.is_crowd]
     crowds = [x for x in video.truth if x.is_crowd]
     return {
@@ -158,8 +168,8 @@ def _track_data(track: Track) -> dict[str, Any]:
     return {"category": track.category_id, "masks": masks}
 
 
-def _video_line(video: Video, predictions: list[Track], timeline: Timeline) -> dict[str, Any]:
-    """What the list of videos says of one; times are in frames of all its tracks together."""
+def _video_row(video: Video, predictions: list[Track], timeline: Timeline) -> dict[str, Any]:
+    """A video in the list of videos, with numbers of frames summed over its tracks."""
 
     def frames(state: str) -> int:
         return sum(x.frames(state) for x in timeline.objects)
@@ -178,19 +188,12 @@ def _video_line(video: Video, predictions: list[Track], timeline: Timeline) -> d
     }
 
 
-def video_name(entry: dict[str, Any]) -> str:
-    """The folder of its frames, or its id if that does not tell videos apart."""
-    folders = {str(PurePosixPath(x).parent) for x in entry["file_names"]}
-    folder = folders.pop()
-    return folder if not folders and folder != "." else str(entry["id"])
-
-
 def _url(path: Path, output: Path) -> str:
     return quote(os.fsencode(os.path.relpath(path, output)))
 
 
 def _write_call(path: Path, function: str, data: Any) -> None:
-    """Write a script that hands data to a function of the page."""
+    """Write a script that passes data to a function of the page."""
     with path.open("w", encoding="utf-8") as file:
         file.write(f"{function}(")
         json.dump(data, file, separators=(",", ":"))
@@ -199,11 +202,11 @@ def _write_call(path: Path, function: str, data: Any) -> None:
 
 def _check_frames(images: Path, videos: Any) -> None:
     if not images.is_dir():
-        raise AnnotationError(f"--images {images} must be the folder of the frames")
+        raise AnnotationError(f"--images {images} must be the image folder")
     frames = [(name, video["id"]) for video in videos for name in video["file_names"]]
     for name, video_id in frames:
-        if leads_out(name):
-            raise AnnotationError(f"video {video_id}: {name!r} leads out of the frames' folder")
+        if escapes_folder(name):
+            raise AnnotationError(f"video {video_id}: {name!r} points outside the image folder")
     missing = [(name, video_id) for name, video_id in frames if not (images / name).is_file()]
     if missing:
         name, video_id = missing[0]
@@ -214,10 +217,10 @@ def _check_frames(images: Path, videos: Any) -> None:
 
 
 def _check_output(output: Path) -> None:
-    """Only what is a page may be replaced."""
+    """Only an earlier page may be replaced."""
     if output.is_dir():
         if not any(output.iterdir()) or (output / "data/summary.js").is_file():
             return
     elif not output.exists():
         return
-    raise AnnotationError(f"--output {output} exists and is no results page: name another folder")
+    raise AnnotationError(f"--output {output} exists and is not a results page: choose another one")

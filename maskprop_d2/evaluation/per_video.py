@@ -1,4 +1,4 @@
-"""Which videos cost most AP."""
+"""Which videos cost the most AP."""
 
 import numpy as np
 
@@ -7,13 +7,11 @@ from .video_ap import Metrics, accumulate
 
 
 def ap_gains(metrics: Metrics) -> dict[int, float]:
-    """What AP would gain, in points of percent, if a video's predictions were perfect.
-
-    Perfect means that its ground truth, with scores above all others, stands in place of its
-    predictions; those of all other videos stay as they are. That is never less than AP.
+    """How much AP would rise, in percentage points, if a video's predictions were perfect: its
+    ground truth, scored above everything else. The other videos stay as they are.
 
     Returns:
-        the gains by video id, the largest first; empty where there is no AP.
+        the gains by video id, the largest first; empty if there is no AP.
     """
     counted = {
         category_id: [x for x in metrics.videos if category_id in x.by_category]
@@ -36,11 +34,6 @@ def _average_precision(matches: list[Matches]) -> float:
 
 
 def _perfect(matches: Matches) -> Matches:
-    number = int(matches.objects[0])
-    shape = (*matches.hit.shape[:2], number)
-    return Matches(
-        scores=np.full(number, np.inf),
-        hit=np.ones(shape, dtype=bool),
-        left_out=np.zeros(shape, dtype=bool),
-        objects=matches.objects,
-    )
+    number = int(matches.num_objects[0])
+    matched = np.ones((*matches.matched.shape[:2], number), dtype=bool)
+    return Matches(np.full(number, np.inf), matched, ~matched, matches.num_objects)

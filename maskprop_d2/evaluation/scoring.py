@@ -1,4 +1,4 @@
-"""Comparing the tracks of one video: all that needs its masks. Runs for many videos at once."""
+"""Scoring the videos one by one: everything that needs their masks, in parallel."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,17 +10,17 @@ from .overlap import frame_intersections, video_ious
 from .tracks import Video, best_by_category
 
 PARALLEL_FROM = 10**6
-"""Pairs of masks from which on it pays to start processes."""
+"""Processes are started for at least this many pairs of masks."""
 
 
 @dataclass
 class VideoMatches:
-    """What is known of a video when its masks have been compared.
+    """The matches in a video.
 
     Attributes:
-        video_id: the file's own id.
-        by_category: for each category id that the video has tracks of.
-        frame_pairs: the same for the measures of identity, if they were asked for.
+        video_id: as in the file.
+        by_category: for each category id of the video's tracks.
+        frame_pairs: the same for the identity measures, if requested.
     """
 
     video_id: int
@@ -33,8 +33,8 @@ def score_video(video: Video, oracle: str | None = None, identity: bool = False)
 
     Args:
         video: with its tracks.
-        oracle: a name in ``ORACLES``, of what is replaced by the ground truth first.
-        identity: whether ``frame_pairs`` is wanted.
+        oracle: a key of ``ORACLES``: the part that is first replaced by the ground truth.
+        identity: also compute ``frame_pairs``.
     """
     best = best_by_category(video.predictions)
     if oracle is not None:
@@ -54,16 +54,16 @@ def score_video(video: Video, oracle: str | None = None, identity: bool = False)
 def score_videos(
     videos: list[Video], oracle: str | None, identity: bool, processes: int
 ) -> list[VideoMatches]:
-    """``score_video`` for each, spread over processes if there is much to do."""
+    """``score_video`` for each video, in several processes for large inputs."""
     score = partial(score_video, oracle=oracle, identity=identity)
     pairs = sum(len(x.predictions) * len(x.truth) * x.length for x in videos)
     if processes == 1 or pairs < PARALLEL_FROM:
         return [score(video) for video in videos]
-    # Loaded only where they are needed, as it takes time.
+    # Imported late because it takes time.
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    # Not forked: a fork of a process with threads can hang.
+    # Forking a process with threads can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(videos)), context) as pool:
         return list(pool.map(score, videos))

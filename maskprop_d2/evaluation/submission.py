@@ -1,8 +1,10 @@
-"""``python -m maskprop_d2.evaluation.submission SET.json results.zip``: would a server take it?
+"""Check a results file before it is submitted to an evaluation server.
 
-Exit status: 0, it can be submitted; 1, a server would refuse it or not count all of it, and what
-is wrong is printed by count and example; 2, it could not be checked, since a file is missing, cut
-or not what it should be.
+    python -m maskprop_d2.evaluation.submission instances_val.json results.zip
+
+The exit status is 0 if it can be submitted; 1 if a server would reject it or ignore a part of it,
+with the problems printed by count and example; 2 if it cannot be checked, because a file is missing
+or damaged.
 """
 
 import argparse
@@ -14,20 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import AnnotationError, MismatchError
+from ..errors import run_command
+from ..ytvis.problems import ProblemReport
 from ..ytvis.reading import iterate_json, iterate_list, load_json, read_errors
-from .predictions import Tally, read_predictions
+from .predictions import describe, read_predictions
 from .tracks import Video, read_videos
 
 
 @dataclass
-class Report:
-    """What a submission holds.
+class Submission:
+    """The outcome of the check.
 
     Attributes:
-        problems: what is wrong, a line each; empty if it can be submitted.
-        entries: number of entries that are right.
-        videos: number of videos that have such entries.
+        problems: a line for each kind of problem; empty if it can be submitted.
+        entries: number of valid entries.
+        videos: number of videos with valid entries.
     """
 
     problems: list[str]
@@ -35,12 +38,12 @@ class Report:
     videos: int = 0
 
 
-def check_submission(set_file: str | Path, submission: str | Path) -> Report:
-    """Check ``results.zip``, or the ``results.json`` that is to go into it.
+def check_submission(set_file: str | Path, submission: str | Path) -> Submission:
+    """Check ``results.zip``, or the ``results.json`` to be put into it.
 
     Args:
-        set_file: json of the set that it is for, annotated or not.
-        submission: a .zip file; anything else is read as json, also gzipped.
+        set_file: annotation file of the set, with or without annotations.
+        submission: a .zip file, or else json (.json or .json.gz).
 
     Raises:
         AnnotationError: if it cannot be checked.
@@ -53,12 +56,12 @@ def check_submission(set_file: str | Path, submission: str | Path) -> Report:
     with read_errors(submission), zipfile.ZipFile(submission) as archive:
         names = archive.namelist()
     if names != ["results.json"]:
-        held = ", ".join([repr(x) for x in names[:5]] + ["..."] * (len(names) > 5)) or "nothing"
-        return Report([f"it must hold results.json, alone and in no folder, but holds {held}"])
-    return _check_entries(_zipped_entries(submission), videos, category_ids)
+        listed = ", ".join([repr(x) for x in names[:5]] + ["..."] * (len(names) > 5)) or "nothing"
+        return Submission([f"the archive must hold results.json and no folder, but holds {listed}"])
+    return _check_entries(_iterate_zip(submission), videos, category_ids)
 
 
-def _zipped_entries(path: str | Path) -> Iterator[Any]:
+def _iterate_zip(path: str | Path) -> Iterator[Any]:
     with (
         read_errors(path),
         zipfile.ZipFile(path) as archive,
@@ -70,55 +73,39 @@ def _zipped_entries(path: str | Path) -> Iterator[Any]:
 
 def _check_entries(
     entries: Iterable[Any], videos: dict[int, Video], category_ids: set[int]
-) -> Report:
-    wrong = Tally()
-    seen: list[int] = []
-    for i, entry in enumerate(entries):
-        try:
-            ((video, _),) = read_predictions([(i, entry)], videos, category_ids)
-            _check_form(entry["segmentations"], f"entry {i}")
-            seen.append(video.id)
-        except MismatchError as error:
-            wrong.add(error.kind, error)
-        except AnnotationError as error:
-            wrong.add("a wrong form", error)
-    problems = wrong.lines()
-    if not seen and not problems:
-        problems = ["it has no entries; the official code fails on that"]
-    return Report(problems, len(seen), len(set(seen)))
+) -> Submission:
+    report = ProblemReport()
+    number, video_ids = 0, set()
+    # The official code reads no other masks than compressed RLEs.
+    for video, _ in read_predictions(entries, videos, category_ids, report, compressed_only=True):
+        number += 1
+        video_ids.add(video.id)
+    problems = describe(report)
+    if not number and not problems:
+        problems = ["there are no entries; the official code fails on that"]
+    return Submission(problems, number, len(video_ids))
 
 
-def _check_form(masks: list[Any], where: str) -> None:
-    """Results may be scored here in any form, but not by the official code."""
-    for t, mask in enumerate(masks):
-        if mask is not None and not (isinstance(mask, dict) and isinstance(mask["counts"], str)):
-            raise MismatchError(
-                f"{where}, frame {t}", "masks in another form than compressed RLE or null"
-            )
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Print the report and exit with a status as the head of this file says."""
+def main(argv: list[str] | None = None, prog: str | None = None) -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(
-        prog="python -m maskprop_d2.evaluation.submission",
-        description="Check a submission against the set that it is for.",
-        epilog="exit status: 0 fine, 1 something is wrong, 2 it could not be checked",
+        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("set", help="json of the set, in YouTube-VIS's format (.json, .gz)")
+    parser.add_argument("set", help="annotation file of the set (.json, .json.gz)")
     parser.add_argument("submission", help="results.zip, or results.json")
     args = parser.parse_args(argv)
-    try:
-        report = check_submission(args.set, args.submission)
-    except AnnotationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    for problem in report.problems:
-        print(f"wrong: {problem}")
-    print(f"{args.submission}: {report.entries} right entries for {report.videos} videos")
-    if not report.problems and not args.submission.endswith(".zip"):
-        print("The servers take it as results.json alone in a .zip archive.")
-    sys.exit(1 if report.problems else 0)
+    run_command(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> None:
+    checked = check_submission(args.set, args.submission)
+    for problem in checked.problems:
+        print(f"problem: {problem}")
+    print(f"{args.submission}: {checked.entries} valid entries for {checked.videos} videos")
+    if not checked.problems and not args.submission.endswith(".zip"):
+        print("Evaluation servers take it as results.json in a .zip archive.")
+    sys.exit(1 if checked.problems else 0)
 
 
 if __name__ == "__main__":
-    main()
+    main(prog="python -m maskprop_d2.evaluation.submission")

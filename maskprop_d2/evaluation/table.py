@@ -1,4 +1,4 @@
-"""Metrics as text."""
+"""Metrics as text tables."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from .video_ap import Metrics
 
 
 def format_table(metrics: Metrics) -> str:
-    """The twelve figures, and AP by category in three columns, in percent."""
+    """The twelve official figures, and AP by category in three columns, in percent."""
     figures = metrics.as_dict()
     overall = {k: v for k, v in figures.items() if not k.startswith("AP-")}
     cells = [f"{k[3:]:<20}{_text(v):>7}" for k, v in figures.items() if k.startswith("AP-")]
@@ -15,7 +15,7 @@ def format_table(metrics: Metrics) -> str:
 
 
 def format_per_category(figures: dict[str, dict[str, float | None]]) -> str:
-    """The twelve figures of each category."""
+    """The twelve official figures of each category."""
     if not figures:
         return "there are no categories"
     rows = [f"{_row(values)} {name}" for name, values in figures.items()]
@@ -23,11 +23,11 @@ def format_per_category(figures: dict[str, dict[str, float | None]]) -> str:
 
 
 def format_per_video(gains: list[dict[str, Any]], most: int = 20) -> str:
-    """What AP would gain by the first videos of a list, if it would."""
+    """The first gains of a list from ``ap_gains``, if they are above 0."""
     costly = [x for x in gains if x["AP_gain"] > 0]
     rows = [f"video {x['video_id']:<8}{x['AP_gain']:8.3f}" for x in costly[:most]]
     rows += [f"... and {len(costly) - most} more"] if len(costly) > most else []
-    return "\n".join(rows) or "no video costs any"
+    return "\n".join(rows) or "none"
 
 
 def _header(figures: dict[str, float | None]) -> str:

@@ -1,42 +1,42 @@
-"""What becomes of each object and each prediction of a video, frame by frame.
+"""What happens to each object and each prediction of a video, frame by frame.
 
-Pairs and switches are those that ``identity.py`` counts. What they leave over is compared once
-more across categories: an object that a prediction of another category covers was seen, but
-taken for something else.
+Pairs and switches are those that ``identity.py`` counts. The objects and predictions that remain
+are compared across categories: if a prediction of another category covers an object, the object
+was detected but classified wrongly.
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .identity import AGREEMENT, FramePairs, one_to_one, pair_frames
+from .identity import AGREEMENT, FramePairs, assign, pair_frames
 from .overlap import frame_intersections, frame_ious
 from .tracks import Track, Video
 
 FOUND = "found"
 """An object and a prediction of its category are paired."""
 WRONG_CATEGORY = "wrong category"
-"""They agree but for the category, and nothing else is paired with either."""
+"""An object and a prediction of another category agree, and are paired with nothing else."""
 MISSED = "missed"
-"""The object is seen, and no prediction is paired with it."""
+"""The object is paired with no prediction."""
 FALSE = "false"
 """The prediction is paired with no object."""
 IGNORED = "ignored"
-"""Nor is this one, but a crowd lies there, where nothing is counted."""
+"""The prediction is paired with no object, but lies on a crowd, where nothing is counted."""
 SEEN = "seen"
 """The prediction has a mask; there is no ground truth to compare it with."""
 
 
 @dataclass
 class Span:
-    """Frames, one after the other, that have one state.
+    """Consecutive frames with the same state.
 
     Attributes:
         state: one of the above.
         start, end: the frames ``start .. end - 1``.
-        partner: of an object the prediction, of a prediction the object, that it is paired with.
+        partner: index of the prediction that an object is paired with, or of a prediction's object.
     """
 
     state: str
@@ -47,13 +47,13 @@ class Span:
 
 @dataclass
 class Line:
-    """A track's way through its video.
+    """The states of one track.
 
     Attributes:
-        color: a number; an object has that of the prediction that is paired with it most, one to
-            one, and no others have the same.
+        color: a number. An object and the prediction that it is most often paired with, assigned
+            one to one, share it; no other tracks do.
         spans: by rising frame, for the frames in which the track has a mask.
-        switches: frames from which on an object is paired with another prediction than before.
+        switches: frames in which an object is paired with another prediction than before.
     """
 
     color: int
@@ -61,13 +61,13 @@ class Line:
     switches: list[int]
 
     def frames(self, state: str) -> int:
-        """The number of frames that have a state."""
+        """The number of frames with a state."""
         return sum(x.end - x.start for x in self.spans if x.state == state)
 
 
 @dataclass
 class Timeline:
-    """The lines of one video: of its objects, without crowds, and of its predictions."""
+    """The lines of a video's objects, without crowds, and of its predictions."""
 
     objects: list[Line]
     predictions: list[Line]
@@ -79,120 +79,121 @@ def video_timeline(
     frame_pairs: dict[int, FramePairs],
     threshold: float,
 ) -> Timeline:
-    """Follow the tracks of one video.
+    """The timeline of a video with ground truth.
 
     Args:
         video: with its ground truth.
-        predictions: P, those of its predictions that reach the threshold, by falling score.
-        frame_pairs: by category id, of all its predictions.
-        threshold: the least score that counts.
+        predictions: the P predictions that reach the threshold, by falling score.
+        frame_pairs: of all predictions, by category id.
+        threshold: the score threshold.
     """
     objects = [x for x in video.truth if not x.is_crowd]
-    found, switches = _found(video, objects, predictions, frame_pairs, threshold)
+    found, switches = _pair_objects(video, objects, predictions, frame_pairs, threshold)
     ious = frame_ious(
         video, predictions, video.truth, frame_intersections(video, predictions, video.truth)
     )
     crowd = np.array([x.is_crowd for x in video.truth], dtype=bool)
-    mistaken = _mistaken(ious[:, :, ~crowd], found)
+    confused = _pair_across_categories(ious[:, :, ~crowd], found)
     in_crowd = (ious[:, :, crowd] >= AGREEMENT).any(2).T
 
-    together = np.zeros((len(predictions), len(objects)))
-    for partner in (found, mistaken):
+    number = len(predictions)
+    paired_frames = np.zeros((number, len(objects)))
+    for partner in (found, confused):
         g, t = np.nonzero(partner >= 0)
-        np.add.at(together, (partner[g, t], g), 1)
-    color_of = dict(one_to_one(together))
-    others = itertools.count(len(objects))
+        np.add.at(paired_frames, (partner[g, t], g), 1)
+    colors = dict(assign(paired_frames))
+    other_colors = itertools.count(len(objects))
 
-    object_lines = [
-        Line(g, _object_spans(x, found[g], mistaken[g]), switches[g]) for g, x in enumerate(objects)
-    ]
+    object_lines = []
+    for i, track in enumerate(objects):
+        partners = {FOUND: found[i], WRONG_CATEGORY: confused[i]}
+        spans = _spans(track, partners, [MISSED] * video.length)
+        object_lines.append(Line(i, spans, switches[i]))
+    found, confused = _inverse(found, number), _inverse(confused, number)
     prediction_lines = []
     for p, track in enumerate(predictions):
-        spans = _prediction_spans(track, found == p, mistaken == p, in_crowd[p])
-        color = color_of[p] if p in color_of else next(others)
+        partners = {FOUND: found[p], WRONG_CATEGORY: confused[p]}
+        spans = _spans(track, partners, [IGNORED if x else FALSE for x in in_crowd[p]])
+        color = colors[p] if p in colors else next(other_colors)
         prediction_lines.append(Line(color, spans, []))
     return Timeline(object_lines, prediction_lines)
 
 
-def seen_timeline(predictions: list[Track]) -> Timeline:
-    """The lines of predictions where there is no ground truth."""
+def prediction_timeline(predictions: list[Track]) -> Timeline:
+    """The timeline of a video without ground truth."""
     lines = [
-        Line(p, _spans((SEEN, None) if area else None for area in track.areas), [])
+        Line(p, _spans(track, {}, [SEEN] * len(track.areas)), [])
         for p, track in enumerate(predictions)
     ]
     return Timeline([], lines)
 
 
-def _found(
+def _pair_objects(
     video: Video,
     objects: list[Track],
     predictions: list[Track],
     frame_pairs: dict[int, FramePairs],
     threshold: float,
 ) -> tuple[np.ndarray, list[list[int]]]:
-    """(G, L) the prediction of its category that each object is paired with, -1 for none; and the
-    frames in which each object switches."""
+    """(G, L) index of the prediction of its category that each object is paired with, -1 for none;
+    and the frames in which each object switches."""
     found = np.full((len(objects), video.length), -1)
     switches: list[list[int]] = [[] for _ in objects]
     for category_id, pairs in frame_pairs.items():
-        mine = [p for p, x in enumerate(predictions) if x.category_id == category_id]
-        theirs = [g for g, x in enumerate(objects) if x.category_id == category_id]
+        prediction_ids = [p for p, x in enumerate(predictions) if x.category_id == category_id]
+        object_ids = [g for g, x in enumerate(objects) if x.category_id == category_id]
         for t, p, g, switched in pair_frames(pairs, threshold):
-            found[theirs[g], t] = mine[p]
+            found[object_ids[g], t] = prediction_ids[p]
             if switched:
-                switches[theirs[g]].append(t)
+                switches[object_ids[g]].append(t)
     return found, switches
 
 
-def _mistaken(ious: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """(G, L) the prediction of another category that agrees with each object, -1 for none, among
-    those that are not paired: of one category no two that agree are left.
+def _pair_across_categories(ious: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """(G, L) index of the prediction of another category that each object agrees with, -1 for none.
+
+    Only objects and predictions that are not paired yet take part; no two of these that agree have
+    the same category.
 
     Args:
         ious: (L, P, G).
-        found: (G, L) the pairs.
+        found: (G, L) the pairs within the categories.
     """
-    mistaken = np.full_like(found, -1)
+    confused = np.full_like(found, -1)
     for t, iou in enumerate(ious):
         free = ~np.isin(np.arange(len(iou)), found[:, t])[:, None] & (found[:, t] < 0)
         table = iou * (free & (iou >= AGREEMENT))
-        for p, g in one_to_one(table) if table.any() else []:
-            mistaken[g, t] = p
-    return mistaken
+        for p, g in assign(table) if table.any() else []:
+            confused[g, t] = p
+    return confused
 
 
-def _object_spans(track: Track, found: np.ndarray, mistaken: np.ndarray) -> list[Span]:
+def _inverse(partner: np.ndarray, number: int) -> np.ndarray:
+    """(G, L) prediction of each object -> (P, L) object of each of ``number`` predictions."""
+    inverse = np.full((number, partner.shape[1]), -1)
+    g, t = np.nonzero(partner >= 0)
+    inverse[partner[g, t], t] = g
+    return inverse
+
+
+def _spans(track: Track, partners: dict[str, np.ndarray], otherwise: Sequence[str]) -> list[Span]:
+    """Group the frames in which a track has a mask by their state.
+
+    Args:
+        track: an object or a prediction.
+        partners: for each state, (L,) the partner in each frame, -1 where it is not that state.
+        otherwise: the state of each of L frames without a partner.
+    """
+
     def state(t: int) -> tuple[str, int | None] | None:
         if not track.areas[t]:
             return None
-        if found[t] >= 0:
-            return FOUND, int(found[t])
-        return (WRONG_CATEGORY, int(mistaken[t])) if mistaken[t] >= 0 else (MISSED, None)
+        paired = [(name, int(partner[t])) for name, partner in partners.items() if partner[t] >= 0]
+        return paired[0] if paired else (otherwise[t], None)
 
-    return _spans(state(t) for t in range(len(track.areas)))
-
-
-def _prediction_spans(
-    track: Track, found: np.ndarray, mistaken: np.ndarray, in_crowd: np.ndarray
-) -> list[Span]:
-    """``found`` and ``mistaken`` are (G, L): whether an object is paired with this prediction."""
-
-    def state(t: int) -> tuple[str, int | None] | None:
-        if not track.areas[t]:
-            return None
-        for name, paired in ((FOUND, found), (WRONG_CATEGORY, mistaken)):
-            if paired[:, t].any():
-                return name, int(paired[:, t].argmax())
-        return (IGNORED if in_crowd[t] else FALSE), None
-
-    return _spans(state(t) for t in range(len(track.areas)))
-
-
-def _spans(states: Iterable[tuple[str, int | None] | None]) -> list[Span]:
-    """Equal states of neighbouring frames in one; None is for frames without a mask."""
     spans = []
-    for key, group in itertools.groupby(enumerate(states), key=lambda x: x[1]):
-        frames = [t for t, _ in group]
+    for key, group in itertools.groupby(range(len(track.areas)), key=state):
+        frames = list(group)
         if key is not None:
             spans.append(Span(key[0], frames[0], frames[-1] + 1, key[1]))
     return spans

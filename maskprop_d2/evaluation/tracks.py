@@ -1,4 +1,4 @@
-"""The tracks to compare, in a form that is checked, small, and quick to send to a process."""
+"""Videos with their objects and predictions: checked, small, and quick to send to a process."""
 
 import logging
 from collections import defaultdict
@@ -11,23 +11,23 @@ import numpy as np
 
 from ..errors import AnnotationError
 from ..ops.rle import track_to_counts
-from ..ytvis.reading import check_ground_truth
+from ..ytvis import check_ground_truth
 
 MAX_TRACKS = 100
-"""Predictions of one category in one video that count: those with the best scores."""
+"""Only this many predictions with the best scores count, for each video and category."""
 
 
 @dataclass
 class Track:
-    """An object of the ground truth, or a predicted one.
+    """An annotated object or a predicted track.
 
     Attributes:
-        category_id: the file's own id.
-        counts: of the compressed RLE in each of L frames, None where the object is not seen.
-        areas: (L,) area of the mask in each frame, in pixels.
+        category_id: as in the file.
+        counts: of the compressed RLE of each of L frames, None where the object is not seen.
+        areas: (L,) mask areas in pixels.
         average_area: in pixels, over the frames in which the object is seen.
         score: of a prediction.
-        is_crowd: whether the ground truth is a crowd of objects, which is not counted.
+        is_crowd: whether an annotation is a crowd, which is ignored.
     """
 
     category_id: int
@@ -43,11 +43,11 @@ class Video:
     """A video with its tracks.
 
     Attributes:
-        id: the file's own id.
-        height, width: of its frames, in pixels.
-        length: L, its number of frames.
-        truth: the annotated objects in file order.
-        predictions: the predicted tracks; of equal scores, the file's first comes first.
+        id: as in the file.
+        height, width: of the frames, in pixels.
+        length: number of frames, L.
+        truth: annotated objects in file order.
+        predictions: predicted tracks; ties in score are in file order.
     """
 
     id: int
@@ -59,7 +59,7 @@ class Video:
 
 
 def read_videos(ground_truth: Any, source: str | Path) -> dict[int, Video]:
-    """The videos of an annotation file with their annotated objects, by rising id.
+    """The videos of an annotation file with their objects, by id in rising order.
 
     Raises:
         AnnotationError: naming the first entry or mask that is wrong.
@@ -72,8 +72,8 @@ def read_videos(ground_truth: Any, source: str | Path) -> dict[int, Video]:
     for annotation in ground_truth.get("annotations") or []:
         if annotation["id"] == 0:
             logging.getLogger(__name__).warning(
-                "%s: there is an annotation with the id 0. The official code takes all that is "
-                "matched to it for a false positive; here it is an object like others.",
+                "%s: an annotation has the id 0. The official code counts all matches with it as "
+                "false positives; this evaluator treats it like any other object.",
                 source,
             )
         video = videos[annotation["video_id"]]
@@ -87,7 +87,7 @@ def read_videos(ground_truth: Any, source: str | Path) -> dict[int, Video]:
                 annotation["category_id"],
                 counts,
                 areas,
-                # The official code takes the file's word for them.
+                # The official code trusts the areas in the file.
                 average_area(areas if own_areas is None else own_areas),
                 is_crowd=bool(annotation.get("iscrowd", 0)),
             )
@@ -96,10 +96,10 @@ def read_videos(ground_truth: Any, source: str | Path) -> dict[int, Video]:
 
 
 def average_area(areas: Sequence[float | None] | np.ndarray) -> float:
-    """Mean over the frames in which an object is seen, 0 if it is never.
+    """Mean over the frames in which an object is seen, 0 if there is none.
 
     Args:
-        areas: (L,) in pixels, None or 0 where it is not seen.
+        areas: (L,) in pixels, None or 0 where the object is not seen.
     """
     # None becomes NaN.
     known = np.asarray(areas, dtype=float)
@@ -108,7 +108,7 @@ def average_area(areas: Sequence[float | None] | np.ndarray) -> float:
 
 
 def best_by_category(predictions: list[Track]) -> dict[int, list[Track]]:
-    """The predictions that count, by falling score, of equal ones in the order given."""
+    """The predictions that count, by category id and falling score; ties keep their order."""
     by_category: dict[int, list[Track]] = defaultdict(list)
     for track in sorted(predictions, key=lambda x: -x.score):
         if len(by_category[track.category_id]) < MAX_TRACKS:

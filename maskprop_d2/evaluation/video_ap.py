@@ -1,7 +1,7 @@
-"""Average precision and recall of video instance segmentation, as the official code counts them.
+"""Average precision and recall of video instance segmentation, equal to the official code's.
 
 Letters: I IoU thresholds (10), R recall points (101), K categories, A area ranges (4), M limits
-of detections a video (3); P predictions of one category, of all videos.
+on the number of predictions per video (3), P predictions of one category in all videos.
 """
 
 from collections.abc import Iterable
@@ -21,13 +21,13 @@ MAX_DETECTIONS = (1, 10, 100)
 
 @dataclass
 class Metrics:
-    """Precision and recall at every setting, -1 where there is no ground truth to count.
+    """Precision and recall for every setting, -1 where there is no object to count.
 
     Attributes:
         precision: (I, R, K, A, M), in [0, 1].
         recall: (I, K, A, M), in [0, 1].
-        categories: the K names by the file's own ids, by rising id.
-        videos: what was found in each video, by rising id.
+        categories: the K names by category id, in rising order.
+        videos: the matches of each video, by rising id.
     """
 
     precision: np.ndarray
@@ -36,7 +36,7 @@ class Metrics:
     videos: list[VideoMatches] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, float | None]:
-        """AP, AP50, ..., ARl and AP-<category>, in percent; None where nothing can be counted."""
+        """AP, AP50, ..., ARl and AP-<category> in percent, None where there is no object."""
         by_category = {
             f"AP-{name}": _mean_percent(self.precision[:, :, k, 0, 2])
             for k, name in enumerate(self.categories.values())
@@ -44,14 +44,14 @@ class Metrics:
         return {**_figures(self.precision, self.recall), **by_category}
 
     def per_category(self) -> dict[str, dict[str, float | None]]:
-        """AP, AP50, ..., ARl of each category by its name, in percent."""
+        """AP, AP50, ..., ARl of each category in percent, by name."""
         return {
             name: _figures(self.precision[:, :, k : k + 1], self.recall[:, k : k + 1])
             for k, name in enumerate(self.categories.values())
         }
 
     def by_threshold(self) -> tuple[list[float | None], list[list[float | None]]]:
-        """AP at each of the I thresholds, over all categories and of each of the K, in percent."""
+        """AP in percent at each of the I thresholds: of all categories, and of each of the K."""
         precision = self.precision[..., 0, 2]
         overall = [_mean_percent(x) for x in precision]
         by_category = np.moveaxis(precision, 2, 0)
@@ -94,20 +94,20 @@ def evaluate(
     """Score predicted tracks by video AP and AR, with the IoU of Eq. 1 of the paper.
 
     Args:
-        ground_truth: a whole annotation file in YouTube-VIS's format.
-        results: entries with ``video_id``, ``category_id``, ``score``, ``segmentations``. Those
-            whose video or category is unknown, or whose length or mask size is not their
-            video's, are left out with a warning.
+        ground_truth: content of an annotation file.
+        results: entries with ``video_id``, ``category_id``, ``score`` and ``segmentations``.
+            Entries with an unknown video or category, or with another length or mask size than
+            their video, are dropped with a warning.
         sources: names of the two, for messages.
-        strict: refuse such entries.
-        oracle: replace a part of the predictions by the ground truth first, see ``oracle.py``:
-            "tracking", "classification" or "segmentation".
-        identity: also find what ``identity_measures`` needs.
-        processes: for large inputs, how many to use; a script that asks for more than one must
-            have its own code under ``if __name__ == "__main__"``.
+        strict: raise an error for such entries.
+        oracle: first replace a part of the predictions by the ground truth: "tracking",
+            "classification" or "segmentation" (see ``oracle.py``).
+        identity: also compute what ``identity_measures`` needs.
+        processes: number of processes for large inputs. Scripts that use more than one need the
+            ``if __name__ == "__main__"`` guard.
 
     Raises:
-        AnnotationError: if either is malformed, or, if strict, entries do not fit.
+        AnnotationError: if either is malformed, or, if strict, entries do not match.
     """
     videos = read_tracks(ground_truth, results, sources, strict=strict)
     categories = {x["id"]: x["name"] for x in ground_truth["categories"]}
@@ -122,12 +122,12 @@ def score_tracks(
     identity: bool = False,
     processes: int = 1,
 ) -> Metrics:
-    """``evaluate`` for tracks that are read already.
+    """Score tracks that ``read_tracks`` has read.
 
     Args:
         videos: with their tracks, by rising id.
-        categories: names by the file's own ids.
-        oracle, identity, processes: as of ``evaluate``.
+        categories: names by category id.
+        oracle, identity, processes: as for ``evaluate``.
     """
     categories = dict(sorted(categories.items()))
     matches = score_videos(videos, oracle, identity, processes)
@@ -147,43 +147,44 @@ def accumulate(
     areas: Iterable[int] = range(len(AREA_RANGES)),
     limits: Iterable[int] = MAX_DETECTIONS,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall of one category over all its videos.
+    """Precision and recall of one category over all videos.
 
     Args:
-        videos: at least one, by rising id.
-        areas: the area ranges to count.
-        limits: numbers of predictions a video to count.
+        videos: the matches of at least one video, by rising id.
+        areas: indices of the area ranges to compute.
+        limits: limits on the number of predictions per video to compute.
 
     Returns:
-        (I, R, A, M) and (I, A, M), -1 where there is no object to count.
+        precision (I, R, A, M) and recall (I, A, M), -1 where there is no object to count.
     """
     areas, limits = list(areas), list(limits)
     scores = np.concatenate([x.scores for x in videos])
     order = np.argsort(-scores, kind="stable")
     rank_in_video = np.concatenate([np.arange(len(x.scores)) for x in videos])[order]
-    hit = np.concatenate([x.hit for x in videos], axis=2)[..., order]
-    counts = ~np.concatenate([x.left_out for x in videos], axis=2)[..., order]
-    objects = np.sum([x.objects for x in videos], axis=0)
+    matched = np.concatenate([x.matched for x in videos], axis=2)[..., order]
+    counts = ~np.concatenate([x.ignored for x in videos], axis=2)[..., order]
+    num_objects = np.sum([x.num_objects for x in videos], axis=0)
     precision = -np.ones((len(IOU_THRESHOLDS), len(RECALL_POINTS), len(areas), len(limits)))
     recall = -np.ones((len(IOU_THRESHOLDS), len(areas), len(limits)))
     for a, area in enumerate(areas):
-        if objects[area] == 0:
+        if num_objects[area] == 0:
             continue
         for m, limit in enumerate(limits):
             kept = rank_in_video < limit
-            curve = _precision_recall(hit[area][:, kept], counts[area][:, kept], objects[area])
-            precision[:, :, a, m], recall[:, a, m] = curve
+            precision[:, :, a, m], recall[:, a, m] = _precision_recall(
+                matched[area][:, kept], counts[area][:, kept], num_objects[area]
+            )
     return precision, recall
 
 
 def _precision_recall(
-    hit: np.ndarray, counts: np.ndarray, objects: int
+    matched: np.ndarray, counts: np.ndarray, num_objects: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(I, R) precision and (I,) final recall, from (I, P) by falling score."""
-    true_positives = np.cumsum(hit & counts, axis=1, dtype=float)
-    false_positives = np.cumsum(~hit & counts, axis=1, dtype=float)
-    reached = true_positives / objects
-    # The best precision at this recall or a higher one, 0 where the recall is not reached.
+    """(I, R) precision and (I,) final recall, from (I, P) flags by falling score."""
+    true_positives = np.cumsum(matched & counts, axis=1, dtype=float)
+    false_positives = np.cumsum(~matched & counts, axis=1, dtype=float)
+    reached = true_positives / num_objects
+    # The best precision at this recall or above, 0 where the recall is not reached.
     precision = true_positives / (true_positives + false_positives + np.spacing(1))
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     envelope = np.pad(envelope, ((0, 0), (0, 1)))

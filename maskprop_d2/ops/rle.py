@@ -1,7 +1,7 @@
 """Masks as COCO's run-length encoding."""
 
 import reprlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -38,7 +38,9 @@ def decode_box(rle: RLE) -> tuple[int, int, np.ndarray]:
     objects are small.
     """
     height = rle["size"][0]
-    runs, _ = _decompress([rle["counts"].encode()])
+    runs, _, errors = _decompress([rle["counts"].encode()])
+    if errors:
+        raise ValueError(errors[0])
     # Runs go down the columns, of zeros and ones in turn.
     ends = np.cumsum(runs)[: len(runs) // 2 * 2]
     if not runs[1::2].any():
@@ -70,58 +72,85 @@ def to_rle(segmentation: Any, height: int, width: int) -> RLE:
         ValueError: if it is no mask.
     """
     counts = _to_counts(segmentation, height, width)
-    _areas([counts], np.array([height * width]))
+    _, errors = _areas([counts], np.array([height * width]))
+    if errors:
+        raise ValueError(errors[0])
     return {"size": [height, width], "counts": counts.decode()}
+
+
+class CompressedTrack(NamedTuple):
+    """The L masks of a track as compressed RLEs.
+
+    Attributes:
+        counts: of each RLE; None where the object is not seen or its mask is bad.
+        areas: (L,) in pixels.
+        errors: what is wrong with the bad masks, by frame.
+    """
+
+    counts: list[bytes | None]
+    areas: np.ndarray
+    errors: dict[int, ValueError]
 
 
 def track_to_counts(
     segmentations: list[Any], height: int, width: int
 ) -> tuple[list[bytes | None], np.ndarray]:
-    """The masks of a track, as ``to_rle`` takes them, in the shortest form.
+    """Compress and check the masks of a track.
 
     Args:
-        segmentations: a mask for each of L frames; None or an empty list where there is none.
+        segmentations: a mask for each of L frames, as ``to_rle`` takes them; None or an empty
+            list where the object is not seen.
         height, width: size that the masks must have.
 
     Returns:
-        the ``counts`` of L compressed RLEs, None where there is none, and (L,) areas in pixels.
+        the ``counts`` of L compressed RLEs, None where the object is not seen; and (L,) areas in
+        pixels.
 
     Raises:
-        MaskSizeError, ValueError: as ``to_rle``, saying in which frame.
+        MaskSizeError, ValueError: as ``to_rle``, naming the first frame with a bad mask.
     """
-    try:
-        return tracks_to_counts([(segmentations, height, width)])[0]
-    except ValueError:
-        # Once more, one by one, to find out which it was.
+    counts, areas, errors = compress_tracks([(segmentations, height, width)])[0]
+    if errors:
+        t, error = min(errors.items())
+        raise type(error)(f"frame {t}: {error}") from error
+    return counts, areas
+
+
+def compress_tracks(tracks: list[tuple[list[Any], int, int]]) -> list[CompressedTrack]:
+    """Compress and check the masks of several tracks at once, which is faster than one by one.
+
+    Args:
+        tracks: ``segmentations``, ``height`` and ``width`` of each, as for ``track_to_counts``.
+    """
+    compressed = []
+    for segmentations, height, width in tracks:
+        track = CompressedTrack([], np.zeros(len(segmentations), np.int64), {})
         for t, mask in enumerate(segmentations):
             try:
-                tracks_to_counts([([mask], height, width)])
+                track.counts.append(None if is_absent(mask) else _to_counts(mask, height, width))
             except ValueError as error:
-                raise type(error)(f"frame {t}: {error}") from error
-        raise
-
-
-def tracks_to_counts(
-    tracks: list[tuple[list[Any], int, int]],
-) -> list[tuple[list[bytes | None], np.ndarray]]:
-    """What ``track_to_counts`` gives, for several tracks at once, which is faster.
-
-    Raises:
-        MaskSizeError, ValueError: as ``to_rle``, without saying in which track or frame.
-    """
-    counts = [
-        [None if is_absent(mask) else _to_counts(mask, height, width) for mask in segmentations]
-        for segmentations, height, width in tracks
-    ]
-    seen = [text is not None for texts in counts for text in texts]
+                track.counts.append(None)
+                track.errors[t] = error
+        compressed.append(track)
+    counts = [text for track in compressed for text in track.counts]
+    seen = np.array([text is not None for text in counts], bool)
     frame_areas = [height * width for _, height, width in tracks]
-    areas = np.zeros(len(seen), np.int64)
-    areas[seen] = _areas(
-        [text for texts in counts for text in texts if text is not None],
-        np.repeat(frame_areas, [len(texts) for texts in counts])[seen],
+    lengths = [len(track.counts) for track in compressed]
+    areas = np.zeros(len(counts), np.int64)
+    areas[seen], errors = _areas(
+        [text for text in counts if text is not None], np.repeat(frame_areas, lengths)[seen]
     )
-    ends = np.cumsum([len(texts) for texts in counts])
-    return list(zip(counts, np.split(areas, ends[:-1]), strict=True))
+    starts = np.append(0, np.cumsum(lengths, dtype=int))
+    for track, start in zip(compressed, starts, strict=False):
+        track.areas[:] = areas[start : start + len(track.areas)]
+    for i, message in errors.items():
+        place = np.flatnonzero(seen)[i]
+        k = int(np.searchsorted(starts, place, side="right")) - 1
+        t = int(place - starts[k])
+        compressed[k].counts[t] = None
+        compressed[k].areas[t] = 0
+        compressed[k].errors[t] = ValueError(message)
+    return compressed
 
 
 def _to_counts(segmentation: Any, height: int, width: int) -> bytes:
@@ -174,41 +203,55 @@ def _from_polygons(polygons: list[Any], height: int, width: int) -> bytes:
     return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))["counts"]
 
 
-def _areas(counts: list[bytes], frame_areas: np.ndarray) -> np.ndarray:
-    """(M,) areas of M compressed RLEs, which must fill their frames, (M,) pixels, exactly."""
+def _areas(counts: list[bytes], frame_areas: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+    """Areas of M compressed RLEs, which must fill their frames exactly.
+
+    Args:
+        counts: of the RLEs.
+        frame_areas: (M,) pixels of their frames.
+
+    Returns:
+        (M,) areas in pixels; and what is wrong with the bad RLEs, by index.
+    """
     if not counts:
-        return np.zeros(0, np.int64)
-    runs, firsts = _decompress(counts)
+        return np.zeros(0, np.int64), {}
+    runs, firsts, errors = _decompress(counts)
     total = np.add.reduceat(runs, firsts, dtype=np.int64)
-    if runs.min() < 0 or (total != frame_areas).any():
-        raise ValueError(_WRONG_SUM)
-    # Every second run: those of ones, or, in an RLE that begins at an odd place, of zeros.
+    bad = (total != frame_areas) | (np.minimum.reduceat(runs, firsts) < 0)
+    for i in np.flatnonzero(bad):
+        errors.setdefault(int(i), _WRONG_SUM)
+    # Every second run is one of ones, or, if the RLE starts at an odd index, one of zeros.
     sums = np.append(0, np.cumsum(runs[1::2], dtype=np.int64))
     odd = np.diff(sums[np.append(firsts, len(runs)) // 2])
-    return np.where(firsts % 2 == 0, odd, total - odd)
+    return np.where(firsts % 2 == 0, odd, total - odd), errors
 
 
-def _decompress(counts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """The run lengths of M compressed RLEs, one after the other, and (M,) where each begins.
+def _decompress(counts: list[bytes]) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """The run lengths of M compressed RLEs, one after the other; (M,) the index where each RLE
+    starts; and what is wrong with the bad RLEs, whose runs mean nothing, by index.
 
     An RLE is written as numbers in base 32, low digits first, a bit for "more follow", sign
     extended; from the fourth on, the difference to the run before the last.
     """
-    if not all(counts):
-        raise ValueError(_WRONG_SUM)
+    # An empty text becomes a run of no pixels.
+    counts = [text or b"0" for text in counts]
+    ends = np.cumsum([len(text) for text in counts], dtype=np.int64)
     digits = np.frombuffer(b"".join(counts), np.uint8) - np.uint8(48)
+    errors: dict[int, str] = {}
     if digits.max(initial=0) > 63:
-        raise ValueError("the counts of an RLE have characters that do not belong there")
-    text_ends = np.cumsum([len(x) for x in counts], dtype=np.int64)
+        for i in np.searchsorted(ends, np.flatnonzero(digits > 63), side="right"):
+            errors[int(i)] = "the counts of an RLE have characters that do not belong there"
+    for i in np.flatnonzero(digits[ends - 1] > 31):
+        errors.setdefault(int(i), "the counts of an RLE end in the middle of a number")
+    for i in errors:
+        digits[ends[i] - len(counts[i]) : ends[i]] = 0
     goes_on = digits > 31
-    if goes_on[text_ends - 1].any():
-        raise ValueError("the counts of an RLE end in the middle of a number")
     # The last digit has the sign. In 32 bits, which is much faster, and what pycocotools does.
     values = (digits[~goes_on] ^ 16).astype(np.int32) - 16
     # Few numbers have more than one digit: their index, and the place of the digit before.
     places = np.flatnonzero(goes_on)
     longer = places - np.arange(len(places))
-    firsts = np.append(0, text_ends - np.searchsorted(places, text_ends))[: len(counts)]
+    firsts = np.append(0, ends - np.searchsorted(places, ends))[: len(counts)]
     is_next_to_last = np.append(longer[1:] != longer[:-1], True)[: len(longer)]
     longer, places = longer[is_next_to_last], places[is_next_to_last]
     for _ in range(6):
@@ -216,9 +259,9 @@ def _decompress(counts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
         places = places - 1
         more = goes_on[places]
         longer, places = longer[more], places[more]
-    if len(longer):
-        raise ValueError("the counts of an RLE have a number that is far too large")
-    return _undo_differences(values, firsts), firsts
+    for i in np.searchsorted(firsts, longer, side="right") - 1:
+        errors[int(i)] = "the counts of an RLE have a number that is far too large"
+    return _undo_differences(values, firsts), firsts, errors
 
 
 def _undo_differences(values: np.ndarray, firsts: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""Writing json files in YouTube-VIS's format: what the converters share."""
+"""Writing annotation and results files."""
 
 import json
+import zipfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,11 +9,56 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from maskprop_d2.files import atomic_file
+from ..files import atomic_file
+
+
+def tracks_to_results(
+    video_id: int, output: dict[str, Any], to_dataset_id: dict[int, int]
+) -> list[dict[str, Any]]:
+    """A model's output for a video as entries of a results file.
+
+    Args:
+        video_id: the video's id in the dataset.
+        output: ``VideoTracks.as_dict()``.
+        to_dataset_id: from category index to the dataset's own category id.
+    """
+    tracks = zip(output["pred_labels"], output["pred_scores"], output["pred_masks"], strict=True)
+    return [
+        {
+            "video_id": video_id,
+            "category_id": to_dataset_id[label],
+            "score": score,
+            "segmentations": masks,
+        }
+        for label, score, masks in tracks
+    ]
+
+
+def write_results(entries: Iterable[dict[str, Any]], path: Path, archive: bool = False) -> None:
+    """Write a results file, one entry in memory at a time. On errors no file is left.
+
+    Args:
+        entries: of the file.
+        path: the json file.
+        archive: also write a ``.zip`` next to it, as evaluation servers take it.
+    """
+    with atomic_file(path) as json_file:
+        with json_file.open("w") as file:
+            file.write("[")
+            for i, entry in enumerate(entries):
+                file.write(",\n" if i else "")
+                file.write(json.dumps(entry))
+            file.write("]")
+        if archive:
+            with (
+                atomic_file(path.with_suffix(".zip")) as zip_file,
+                zipfile.ZipFile(zip_file, "w", zipfile.ZIP_DEFLATED) as zipped,
+            ):
+                zipped.write(json_file, path.name)
 
 
 def track_fields(rles: list[dict[str, Any] | None]) -> dict[str, list[Any]]:
-    """``segmentations``, ``bboxes`` (x, y, width, height) and ``areas`` of a track.
+    """``segmentations``, ``bboxes`` (x, y, width, height) and ``areas`` of an annotation.
 
     Args:
         rles: a compressed RLE for each frame, None where the object is not seen.
@@ -24,19 +70,22 @@ def track_fields(rles: list[dict[str, Any] | None]) -> dict[str, list[Any]]:
     }
 
 
-def write_ytvis(
+def write_annotations(
     path: Path,
     videos: list[dict[str, Any]],
     categories: Iterable[str],
     tracks: list[dict[str, Any]],
-) -> None:
-    """Write a data set, and print what to do with it.
+) -> str:
+    """Write an annotation file.
 
     Args:
         path: the json file.
         videos: entries with ``file_names``, ``height`` and ``width``; their ids are 1, 2, ...
         categories: names; their ids are 1, 2, ...
         tracks: entries with ``video_id``, ``category_id`` and ``track_fields``.
+
+    Returns:
+        a line for the user: what was written, and where to read on.
     """
     data = {
         "info": {},
@@ -49,16 +98,16 @@ def write_ytvis(
             {"id": i, "iscrowd": 0, **track} for i, track in enumerate(tracks, start=1)
         ],
     }
-    write_whole({path: data})
+    write_json_files({path: data})
     frames = sum(len(video["file_names"]) for video in videos)
-    print(
-        f"{path} written: {len(videos)} videos, {frames} frames, {len(data['categories'])} "
+    return (
+        f"Wrote {path}: {len(videos)} videos, {frames} frames, {len(data['categories'])} "
         f"categories, {len(tracks)} tracks. Next: docs/own_data.md"
     )
 
 
-def write_whole(files: dict[Path, Any]) -> None:
-    """Write json files, all of them or none."""
+def write_json_files(files: dict[Path, Any]) -> None:
+    """Write all of some json files, or none on errors."""
     with ExitStack() as stack:
         for path, data in files.items():
             partial = stack.enter_context(atomic_file(path))

@@ -224,7 +224,7 @@ def test_wrong_files_are_refused(tmp_path):
         load_ytvis_json(str(tmp_path / "gone.json"), "", "test_gone")
     text = file.read_text()
     file.write_text(text[:-50])
-    with pytest.raises(AnnotationError, match=r"train\.json is no json that can be used"):
+    with pytest.raises(AnnotationError, match=r"train\.json is not valid json"):
         load_ytvis_json(str(file), "", "test_cut")
     file.write_text(text.replace('"category_id": 30', '"category_id": 31'))
     with pytest.raises(AnnotationError, match="annotation 5: unknown 'category_id' 31"):

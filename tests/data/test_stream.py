@@ -94,6 +94,6 @@ def test_too_many_bad_frames_end_it_with_the_remedy():
             samples.sample(i)
     assert "number 2 of the frames that cannot be read" in str(info.value)
     assert "DATALOADER.MAX_BAD_FRAMES 0.19 allows 1." in str(info.value)
-    assert "maskprop_d2.commands.validate" in str(info.value)
+    assert "maskprop validate" in str(info.value)
     with pytest.raises(InputError, match="a share from 0 to below 1, not 2"):
         SkipBadFrames(unreadable(), 2, 10)

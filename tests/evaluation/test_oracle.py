@@ -44,7 +44,7 @@ def test_parts_of_one_object_become_one_track_and_the_rest_stays(two_cats):
     metrics = evaluate(two_cats, results, oracle="tracking")
     matches = metrics.videos[0].by_category[4]
     assert matches.scores.tolist() == pytest.approx([(0.9 + 0.3 + 0.3) / 3, 0.3, 0.2])
-    assert matches.hit[0, -1].tolist() == [True, False, True]
+    assert matches.matched[0, -1].tolist() == [True, False, True]
 
 
 def test_tracking_keeps_to_the_category_of_the_predictions(two_cats):
@@ -62,7 +62,7 @@ def test_a_mask_belongs_to_the_object_that_it_overlaps_most(two_cats):
     ]
     matches = evaluate(two_cats, results, oracle="tracking").videos[0].by_category[4]
     assert matches.scores.tolist() == pytest.approx([0.9, 0.8, 0.7])
-    assert matches.hit[0, -1].tolist() == [True, False, True]
+    assert matches.matched[0, -1].tolist() == [True, False, True]
 
 
 def test_wrong_categories_are_repaired_by_classification_alone(two_cats):
@@ -110,8 +110,8 @@ def test_what_touches_no_object_stays_as_it_is(two_cats, oracle):
         assert old.by_category.keys() == new.by_category.keys()
         for category, matches in old.by_category.items():
             assert matches.scores.tolist() == new.by_category[category].scores.tolist()
-            assert (matches.hit == new.by_category[category].hit).all()
-            assert (matches.left_out == new.by_category[category].left_out).all()
+            assert (matches.matched == new.by_category[category].matched).all()
+            assert (matches.ignored == new.by_category[category].ignored).all()
 
 
 @pytest.mark.parametrize("oracle", ["tracking", "classification", "segmentation"])

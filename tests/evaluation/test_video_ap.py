@@ -1,4 +1,4 @@
-"""The evaluator against the official code's figures, and against figures worked out by hand."""
+"""The evaluator against figures of the official code and figures worked out by hand."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from small_ytvis import HEIGHT, WIDTH, box_mask, track
 from maskprop_d2.errors import AnnotationError
 from maskprop_d2.evaluation import evaluate, format_table, scoring
 from maskprop_d2.evaluation.overlap import frame_intersections, video_ious
-from maskprop_d2.evaluation.predictions import add_predictions
-from maskprop_d2.evaluation.tracks import best_by_category, read_videos
+from maskprop_d2.evaluation.predictions import read_tracks
+from maskprop_d2.evaluation.tracks import best_by_category
 from maskprop_d2.ops.rle import encode
 from maskprop_d2.ytvis import load_json
 
@@ -33,8 +33,7 @@ def test_figures_equal_those_of_the_official_code(folder):
     assert np.allclose(
         metrics.recall, official["ar_by_iou_category_area_maxdets"], rtol=0, atol=1e-6
     )
-    videos = read_videos(ground_truth, "")
-    add_predictions(videos, {x["id"] for x in ground_truth["categories"]}, results, "")
+    videos = {x.id: x for x in read_tracks(ground_truth, results, ("gt", "results"))}
     for key, ious in official["ious_by_video_category"].items():
         video_id, category_id = (int(x) for x in key.split(","))
         video = videos[video_id]
@@ -75,13 +74,13 @@ def test_no_results_and_no_annotations(ground_truth):
 
 
 def test_frames_where_only_one_side_has_a_mask_count_into_the_union(ground_truth):
-    """100 of 200 pixels are found in one frame: IoU 0.5 reaches the lowest threshold alone."""
+    """100 of 200 pixels are found in one frame: IoU 0.5 reaches only the lowest threshold."""
     results = [track(1, 4, [(0, 0, 10, 10), None, None], score=0.9)]
     figures = ap(ground_truth, results)
     # One of two cats: precision 1 at 51 of 101 recall points, at one of ten thresholds.
     assert figures["AP-cat"] == pytest.approx(100 * 51 / 101 / 10)
     assert figures["AR1"] == pytest.approx(100 * (0.5 / 10 + 0) / 2)
-    # A mask in a frame where the object is not seen takes the IoU below that.
+    # A mask in a frame where the object is not seen lowers the IoU below that.
     results = [track(1, 4, [(0, 0, 10, 10), None, (0, 0, 1, 1)], score=0.9)]
     assert ap(ground_truth, results)["AP-cat"] == 0
 
@@ -98,7 +97,7 @@ def test_a_false_positive_lowers_precision_by_its_rank(ground_truth):
     assert ap(ground_truth, second)["AP-dog"] == pytest.approx(100)
 
 
-def test_ties_go_by_file_order(ground_truth):
+def test_ties_are_ranked_in_file_order(ground_truth):
     right, wrong = (
         track(1, 7, [None, (0, 0, 4, 4), None]),
         track(1, 7, [(9, 9, 19, 19), None, None]),
@@ -108,7 +107,7 @@ def test_ties_go_by_file_order(ground_truth):
     assert ap(ground_truth, tied[::-1])["AP-dog"] == pytest.approx(50)
 
 
-def test_crowds_are_not_counted_and_take_any_number_of_predictions(ground_truth):
+def test_crowds_are_ignored_and_match_any_number_of_predictions(ground_truth):
     ground_truth["annotations"][1]["iscrowd"] = 1
     right = track(1, 7, [None, (0, 0, 4, 4), None], score=0.9)
     assert ap(ground_truth, [right, right])["AP-dog"] is None
@@ -117,7 +116,7 @@ def test_crowds_are_not_counted_and_take_any_number_of_predictions(ground_truth)
     assert ap(ground_truth, [right, right, found])["AP-dog"] == pytest.approx(100)
 
 
-def test_an_object_that_counts_is_taken_before_one_that_fits_better_and_does_not(ground_truth):
+def test_objects_that_count_are_matched_before_ignored_ones_with_a_larger_iou(ground_truth):
     found = track(2, 7, [(0, 0, 10, 10)], score=0.9)
     ground_truth["annotations"] = [
         track(2, 7, [(0, 0, 10, 10)], id=1, iscrowd=1),
@@ -126,8 +125,8 @@ def test_an_object_that_counts_is_taken_before_one_that_fits_better_and_does_not
     assert ap(ground_truth, [found])["AP50"] == pytest.approx(100)
 
 
-def test_of_equal_overlaps_the_last_in_the_file_is_taken(ground_truth):
-    """Both are found only if the first prediction, between the two, leaves the left one."""
+def test_of_equal_ious_the_last_object_in_the_file_is_matched(ground_truth):
+    """Both are found only if the first prediction, between the two, matches the right one."""
     left, right, between = ((x, 0, x + 10, 10) for x in (0, 4, 2))
     results = [track(2, 7, [between], score=0.9), track(2, 7, [left], score=0.8)]
     cats = [track(2, 7, [box], id=i) for i, box in enumerate((left, right))]
@@ -135,7 +134,7 @@ def test_of_equal_overlaps_the_last_in_the_file_is_taken(ground_truth):
     assert ap({**ground_truth, "annotations": cats[::-1]}, results)["AP50"] < 60
 
 
-def test_area_ranges_use_the_files_own_areas_and_include_their_ends(ground_truth):
+def test_area_ranges_use_the_areas_of_the_file_and_include_both_ends(ground_truth):
     results = predictions(ground_truth, 0.9, 0.8, 0.7)
     for area, filled in ((128**2, ["APs", "APm"]), (256**2, ["APm", "APl"])):
         for annotation in ground_truth["annotations"]:
@@ -144,18 +143,18 @@ def test_area_ranges_use_the_files_own_areas_and_include_their_ends(ground_truth
         assert [k for k in ("APs", "APm", "APl") if figures[k] is not None] == filled
 
 
-def test_areas_that_the_file_does_not_have_are_those_of_the_masks(ground_truth):
+def test_without_areas_in_the_file_those_of_the_masks_are_used(ground_truth):
     expected = ap(ground_truth, predictions(ground_truth, 0.9, 0.8, 0.7))
     for annotation in ground_truth["annotations"]:
         del annotation["areas"]
     assert ap(ground_truth, predictions(ground_truth, 0.9, 0.8, 0.7)) == expected
-    # Areas that are there and empty are those of an object of no size.
+    # An empty list of areas means an object of size 0.
     ground_truth["annotations"][0]["areas"] = []
     assert ap(ground_truth, [])["APs"] == 0
 
 
-def test_predictions_outside_the_area_range_that_find_nothing_are_left_out():
-    """Of two wrong predictions only the small one counts among small objects."""
+def test_unmatched_predictions_outside_the_area_range_are_ignored():
+    """Of two wrong predictions, only the small one counts for small objects."""
     video = {"id": 1, "height": 200, "width": 200, "file_names": ["0.jpg"]}
 
     def box(side, score=None):
@@ -172,23 +171,23 @@ def test_predictions_outside_the_area_range_that_find_nothing_are_left_out():
     assert ap(truth, [box(150, 0.9), box(20, 0.5)])["APs"] == pytest.approx(100)
     assert ap(truth, [box(150, 0.9), box(20, 0.5)])["AP"] == pytest.approx(50)
     assert ap(truth, [box(60, 0.9), box(20, 0.5)])["APs"] == pytest.approx(50)
-    # The side of 128 is the end of the range, and belongs to it.
+    # A side of 128 is the end of the range and belongs to it.
     assert ap(truth, [box(128, 0.9), box(20, 0.5)])["APs"] == pytest.approx(50)
     assert ap(truth, [box(129, 0.9), box(20, 0.5)])["APs"] == pytest.approx(100)
 
 
-def test_an_annotation_with_the_id_0_is_an_object_like_others(ground_truth, caplog):
+def test_an_annotation_with_id_0_is_a_regular_object(ground_truth, caplog):
     ground_truth["annotations"][0]["id"] = 0
     assert ap(ground_truth, predictions(ground_truth, 0.9, 0.8, 0.7))["AP"] == pytest.approx(100)
-    assert "annotation with the id 0" in caplog.text
+    assert "an annotation has the id 0" in caplog.text
 
 
-def test_predictions_beyond_the_hundredth_of_a_video_do_not_count(ground_truth):
+def test_only_the_best_100_predictions_of_a_video_count(ground_truth):
     right = track(2, 4, [(0, 0, 10, 10)], score=0.1)
     wrong = track(2, 4, [(20, 10, 25, 15)], score=0.9)
     assert ap(ground_truth, [wrong] * 99 + [right])["AR100"] > 0
     assert ap(ground_truth, [wrong] * 100 + [right])["AR100"] == 0
-    # Another video's, or another category's, do not push it out.
+    # Predictions of other videos or categories do not displace it.
     others = [track(2, 7, [(0, 0, 10, 10)], score=0.9), track(1, 4, [None] * 3, score=0.9)]
     assert ap(ground_truth, [wrong] * 99 + others * 50 + [right])["AR100"] > 0
     # Nor do worse ones, however many.
@@ -196,7 +195,7 @@ def test_predictions_beyond_the_hundredth_of_a_video_do_not_count(ground_truth):
     assert ap(ground_truth, [worse] * 1500 + [right] + [worse] * 1500)["AR1"] > 0
 
 
-def test_processes_give_the_same_figures(monkeypatch):
+def test_several_processes_give_the_same_figures(monkeypatch):
     monkeypatch.setattr(scoring, "PARALLEL_FROM", 0)
     files = [load_json(GOLDEN / "dev_random_b" / f"{x}.json.gz") for x in ("gt", "results")]
     alone, shared = (evaluate(*files, processes=n, identity=True) for n in (1, 2))
@@ -204,7 +203,7 @@ def test_processes_give_the_same_figures(monkeypatch):
     assert [x.video_id for x in alone.videos] == [x.video_id for x in shared.videos]
 
 
-def test_all_ways_to_write_a_mask_give_the_same_figures(ground_truth):
+def test_all_mask_formats_give_the_same_figures(ground_truth):
     mixed = {**ground_truth, "annotations": [dict(x) for x in ground_truth["annotations"]]}
     first = mixed["annotations"][0]
     # Ten columns of ten pixels of twenty, as runs down the columns, and as a polygon.
@@ -213,7 +212,7 @@ def test_all_ways_to_write_a_mask_give_the_same_figures(ground_truth):
     first["segmentations"] = [{"size": [HEIGHT, WIDTH], "counts": runs}, polygon, None]
     results = predictions(ground_truth, 0.9, 0.8, 0.7)
     assert ap(mixed, results) == ap(ground_truth, results)
-    # The official code takes an empty list of polygons for an unseen object.
+    # For the official code, an empty list of polygons is an unseen object.
     first["segmentations"][2] = []
     assert ap(mixed, results) == ap(ground_truth, results)
     as_bytes = box_mask(0, 0, 10, 10)
@@ -229,13 +228,13 @@ def _with_first(ground_truth, **change):
 WRONG_TRUTH = {
     "must be an object with": lambda g: [g],
     "'videos' must be a list": lambda g: {**g, "videos": None},
-    "entry 0 of 'categories' needs an 'id', a whole number": lambda g: {
+    "entry 0 of 'categories' needs an 'id', a non-negative integer": lambda g: {
         **g,
         "categories": [{"id": "4"}],
     },
     "two entries of 'videos' have the id 1": lambda g: {**g, "videos": g["videos"] + g["videos"]},
     "video 1 needs 'height'": lambda g: {**g, "videos": [{**g["videos"][0], "height": 10**9}]},
-    "video 2 needs a list of 'file_names'": lambda g: {**g, "videos": [{"id": 2}]},
+    "video 2 needs 'file_names'": lambda g: {**g, "videos": [{"id": 2}]},
     "annotation 1: unknown 'video_id' 1": lambda g: {**g, "videos": g["videos"][1:]},
     "entry 1 of 'categories' needs an 'id'": lambda g: {
         **g,
@@ -246,8 +245,10 @@ WRONG_TRUTH = {
         "categories": [{"id": 4, "name": "cat"}, {"id": 5, "name": "cat"}],
     },
     "annotation 1: 'areas' must hold": lambda g: _with_first(g, areas=["big"]),
-    "annotation 1: 'areas' must hold a": lambda g: _with_first(g, areas=[-1, 1, 1]),
-    "annotation 1: 'areas' must hold a number": lambda g: _with_first(g, areas=[10**400] * 3),
+    "annotation 1: 'areas' must hold a number": lambda g: _with_first(g, areas=[-1, 1, 1]),
+    "annotation 1: 'areas' must hold a number of pixels": lambda g: _with_first(
+        g, areas=[10**400] * 3
+    ),
     "annotation 1: 'iscrowd' must be 0 or 1": lambda g: _with_first(g, iscrowd="no"),
     "annotation 1, frame 1: the mask's size is": lambda g: _with_first(
         g, segmentations=[None, {"size": [9, 9], "counts": [81]}, None]
@@ -256,6 +257,6 @@ WRONG_TRUTH = {
 
 
 @pytest.mark.parametrize("message", WRONG_TRUTH)
-def test_wrong_ground_truth_is_refused_with_its_place(ground_truth, message):
+def test_errors_in_the_ground_truth_name_the_entry(ground_truth, message):
     with pytest.raises(AnnotationError, match=message):
         evaluate(WRONG_TRUTH[message](ground_truth), [])

@@ -6,7 +6,15 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
 from maskprop_d2.errors import MaskSizeError
-from maskprop_d2.ops.rle import _decompress, decode, decode_box, encode, to_rle, track_to_counts
+from maskprop_d2.ops.rle import (
+    _decompress,
+    compress_tracks,
+    decode,
+    decode_box,
+    encode,
+    to_rle,
+    track_to_counts,
+)
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
 
@@ -16,8 +24,8 @@ def test_encoding_keeps_the_mask_and_its_runs_are_read_back(mask):
     rle = encode(mask)
     assert np.array_equal(decode(rle), mask)
     assert to_rle(rle, *mask.shape) == rle
-    runs, firsts = _decompress([rle["counts"].encode()])
-    assert firsts.tolist() == [0]
+    runs, firsts, errors = _decompress([rle["counts"].encode()])
+    assert firsts.tolist() == [0] and not errors
     assert np.array_equal(np.repeat(np.arange(len(runs)) % 2 == 1, runs), mask.ravel("F"))
     uncompressed = {"size": list(mask.shape), "counts": runs.tolist()}
     assert np.array_equal(decode(to_rle(uncompressed, *mask.shape)), mask)
@@ -120,6 +128,28 @@ def test_a_track_says_in_which_frame_it_is_wrong():
         track_to_counts([right, None, {"size": [4, 5], "counts": "1"}], 4, 5)
     with pytest.raises(MaskSizeError, match="frame 1: the mask's size"):
         track_to_counts([right, {"size": [5, 4], "counts": [20]}], 4, 5)
+
+
+anything = st.one_of(
+    st.none(),
+    st.lists(st.integers(0, 20), min_size=1, max_size=4).map(
+        lambda x: {"size": [4, 5], "counts": x}
+    ),
+    st.text("0dDoPé", max_size=4).map(lambda x: {"size": [4, 5], "counts": x}),
+    arrays(bool, (4, 5)).map(encode),
+    st.sampled_from([{"size": [5, 4], "counts": [20]}, [[0, 0, 3, 0, 3, 3]], "text"]),
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.lists(anything, max_size=4), max_size=4))
+def test_bad_masks_do_not_change_others_of_the_same_call(tracks):
+    for masks, together in zip(tracks, compress_tracks([(x, 4, 5) for x in tracks]), strict=True):
+        for t, mask in enumerate(masks):
+            ((counts,), (area,), errors) = compress_tracks([([mask], 4, 5)])[0]
+            assert (together.counts[t], together.areas[t]) == (counts, area)
+            assert str(together.errors.get(t)) == str(errors.get(0))
+            assert counts is None or not errors
 
 
 def test_runs_of_no_pixel_are_no_object():

@@ -1,4 +1,4 @@
-"""``python -m maskprop_d2.commands.validate``"""
+"""``maskprop validate``"""
 
 import json
 import random
@@ -14,13 +14,13 @@ from maskprop_d2.commands.validate import main
 from maskprop_d2.errors import AnnotationError
 from maskprop_d2.evaluation.tracks import read_videos
 from maskprop_d2.ops.rle import encode
-from maskprop_d2.ytvis.checks import check_annotations
-from maskprop_d2.ytvis.problems import Problem, Report
+from maskprop_d2.ytvis.problems import AnnotationProblem, ProblemReport
+from maskprop_d2.ytvis.validation import find_problems
 
 
 @pytest.fixture
 def data(tmp_path):
-    """The small video's json, with boxes and areas; its frames lie in ``tmp_path``."""
+    """The annotations of the small video, with boxes and areas; its frames are in ``tmp_path``."""
     write_data_set(tmp_path)
     data = json.loads((tmp_path / "train.json").read_text())
     for track in data["annotations"]:
@@ -39,20 +39,21 @@ def validate(tmp_path, data, *options):
 
 
 def find(data):
-    report = Report()
-    check_annotations(data, report)
+    report = ProblemReport()
+    for problem, text in find_problems(data):
+        report.add(problem, text)
     return report
 
 
-def test_a_sound_data_set_has_no_problem(data, tmp_path, capsys):
+def test_a_valid_dataset_has_no_problem(data, tmp_path, capsys):
     assert validate(tmp_path, data, "--images", str(tmp_path)) == 0
     printed = capsys.readouterr().out
     assert "1 videos, 4 frames, 2 categories, 3 annotations" in printed
-    assert "kinds of problems: 0 fatal, 0 to look at" in printed
+    assert "kinds of problems: 0 fatal, 0 warnings" in printed
 
 
 def change(path, value):
-    """A function that puts ``value`` at a place in the json, given by keys and indices."""
+    """A function that sets the value at a path of keys and indices in the json."""
 
     def apply(data):
         *way, last = path
@@ -76,46 +77,49 @@ OUTSIDE = [[-20, 5, 10, 5, 10, 15, -20, 15]]
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [
-        (change(["videos"], 3), Problem.NO_LIST),
-        (change(["categories", 0, "name"], 3), Problem.BAD_CATEGORY),
-        (change(["categories", 0, "id"], True), Problem.BAD_CATEGORY),
-        (change(["videos", 0, "height"], 10**9), Problem.BAD_VIDEO),
-        (change(["videos", 0, "file_names"], []), Problem.BAD_VIDEO),
-        (change(["videos", 0], None), Problem.BAD_VIDEO),
-        (change([*TRACK], []), Problem.BAD_TRACK),
-        (change([*TRACK, "segmentations"], None), Problem.BAD_TRACK),
-        (append_copy("annotations"), Problem.ID_TWICE),
-        (append_copy("videos", file_names=["w/0.png"]), Problem.ID_TWICE),
-        (change([*TRACK, "video_id"], 8), Problem.UNKNOWN_VIDEO),
-        (change([*TRACK, "category_id"], [30]), Problem.UNKNOWN_CATEGORY),
-        (change([*TRACK, "segmentations"], [FRAME] * 3), Problem.TRACK_LENGTH),
-        (change([*TRACK, "segmentations", 0, "size"], [WIDTH, HEIGHT]), Problem.MASK_SIZE),
-        (change([*TRACK, "segmentations", 0, "counts"], "?"), Problem.BAD_MASK),
-        (change([*TRACK, "segmentations", 0, "counts"], [5, 10**30]), Problem.BAD_MASK),
-        (change([*TRACK, "segmentations", 0], [[1, 2, 3, 4]]), Problem.BAD_MASK),
-        (change([*TRACK, "areas", 0], "100"), Problem.BAD_AREAS),
-        (change(["videos", 0, "file_names", 3], "../v/3.png"), Problem.OUTSIDE_ROOT),
-        (change(["videos", 0, "file_names", 3], "/v/3.png"), Problem.OUTSIDE_ROOT),
-        (append_copy("videos", id=8, file_names=["w/0.png"]), Problem.NO_TRACK),
-        (change(["annotations"], []), Problem.NO_ANNOTATION),
-        (append_copy("categories", id=31, name="circle"), Problem.UNUSED_CATEGORY),
-        (change(["categories", 0, "name"], "ghost"), Problem.NAME_TWICE),
-        (change(["videos", 0, "length"], 5), Problem.VIDEO_LENGTH),
-        (change(["videos", 0, "file_names", 1], "v/0.png"), Problem.FRAME_TWICE),
-        (change(["videos", 0, "file_names", 0], "v/9.png"), Problem.FRAME_ORDER),
-        (change([*TRACK, "segmentations"], [None] * 4), Problem.EMPTY_TRACK),
-        (change([*TRACK, "segmentations", 0, "counts"], [2400]), Problem.EMPTY_MASK),
-        (change([*TRACK, "segmentations", 0], OUTSIDE), Problem.MASK_OUTSIDE),
-        (change([*TRACK, "segmentations", 0], PIXEL), Problem.FEW_PIXELS),
-        (change([*TRACK, "areas", 0], 200), Problem.WRONG_AREA),
-        (change([*TRACK, "areas", 0], None), Problem.WRONG_AREA),
-        (change(["annotations", 1, "areas", 0], 100), Problem.WRONG_AREA),
-        (change([*TRACK, "areas"], [100] * 5), Problem.WRONG_AREA),
-        (change([*TRACK, "bboxes", 1], [5, 10, 15, 20]), Problem.WRONG_BOX),
-        (change([*TRACK, "bboxes", 1], [10**400] * 4), Problem.WRONG_BOX),
-        (change([*TRACK, "areas", 1], -1), Problem.BAD_AREAS),
-        (change([*TRACK, "iscrowd"], 2), Problem.BAD_CROWD),
-        (change([*TRACK, "bboxes"], [[0, 10, 10, 10]]), Problem.WRONG_BOX),
+        (change(["videos"], 3), AnnotationProblem.NO_LIST),
+        (change(["categories", 0, "name"], 3), AnnotationProblem.BAD_CATEGORY),
+        (change(["categories", 0, "id"], True), AnnotationProblem.BAD_CATEGORY),
+        (change(["videos", 0, "height"], 10**9), AnnotationProblem.BAD_VIDEO),
+        (change(["videos", 0, "file_names"], []), AnnotationProblem.BAD_VIDEO),
+        (change(["videos", 0], None), AnnotationProblem.BAD_VIDEO),
+        (change([*TRACK], []), AnnotationProblem.BAD_TRACK),
+        (change([*TRACK, "segmentations"], None), AnnotationProblem.BAD_TRACK),
+        (append_copy("annotations"), AnnotationProblem.ID_TWICE),
+        (append_copy("videos", file_names=["w/0.png"]), AnnotationProblem.ID_TWICE),
+        (change([*TRACK, "video_id"], 8), AnnotationProblem.UNKNOWN_VIDEO),
+        (change([*TRACK, "category_id"], [30]), AnnotationProblem.UNKNOWN_CATEGORY),
+        (change([*TRACK, "segmentations"], [FRAME] * 3), AnnotationProblem.TRACK_LENGTH),
+        (
+            change([*TRACK, "segmentations", 0, "size"], [WIDTH, HEIGHT]),
+            AnnotationProblem.MASK_SIZE,
+        ),
+        (change([*TRACK, "segmentations", 0, "counts"], "?"), AnnotationProblem.BAD_MASK),
+        (change([*TRACK, "segmentations", 0, "counts"], [5, 10**30]), AnnotationProblem.BAD_MASK),
+        (change([*TRACK, "segmentations", 0], [[1, 2, 3, 4]]), AnnotationProblem.BAD_MASK),
+        (change([*TRACK, "areas", 0], "100"), AnnotationProblem.BAD_AREAS),
+        (change(["videos", 0, "file_names", 3], "../v/3.png"), AnnotationProblem.OUTSIDE_ROOT),
+        (change(["videos", 0, "file_names", 3], "/v/3.png"), AnnotationProblem.OUTSIDE_ROOT),
+        (append_copy("videos", id=8, file_names=["w/0.png"]), AnnotationProblem.NO_TRACK),
+        (change(["annotations"], []), AnnotationProblem.NO_ANNOTATION),
+        (append_copy("categories", id=31, name="circle"), AnnotationProblem.UNUSED_CATEGORY),
+        (change(["categories", 0, "name"], "ghost"), AnnotationProblem.NAME_TWICE),
+        (change(["videos", 0, "length"], 5), AnnotationProblem.VIDEO_LENGTH),
+        (change(["videos", 0, "file_names", 1], "v/0.png"), AnnotationProblem.FRAME_TWICE),
+        (change(["videos", 0, "file_names", 0], "v/9.png"), AnnotationProblem.FRAME_ORDER),
+        (change([*TRACK, "segmentations"], [None] * 4), AnnotationProblem.EMPTY_TRACK),
+        (change([*TRACK, "segmentations", 0, "counts"], [2400]), AnnotationProblem.EMPTY_MASK),
+        (change([*TRACK, "segmentations", 0], OUTSIDE), AnnotationProblem.MASK_OUTSIDE),
+        (change([*TRACK, "segmentations", 0], PIXEL), AnnotationProblem.FEW_PIXELS),
+        (change([*TRACK, "areas", 0], 200), AnnotationProblem.WRONG_AREA),
+        (change([*TRACK, "areas", 0], None), AnnotationProblem.WRONG_AREA),
+        (change(["annotations", 1, "areas", 0], 100), AnnotationProblem.WRONG_AREA),
+        (change([*TRACK, "areas"], [100] * 5), AnnotationProblem.WRONG_AREA),
+        (change([*TRACK, "bboxes", 1], [5, 10, 15, 20]), AnnotationProblem.WRONG_BOX),
+        (change([*TRACK, "bboxes", 1], [10**400] * 4), AnnotationProblem.WRONG_BOX),
+        (change([*TRACK, "areas", 1], -1), AnnotationProblem.BAD_AREAS),
+        (change([*TRACK, "iscrowd"], 2), AnnotationProblem.BAD_CROWD),
+        (change([*TRACK, "bboxes"], [[0, 10, 10, 10]]), AnnotationProblem.WRONG_BOX),
     ],
 )
 def test_every_problem_is_found(data, tmp_path, capsys, edit, expected):
@@ -124,13 +128,13 @@ def test_every_problem_is_found(data, tmp_path, capsys, edit, expected):
     assert report.counts[expected] == 1
     assert validate(tmp_path, data) == int(report.fatal)
     assert expected.text in capsys.readouterr().out
-    # What is called fatal, and nothing else, stops the rest of the package.
-    if expected is not Problem.OUTSIDE_ROOT:
+    # The rest of the package fails on fatal problems and on no others.
+    if expected is not AnnotationProblem.OUTSIDE_ROOT:
         assert usable(data) != report.fatal
 
 
 def usable(data):
-    """Whether the package reads all of it."""
+    """Whether the package reads the data."""
     try:
         read_videos(data, "")
         return True
@@ -138,7 +142,7 @@ def usable(data):
         return False
 
 
-def test_all_problems_are_found_at_once_and_the_first_few_are_shown(data, tmp_path, capsys):
+def test_all_problems_are_counted_and_the_first_few_are_shown(data, tmp_path, capsys):
     for t in range(4):
         data["annotations"][0]["segmentations"][t] = [[0, 0]]
     data["annotations"][1]["category_id"] = 77
@@ -160,16 +164,19 @@ def test_frames_are_checked(data, tmp_path, capsys):
     assert validate(tmp_path, data, "--images", str(tmp_path)) == 1
     printed = capsys.readouterr().out
     for problem, where in (
-        (Problem.MISSING_FRAME, f"video 7, frame 0: {tmp_path}/v/0.png"),
-        (Problem.BAD_FRAME, f"video 7, frame 1: {tmp_path}/v/1.png"),
-        (Problem.FRAME_SIZE, f"video 7, frame 2: {tmp_path}/v/2.png has 40 x 60, not 60 x 40"),
+        (AnnotationProblem.MISSING_FRAME, f"video 7, frame 0: {tmp_path}/v/0.png"),
+        (AnnotationProblem.BAD_FRAME, f"video 7, frame 1: {tmp_path}/v/1.png"),
+        (
+            AnnotationProblem.FRAME_SIZE,
+            f"video 7, frame 2: {tmp_path}/v/2.png has 40 x 60, not 60 x 40",
+        ),
     ):
         assert f"{problem.text}\n{'':<18}{where}\n" in printed
     assert printed.count("FATAL") == 3
     assert validate(tmp_path, data) == 0
 
 
-def test_a_photo_stored_lying_down_has_the_size_that_it_is_shown_with(data, tmp_path):
+def test_the_size_of_a_rotated_photo_is_that_of_the_upright_image(data, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (HEIGHT, WIDTH)).save(tmp_path / "v/0.jpg", exif=exif)
@@ -179,7 +186,7 @@ def test_a_photo_stored_lying_down_has_the_size_that_it_is_shown_with(data, tmp_
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"videos": [', "\x00"])
-def test_a_file_that_cannot_be_read_gives_one_line_and_status_2(tmp_path, capsys, text):
+def test_an_unreadable_file_gives_one_line_and_status_2(tmp_path, capsys, text):
     (tmp_path / "train.json").write_text(text)
     with pytest.raises(SystemExit) as info:
         main([str(tmp_path / "train.json")])
@@ -187,7 +194,7 @@ def test_a_file_that_cannot_be_read_gives_one_line_and_status_2(tmp_path, capsys
     assert info.value.code == 2 and error.startswith("error: ") and error.count("\n") == 1
 
 
-def test_a_wrong_folder_gives_status_2(data, tmp_path, capsys):
+def test_a_missing_image_folder_gives_status_2(data, tmp_path, capsys):
     assert validate(tmp_path, data, "--images", str(tmp_path / "gone")) == 2
     assert "gone: there is no such folder" in capsys.readouterr().err
 
@@ -195,8 +202,8 @@ def test_a_wrong_folder_gives_status_2(data, tmp_path, capsys):
 WRONG = [None, True, -1, 0, 1e400, float("nan"), 10**400, "", "x", [], [[]], {}, {"size": [1, 2]}]
 
 
-def test_whatever_is_in_the_file_it_ends_without_a_traceback(data):
-    """Values at random places of the json are replaced by others."""
+def test_validation_agrees_with_reading_on_random_damage(data):
+    """Values at random places are replaced. Either both report an error or none."""
     text = json.dumps(data)
     rng = random.Random(1)
     for _ in range(2000):
@@ -204,12 +211,12 @@ def test_whatever_is_in_the_file_it_ends_without_a_traceback(data):
         for _ in range(rng.randint(1, 3)):
             damage(damaged, rng)
         report = find(damaged)
-        leads_out = Problem.OUTSIDE_ROOT in report.counts
-        assert leads_out or report.fatal != usable(damaged), damaged
+        escapes = AnnotationProblem.OUTSIDE_ROOT in report.counts
+        assert escapes or report.fatal != usable(damaged), damaged
 
 
 def damage(value, rng):
-    """Replace something at a random depth."""
+    """Replace a value at a random depth."""
     while True:
         keys = list(value) if isinstance(value, dict) else range(len(value))
         if not keys:

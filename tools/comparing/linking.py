@@ -18,7 +18,7 @@ from maskprop_d2.modeling.options import segmenter_options
 from maskprop_d2.structures import FrameOutput
 from maskprop_d2.tracking import MaskPropagator
 from maskprop_d2.tracking.base import FrameNetwork
-from maskprop_d2.ytvis.results import as_results
+from maskprop_d2.ytvis.writing import tracks_to_results
 
 
 class Replay(FrameNetwork):
@@ -115,5 +115,5 @@ def link_all(
                 del segmenters[name], results[name]
                 continue
             seconds[name] += time.perf_counter() - start
-            results[name] += as_results(video["video_id"], tracks.as_dict(), to_dataset_id)
+            results[name] += tracks_to_results(video["video_id"], tracks.as_dict(), to_dataset_id)
     return results, {name: 1000 * x / frames_seen for name, x in seconds.items()}, left_out

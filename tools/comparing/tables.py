@@ -8,7 +8,7 @@ import numpy as np
 
 from maskprop_d2.errors import InputError
 from maskprop_d2.ytvis import load_json
-from maskprop_d2.ytvis.reading import is_number
+from maskprop_d2.ytvis.checks import is_number
 
 Rows = dict[str, dict[str, float | None]]
 """The figures of each method, or value of a sweep, by name; None where nothing can be counted."""

@@ -27,8 +27,7 @@ from maskprop_d2.ops.rle import decode, decode_box, encode, to_rle
 from maskprop_d2.video import FrameFiles, VideoFile
 from maskprop_d2.weights_file import read_weights
 from maskprop_d2.ytvis import iterate_json, load_json
-from maskprop_d2.ytvis.checks import check_annotations
-from maskprop_d2.ytvis.problems import Report
+from maskprop_d2.ytvis.validation import find_problems
 
 from .mutate import VALUES, damaged, forged, forged_json, forged_pickle, repacked
 
@@ -75,7 +74,7 @@ def _results() -> list[dict[str, Any]]:
 def _read_annotations(path: Path) -> None:
     data = load_json(path)
     if isinstance(data, dict):
-        check_annotations(data, Report())
+        list(find_problems(data))
     evaluate(data, _results(), (path, "results"))
 
 

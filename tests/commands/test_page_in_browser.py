@@ -13,7 +13,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from small_results import HEIGHT, NAMES, WIDTH, write_small_results
-from visualize_results import main
+
+from maskprop_d2.commands.visualize import main
 
 FLAGS = [
     "--headless",

@@ -1,4 +1,4 @@
-"""What the results page is given: ``tools/visualize_results.py``"""
+"""``maskprop visualize``: the data of the results page."""
 
 import json
 import re
@@ -6,8 +6,8 @@ from urllib.parse import unquote
 
 import pytest
 from small_results import DISK, HEIGHT, LENGTH, NAMES, SQUARE, masks, write_small_results
-from visualize_results import main
 
+from maskprop_d2.commands.visualize import main
 from maskprop_d2.evaluation import evaluate
 
 
@@ -181,10 +181,10 @@ def _foreign(folder):
     ("damage", "changed", "message"),
     [
         (_no_frame, {}, "lacks 1 of 24 frames, for example perfect/00003.png of video 9"),
-        (_cut, {}, "results.json is no json that can be used"),
-        (_foreign, {}, "exists and is no results page"),
+        (_cut, {}, "results.json is not valid json"),
+        (_foreign, {}, "exists and is not a results page"),
         (None, {"json": "gone.json"}, "gone.json: there is no such file"),
-        (None, {"images": "gone"}, "--images gone must be the folder of the frames"),
+        (None, {"images": "gone"}, "--images gone must be the image folder"),
     ],
 )
 def test_bad_input_gives_one_line_and_status_2(data, tmp_path, capsys, damage, changed, message):
@@ -206,7 +206,7 @@ def test_a_disk_that_runs_full_leaves_the_earlier_page(data, tmp_path, monkeypat
     def fail(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("maskprop_d2.evaluation.page._video_line", fail)
+    monkeypatch.setattr("maskprop_d2.evaluation.page._video_row", fail)
     with pytest.raises(SystemExit) as exit_info:
         write(tmp_path)
     assert exit_info.value.code == 2

@@ -1,0 +1,173 @@
+"""Finding everything in a dataset that breaks or biases training."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from ..errors import MaskSizeError, VideoError
+from ..ops.rle import compress_tracks
+from ..video.images import image_size
+from ..video.frame_files import natural_sort
+from .checks import Finding, escapes_folder, find_errors, is_id, is_number, usable_videos
+from .problems import FEW_PIXELS, AnnotationProblem
+
+# Tools round areas and boxes differently: areas may differ by this share plus this many pixels,
+# the sides of boxes by this many pixels.
+AREA_TOLERANCE, AREA_SLACK = 0.1, 16
+BOX_TOLERANCE = 2
+THREADS = 16
+
+
+def find_problems(data: dict[str, Any]) -> Iterator[Finding]:
+    """All problems of an annotation file, except for those of its images."""
+    yield from find_errors(data)
+    videos = usable_videos(data)
+    yield from _frame_list_problems(videos.values())
+    tracks = _objects(data.get("annotations"))
+    if not tracks:
+        yield AnnotationProblem.NO_ANNOTATION, "'annotations' is absent or empty"
+        return
+    for track in tracks:
+        video_id: Any = track.get("video_id")
+        masks = track.get("segmentations")
+        video = videos.get(video_id) if is_id(video_id) else None
+        if video and isinstance(masks, list) and len(masks) == len(video["file_names"]):
+            yield from _mask_problems(track, video)
+    for problem, key, name in (
+        (AnnotationProblem.NO_TRACK, "videos", "video"),
+        (AnnotationProblem.UNUSED_CATEGORY, "categories", "category"),
+    ):
+        used = {x[f"{name}_id"] for x in tracks if is_id(x.get(f"{name}_id"))}
+        ids = {x["id"] for x in _objects(data.get(key)) if is_id(x.get("id"))}
+        for id_ in sorted(ids - used):
+            yield problem, f"{name} {id_}"
+
+
+def find_frame_problems(videos: Iterable[dict[str, Any]], folder: Path) -> Iterator[Finding | None]:
+    """Check that the frames are there and have the size that the annotation file says. Only the
+    headers of the images are read.
+
+    Args:
+        videos: those of ``usable_videos``.
+        folder: the image folder, which ``file_names`` are relative to.
+
+    Yields:
+        a problem or None for each frame.
+    """
+
+    def check(frame: tuple[dict[str, Any], int, str]) -> Finding | None:
+        video, t, name = frame
+        if escapes_folder(name):
+            # Reported with the annotation file.
+            return None
+        where = f"video {video['id']}, frame {t}: {folder / name}"
+        try:
+            height, width = image_size(folder / name)
+        except VideoError:
+            if (folder / name).is_file():
+                return AnnotationProblem.BAD_FRAME, where
+            return AnnotationProblem.MISSING_FRAME, where
+        if (height, width) == (video["height"], video["width"]):
+            return None
+        text = f"{where} has {width} x {height}, not {video['width']} x {video['height']}"
+        return AnnotationProblem.FRAME_SIZE, text
+
+    frames = [(video, t, name) for video in videos for t, name in enumerate(video["file_names"])]
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield from pool.map(check, frames)
+
+
+def _objects(entries: Any) -> list[dict[str, Any]]:
+    return [x for x in entries if isinstance(x, dict)] if isinstance(entries, list) else []
+
+
+def _frame_list_problems(videos: Iterable[dict[str, Any]]) -> Iterator[Finding]:
+    first_use: dict[str, str] = {}
+    for video in videos:
+        names = video["file_names"]
+        for t, name in enumerate(names):
+            where = f"video {video['id']}, frame {t}"
+            if escapes_folder(name):
+                yield AnnotationProblem.OUTSIDE_ROOT, f"{where}: {name}"
+            if first_use.setdefault(name, where) != where:
+                yield AnnotationProblem.FRAME_TWICE, f"{first_use[name]} and {where}: {name}"
+        if names != natural_sort(names):
+            yield AnnotationProblem.FRAME_ORDER, f"video {video['id']}"
+        length = video.get("length", len(names))
+        if length != len(names):
+            text = f"video {video['id']}: {length!r} for {len(names)} frames"
+            yield AnnotationProblem.VIDEO_LENGTH, text
+
+
+def _mask_problems(track: dict[str, Any], video: dict[str, Any]) -> Iterator[Finding]:
+    where = f"annotation {track.get('id')}, video {video['id']}"
+    height, width = video["height"], video["width"]
+    masks = track["segmentations"]
+    counts, areas, errors = compress_tracks([(masks, height, width)])[0]
+    for t, error in errors.items():
+        is_size = isinstance(error, MaskSizeError)
+        problem = AnnotationProblem.MASK_SIZE if is_size else AnnotationProblem.BAD_MASK
+        yield problem, f"{where}, frame {t}: {error}"
+    for t in (t for t, text in enumerate(counts) if text is not None):
+        if areas[t] == 0:
+            yield AnnotationProblem.EMPTY_MASK, f"{where}, frame {t}"
+        elif areas[t] < FEW_PIXELS:
+            yield AnnotationProblem.FEW_PIXELS, f"{where}, frame {t}: {areas[t]}"
+        if isinstance(masks[t], list) and any(
+            min(polygon) < -1 or max(polygon[::2]) > width + 1 or max(polygon[1::2]) > height + 1
+            for polygon in masks[t]
+        ):
+            yield AnnotationProblem.MASK_OUTSIDE, f"{where}, frame {t}"
+    if not errors and not areas.any():
+        yield AnnotationProblem.EMPTY_TRACK, where
+    good = {t: int(area) for t, area in enumerate(areas) if t not in errors}
+    yield from _area_problems(track.get("areas"), good, len(masks), where)
+    boxes = {
+        t: coco_mask.toBbox({"size": [height, width], "counts": counts[t]}).tolist()
+        for t, area in good.items()
+        if area
+    }
+    yield from _box_problems(track.get("bboxes"), boxes, len(masks), where)
+
+
+def _area_problems(
+    stated: Any, areas: dict[int, int], length: int, where: str
+) -> Iterator[Finding]:
+    """Compare the areas that an annotation states with those of its good masks, by frame."""
+    if not isinstance(stated, list):
+        return
+    if len(stated) != length:
+        yield AnnotationProblem.WRONG_AREA, f"{where}: {len(stated)} for {length} frames"
+        return
+    for t, area in areas.items():
+        value = stated[t] or 0
+        if is_number(value) and abs(value - area) > AREA_SLACK + AREA_TOLERANCE * area:
+            text = f"{where}, frame {t}: {stated[t]} instead of {area}"
+            yield AnnotationProblem.WRONG_AREA, text
+
+
+def _box_problems(
+    stated: Any, boxes: dict[int, list[float]], length: int, where: str
+) -> Iterator[Finding]:
+    """Compare the boxes that an annotation states with those of its good masks, by frame."""
+    if stated is None:
+        return
+    if not isinstance(stated, list) or len(stated) != length:
+        text = f"{where}: must be a list with an entry for each frame"
+        yield AnnotationProblem.WRONG_BOX, text
+        return
+    for t, box in boxes.items():
+        if not _is_close(stated[t], box):
+            text = f"{where}, frame {t}: {stated[t]} instead of {box}"
+            yield AnnotationProblem.WRONG_BOX, text
+
+
+def _is_close(value: Any, box: list[float]) -> bool:
+    """Whether ``value`` is, within the tolerance, the box (x, y, width, height)."""
+    if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
+        return False
+    corners, expected = ([x, y, x + width, y + height] for x, y, width, height in (value, box))
+    return all(abs(a - b) <= BOX_TOLERANCE for a, b in zip(corners, expected, strict=True))
