@@ -9,8 +9,8 @@ from pycocotools import mask as coco_mask
 
 from ..errors import MaskSizeError, VideoError
 from ..ops.rle import compress_tracks
-from ..video.images import image_size
 from ..video.frame_files import natural_sort
+from ..video.images import image_size
 from .checks import Finding, escapes_folder, find_errors, is_id, is_number, usable_videos
 from .problems import FEW_PIXELS, AnnotationProblem
 

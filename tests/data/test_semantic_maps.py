@@ -111,7 +111,7 @@ def test_maps_of_files(tmp_path):
     with pytest.raises(AnnotationError, match=r"of shape .*\(41, 60\) pixels"):
         read_semantic_map({**video, "height": 41}, 0, num_classes=8)
     (tmp_path / "map.png").write_bytes((tmp_path / "map.png").read_bytes()[:-20])
-    with pytest.raises(AnnotationError, match=r"map\.png is no map .*its end is missing"):
+    with pytest.raises(AnnotationError, match=r"map\.png is no map .*is truncated"):
         read_semantic_map(video, 0, num_classes=8)
     (tmp_path / "map.png").unlink()
     with pytest.raises(AnnotationError, match=r"map\.png is no map .*is missing"):
