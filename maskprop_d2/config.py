@@ -39,10 +39,6 @@ def add_maskprop_config(cfg: CN) -> None:
     # Take the detector's losses on the partners too, not on frame t alone (paper): their features
     # are there anyway, so that the more examples cost little more time.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
-    # The detector (backbone, STSN, RPN, ROI heads) stays as MODEL.WEIGHTS has it and only
-    # propagation learns, or what the tracking method has of its own, and refinement: no losses of
-    # the detector, no memory for its gradients. See docs/still_images.md.
-    cfg.MODEL.MASKPROP.FREEZE_DETECTOR = False
     # Of detections in one frame whose masks overlap by more than this soft IoU, whatever their
     # category, only the best is kept: duplicates would share one object in the softmax.
     cfg.MODEL.MASKPROP.DUPLICATE_THRESH = 0.7
@@ -80,7 +76,7 @@ def add_maskprop_config(cfg: CN) -> None:
     propagation.LOSS = "soft_iou"
     # Sum the terms of the soft IoU over the clip's frames before dividing, instead of per frame.
     propagation.SPACE_TIME_LOSS = False
-    # With 0 the branch stays as MODEL.WEIGHTS has it.
+    # Multiplier of the loss; with 0 there is none.
     propagation.LOSS_WEIGHT = 1.0
     # For so many iterations the ground-truth mask replaces the predicted one as the mask to
     # propagate, with a probability that falls from 1 to 0.
@@ -113,7 +109,7 @@ def add_maskprop_config(cfg: CN) -> None:
     refinement.NUM_GROUPS = 32
     # Objects that are refined at once: less needs less memory.
     refinement.CHUNK_SIZE = 4
-    # With 0 it stays as MODEL.WEIGHTS has it.
+    # Multiplier of the loss; with 0 there is none.
     refinement.LOSS_WEIGHT = 1.0
 
     # Multipliers of the losses of each stage of HybridTaskCascadeHeads.
@@ -187,8 +183,9 @@ def add_maskprop_config(cfg: CN) -> None:
     # iteration: with 0.999 it is over about the last 1000. 0: the weights themselves.
     cfg.SOLVER.EMA_DECAY = 0.0
     # Parts that stay as MODEL.WEIGHTS has them, as ["backbone", "roi_heads.mask_*"]: names of
-    # modules or weights in the model. Their losses and gradients are still computed where other
-    # parts need them; compare FREEZE_DETECTOR.
+    # modules or weights in the model, or "detector" for all that finds the objects of a frame
+    # (backbone, STSN, RPN, ROI heads, semantic branch). A detector without anything to learn has no
+    # losses and takes no memory for gradients: see docs/still_images.md.
     cfg.SOLVER.FROZEN = []
     # Learning rates of parts as multiples of BASE_LR, as [["backbone", 0.1]]; of several that a
     # weight is in, the last one counts.

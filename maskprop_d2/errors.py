@@ -56,7 +56,7 @@ class MissingWeightsError(InputError):
         super().__init__(
             f"{where} has no weights for the tracking method '{method}'. Train them on top of a "
             "detector: put its weights in MODEL.WEIGHTS, set MODEL.MASKPROP.TRACKER to "
-            f"{method} and MODEL.MASKPROP.FREEZE_DETECTOR to True (for MovingShapes use "
+            f"{method} and SOLVER.FROZEN to ['detector'] (for MovingShapes use "
             f"configs/moving_shapes/maskprop_tiny_{method}.yaml), then name the trained file in "
             "MODEL.WEIGHTS"
         )

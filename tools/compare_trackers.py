@@ -29,7 +29,8 @@ from detectron2.utils.logger import setup_logger
 from maskprop_d2.engine import build_segmenter, load_config
 from maskprop_d2.errors import InputError, run_command
 from maskprop_d2.inference.detector_network import DetectorNetwork
-from maskprop_d2.tracking import MASK_PROPAGATORS, OWN_WEIGHTS, TRACKERS
+from maskprop_d2.inference.parts import MaskPropagators
+from maskprop_d2.tracking import OWN_WEIGHTS, TRACKERS
 from maskprop_d2.ytvis import load_json
 
 
@@ -92,11 +93,12 @@ def load_network(cfg: Any, weights: dict[str, str]) -> DetectorNetwork:
         changed = cfg.clone()
         changed.merge_from_list(["MODEL.MASKPROP.TRACKER", method, "MODEL.WEIGHTS", path])
         trained = build_segmenter(changed).network
-        if method in MASK_PROPAGATORS:
-            network.mask_propagators[method] = trained.mask_propagator(method)
+        name = OWN_WEIGHTS[method].split(".")[0]
+        part = network.parts.get(name)
+        if isinstance(part, MaskPropagators):
+            part.update(trained.parts[name])
         else:
-            part = OWN_WEIGHTS[method].removesuffix(".")
-            setattr(network, part, getattr(trained, part))
+            network.add_module(name, trained.parts[name])
     return network
 
 

@@ -23,7 +23,7 @@ def build_semantic_map(cfg: Any) -> Callable[[dict[str, Any], int], np.ndarray] 
         InputError: if there are too many classes for maps of 8 bits.
     """
     options = cfg.MODEL.MASKPROP.SEMANTIC
-    if not options.ENABLED or cfg.MODEL.MASKPROP.FREEZE_DETECTOR:
+    if not options.ENABLED or "detector" in cfg.SOLVER.FROZEN:
         return None
     things = cfg.MODEL.ROI_HEADS.NUM_CLASSES
     number = options.NUM_CLASSES or things + 1

@@ -1,4 +1,4 @@
-"""Parts of a model, as the config names them: to be frozen, or to learn at a rate of their own."""
+"""Frozen parts of a model, and the names by which the config selects parts."""
 
 import logging
 from collections.abc import Iterable
@@ -7,55 +7,59 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from ..errors import InputError
+from ..modeling.meta_arch import DETECTOR
+
+ALIASES = {"detector": DETECTOR}
 
 
-def names_of_part(model: nn.Module, part: str, key: str) -> set[str]:
-    """The names of the parameters in a part of a model.
+def parameter_names(model: nn.Module, part: str, key: str) -> set[str]:
+    """Find the names of the parameters in a part of a model.
 
     Args:
-        model: any.
-        part: the name of a module, with all that is in it, or of a parameter, as in the model's
-            ``state_dict``. It may have the wildcards of file names; ``*`` matches dots too.
-        key: the config key that names it, for the message.
+        model: any model.
+        part: name of a module or parameter in the ``state_dict`` of the model, which may have the
+            wildcards of file names (``*`` also matches dots); or one of ``ALIASES``.
+        key: the config key that names the part, for the message.
 
     Raises:
-        InputError: if there is none; the message lists parts that there are.
+        InputError: if there is no such part; the message lists existing ones.
     """
     if not isinstance(part, str):
-        raise InputError(f"{key}: {part!r} is no name of a part")
+        raise InputError(f"{key}: {part!r} is not a name of a part")
     names = [name for name, _ in model.named_parameters()]
-    found = {x for x in names if fnmatchcase(x, part) or fnmatchcase(x, f"{part}.*")}
+    patterns = [x for pattern in ALIASES.get(part, (part,)) for x in (pattern, f"{pattern}.*")]
+    found = {name for name in names if any(fnmatchcase(name, x) for x in patterns)}
     if not found:
-        # The smallest part that it is said to be in.
-        whole = part
-        while whole and not any(x.startswith(f"{whole}.") for x in names):
-            whole = whole.rpartition(".")[0]
-        prefix = f"{whole}." if whole else ""
-        inner = {x.removeprefix(prefix).split(".")[0] for x in names if x.startswith(prefix)}
-        there = ", ".join(f"{prefix}{x}" for x in sorted(inner))
-        raise InputError(f"{key}: the model has no part '{part}'; it has {there}")
+        # List what is in the innermost module of the name that exists.
+        parent = part
+        while parent and not any(x.startswith(f"{parent}.") for x in names):
+            parent = parent.rpartition(".")[0]
+        prefix = f"{parent}." if parent else ""
+        children = {x.removeprefix(prefix).split(".")[0] for x in names if x.startswith(prefix)}
+        existing = ", ".join(f"{prefix}{x}" for x in sorted(children))
+        raise InputError(f"{key}: the model has no part '{part}'; it has {existing}")
     return found
 
 
 def freeze(model: nn.Module, parts: Iterable[str]) -> None:
-    """Let parts of a model stay as they are: no gradient, so that no optimizer takes them.
+    """Freeze parts of a model: their parameters require no gradient.
 
-    Norms without anything to learn keep their statistics too: see ``MaskProp.train``.
+    ``MaskProp.train`` keeps their norms in eval mode, and a frozen detector computes no losses.
 
     Args:
-        model: any.
-        parts: ``SOLVER.FROZEN``; see ``names_of_part``.
+        model: any model.
+        parts: ``SOLVER.FROZEN``, names as in :func:`parameter_names`.
 
     Raises:
-        InputError: if the model lacks one of them.
+        InputError: if the model lacks one of the parts.
     """
-    names = {name for part in parts for name in names_of_part(model, part, "SOLVER.FROZEN")}
+    names = {name for part in parts for name in parameter_names(model, part, "SOLVER.FROZEN")}
     if names:
         parameters = dict(model.named_parameters())
         for name in names:
             parameters[name].requires_grad_(False)
         logging.getLogger(__name__).info(
-            "Frozen are %s: %d of %d weights",
+            "Frozen: %s (%d of %d weights)",
             ", ".join(parts),
             sum(parameters[name].numel() for name in names),
             sum(x.numel() for x in parameters.values()),

@@ -42,7 +42,7 @@ class WatchTraining(HookBase):
     def _put_those_of_all(self) -> None:
         model = getattr(self.trainer.model, "module", self.trainer.model)
         left_out = stream_of(self.trainer.data_loader).mapper.left_out.value
-        iou = model.propagation_training.watch.take_iou()
+        iou = model.propagation_monitor.pop_metrics()
         figures = comm.gather((peak_memory(model.device), left_out, iou))
         if not comm.is_main_process():
             return

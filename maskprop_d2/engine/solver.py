@@ -12,7 +12,7 @@ from detectron2.solver.build import (
 from torch import nn
 
 from ..errors import InputError
-from .freezing import names_of_part
+from .freezing import parameter_names
 
 
 def build_optimizer(cfg: Any, model: nn.Module) -> torch.optim.Optimizer:
@@ -24,9 +24,8 @@ def build_optimizer(cfg: Any, model: nn.Module) -> torch.optim.Optimizer:
     solver = cfg.SOLVER
     if not any(x.requires_grad for x in model.parameters()):
         raise InputError(
-            "there is nothing to learn: FREEZE_DETECTOR is True, PROPAGATION.LOSS_WEIGHT is 0, "
-            "and there is no embedding head (MODEL.MASKPROP.MASKTRACK.ENABLED), or SOLVER.FROZEN "
-            "names what is left"
+            "there is nothing to learn: every part of the model is named by SOLVER.FROZEN or has "
+            "no loss (LOSS_WEIGHT 0)"
         )
     if not 0 < solver.BASE_LR < math.inf:
         raise InputError(f"SOLVER.BASE_LR must be above 0, not {solver.BASE_LR}")
@@ -104,6 +103,6 @@ def _lr_factors(entries: Any, model: nn.Module) -> dict[nn.Parameter, float]:
             raise InputError(
                 f"SOLVER.LR_FACTORS must be a list of [part, factor above 0], but holds {entry!r}"
             )
-        for name in names_of_part(model, entry[0], "SOLVER.LR_FACTORS"):
+        for name in parameter_names(model, entry[0], "SOLVER.LR_FACTORS"):
             factors[parameters[name]] = entry[1]
     return factors

@@ -1,9 +1,9 @@
 """
-Reading exported models, which run without Detectron2.
+Exported models, which run without Detectron2.
 
-The file is a checkpoint as Detectron2 loads it, ``{"model": weights by name, ...}``, in which one
-more entry, ``KEY``, holds the rest as plain values: the detector as a TorchScript program without
-its weights, and the options around it. ``engine/export.py`` writes it.
+An exported file is a Detectron2 checkpoint, ``{"model": weights by name, ...}``, with one more
+entry, ``KEY``: the detector as a TorchScript program without its weights, and the options of all
+other networks as plain values. ``engine/export.py`` writes it, docs/export.md describes it.
 """
 
 import io
@@ -12,45 +12,39 @@ import reprlib
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-# Its operators must be known before a program that uses them is loaded.
+# Registers the operators that the program uses.
 import torchvision  # noqa: F401
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import ModelFileError, WeightsFileError
-from ..networks.crop_classifier import CropClassifier
-from ..networks.embedding import EmbeddingHead
-from ..networks.propagation import PropagationBranch
-from ..networks.refinement import MaskRefinement
-from ..networks.stsn import SpatiotemporalSampling, split_frames
+from ..networks.base import FrameSettings
+from ..networks.stsn import split_frames
 from ..weights_file import read_weights
-from .detector_network import Detections, DetectorNetwork, FrameSettings, build_mask_propagators
+from .detector_network import Detections, DetectorNetwork
+from .parts import build_networks
 
-# Of Detectron2's code, as it is and as a program: nothing that one could do about.
+# Comes from Detectron2's code, also when it runs as a program.
 warnings.filterwarnings("ignore", "torch.meshgrid")
-
-Part = TypeVar("Part", bound=nn.Module)
 
 KEY = "maskprop_exported"
 VERSION = 1
-"""Of what stands under ``KEY``; only this one is read."""
-
+"""Version of the entry ``KEY``; files of other versions are rejected."""
 
 MAX_PROGRAM = 2**28
-"""Bytes of a program, which is without weights: far more than any has."""
+"""Size limit of a program in bytes, far above that of any real one."""
 WRONG_ENTRY = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
-"""What building from an entry of another kind, or another value, raises."""
+"""Errors from building a network with entries of wrong types or values."""
 BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
-"""What reading a damaged zip archive raises."""
+"""Errors from reading a damaged zip archive."""
 
 
 def not_as_exported(path: str | Path, error: Exception) -> ModelFileError:
-    """For a file whose entries are not of the kind that an exported model has."""
+    """The error for a file with an entry that no exported model has."""
     reason = " ".join(str(error).split())[:200]
     return ModelFileError(f"{path} is damaged: its entries are not as exported: {reason}")
 
@@ -59,7 +53,7 @@ class ExportedNetwork(DetectorNetwork):
     """The frame network of an exported model.
 
     Attributes:
-        class_names: the K categories.
+        class_names: names of the K categories.
         segmenter_options: arguments of ``VideoSegmenter.from_options`` besides the network.
     """
 
@@ -70,12 +64,21 @@ class ExportedNetwork(DetectorNetwork):
         score_threshold: float | None = None,
         device: str | torch.device | None = None,
     ):
-        """See ``VideoSegmenter.from_exported``."""
+        """
+        Args:
+            path: the file.
+            score_threshold: drop detections scored below this (default: as exported).
+            device: where to run (default: on a GPU if there is one).
+
+        Raises:
+            ModelFileError: if the file is not an exported model, damaged, or of another version.
+        """
+        super().__init__()
         weights, exported = _read(path)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:
             self._build(weights, exported, score_threshold)
-        # What stands in the file may be of any kind.
+        # The entries may have any type.
         except (*WRONG_ENTRY, RuntimeError) as error:
             raise not_as_exported(path, error) from error
         try:
@@ -83,8 +86,8 @@ class ExportedNetwork(DetectorNetwork):
         except RuntimeError as error:
             raise ModelFileError(
                 f"{path} was exported with torch {exported.get('torch')}: torch "
-                f"{torch.__version__} cannot run its program. Export it anew with the older of "
-                "the two."
+                f"{torch.__version__} cannot run its program. Export it again with the older of "
+                "the two versions."
             ) from error
         except (*WRONG_ENTRY, *BAD_ARCHIVE) as error:
             raise not_as_exported(path, error) from error
@@ -92,50 +95,34 @@ class ExportedNetwork(DetectorNetwork):
     def _build(
         self, weights: dict[str, Tensor], exported: dict[str, Any], score_threshold: float | None
     ) -> None:
-        """All but the program."""
+        """Build everything except the program."""
         self.class_names: list[str] = exported["class_names"]
         self.segmenter_options: dict[str, Any] = exported["segmenter"]
         self.frame_settings = FrameSettings(**exported["frame_settings"])
         if score_threshold is None:
             score_threshold = exported["score_threshold"]
         self._score_threshold = torch.tensor(score_threshold)
-        # The weights of the file say how much there is to build, not its options.
-        options, largest = exported["propagation"], weights["propagation.deform_weight"]
+        # A wrong file could ask for any number of dilations: compare it with the weights first.
+        options, deform_weight = exported["propagation"], weights["propagation.deform_weight"]
         sizes = len(options["dilations"]), options["in_channels"]
-        if tuple(largest.shape[:2]) != sizes or not largest.numel():
+        if tuple(deform_weight.shape[:2]) != sizes or not deform_weight.numel():
             raise ValueError(f"{sizes} dilations and channels do not fit the weights")
-
-        def optional(name: str, kind: Callable[..., Part]) -> Part | None:
-            return self._part(name, kind, exported[name], weights) if name in exported else None
-
-        self.propagation = self._part("propagation", PropagationBranch, options, weights)
-        self.stsn = optional("stsn", SpatiotemporalSampling)
-        self.refinement = optional("refinement", MaskRefinement)
-        self.embedding = optional("embedding", EmbeddingHead)
-        self.crop_classifier = optional("crop_classifier", CropClassifier)
-        self.mask_propagators = (
-            optional("mask_propagators", build_mask_propagators) or nn.ModuleDict()
-        )
-
-    def _part(
-        self, name: str, kind: Callable[..., Part], options: Any, weights: dict[str, Tensor]
-    ) -> Part:
-        """A part of this kind and these options, with the weights of its name."""
-        # Nothing is allocated for options that the weights do not fit.
+        # On the meta device nothing is allocated before the sizes are compared with the weights.
         with torch.device("meta"):
-            part = kind(**options)
-        part.load_state_dict(
-            {
-                k.removeprefix(f"{name}."): self._loaded(v, torch.float32)
-                for k, v in weights.items()
-                if k.startswith(f"{name}.")
-            },
-            assign=True,
-        )
-        return part.eval()
+            networks = build_networks(exported)
+        for name, network in networks.items():
+            network.load_state_dict(
+                {
+                    k.removeprefix(f"{name}."): self._load(v, torch.float32)
+                    for k, v in weights.items()
+                    if k.startswith(f"{name}.")
+                },
+                assign=True,
+            )
+            self.add_module(name, network.eval())
 
     def _load_program(self, program: Tensor, weights: dict[str, Tensor]) -> Any:
-        """The detector, with its weights."""
+        """Load the TorchScript program of the detector and give it its weights."""
         archive = io.BytesIO(program.numpy().tobytes())
         with zipfile.ZipFile(archive) as entries:
             if sum(x.file_size for x in entries.infolist()) > MAX_PROGRAM or entries.testzip():
@@ -144,24 +131,22 @@ class ExportedNetwork(DetectorNetwork):
         loaded = torch.jit.load(archive, map_location=self.device)
         model = loaded.model
         for name, value in itertools.chain(model.named_parameters(), model.named_buffers()):
-            # What no checkpoint has, like the anchors, is in the program.
+            # Buffers that are not in the checkpoint, such as anchors, are in the program.
             if name in weights:
-                value.data = self._loaded(weights[name], value.dtype)
+                value.data = self._load(weights[name], value.dtype)
         return loaded
 
-    def _loaded(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
-        # A copy, so that the file may change.
+    def _load(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        # A copy, since the file may be memory-mapped and change.
         return weight.to(self.device, dtype, copy=True)
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
-        """See ``DetectorNetwork.pyramid``."""
         return self._program.pyramid(images)
 
     def find_objects(
         self, pyramid: dict[str, Tensor], image_size: tuple[int, int]
     ) -> list[Detections]:
-        """See ``DetectorNetwork.find_objects``."""
-        # The program takes one frame at a time: a trace goes through as many as it has seen.
+        # The program was traced with one frame and takes one at a time.
         size, threshold = torch.tensor(image_size), self._score_threshold
         return [
             Detections(*self._program.find_objects(levels, size, threshold))
@@ -170,25 +155,25 @@ class ExportedNetwork(DetectorNetwork):
 
 
 def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights, and what stands under ``KEY``.
+    """Read the weights and the entry ``KEY`` of an exported file.
 
     Raises:
-        ModelFileError: if there is no such file, or it is no exported model, damaged, or of
-            another version.
+        ModelFileError: if the file is missing, not an exported model, damaged, or of another
+            version.
     """
     try:
         contents = read_weights(path)
     except WeightsFileError as error:
-        raise ModelFileError(f"{path} is no exported model: {error.reason}") from error
+        raise ModelFileError(f"{path} is not an exported model: {error.reason}") from error
     if not isinstance(contents.get(KEY), dict):
         raise ModelFileError(
-            f"{path} is no exported model: make one of a config and weights with `maskprop export`"
+            f"{path} is not an exported model: create one from a config and weights with "
+            "`maskprop export`"
         )
     version = contents[KEY].get("version")
     if version != VERSION:
         raise ModelFileError(
-            f"{path} is an exported model of version {reprlib.repr(version)}, but only version "
-            f"{VERSION} can be read: export it anew with `maskprop export` of this version of "
-            "maskprop_d2"
+            f"{path} is an exported model of version {reprlib.repr(version)}, but this version of "
+            f"maskprop_d2 reads only version {VERSION}: export it again with `maskprop export`"
         )
     return contents["model"], contents[KEY]

@@ -1,4 +1,4 @@
-"""From the config to plain values, of which models and exported files are built alike."""
+"""Plain options from the config, from which models and exported files are built alike."""
 
 from typing import Any
 
@@ -7,85 +7,75 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import Backbone
 
 from ..errors import InputError
-from ..inference.detector_network import FrameSettings
+from ..networks.base import FrameSettings
 from ..tracking import MASK_PROPAGATORS
 
 
-def part_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, dict[str, Any]]:
-    """Arguments of the model's parts outside of the detector, by their names; a part that has none
-    here is not there.
+def network_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, dict[str, Any]]:
+    """Constructor arguments of the networks beside the detector that the config asks for.
 
     Args:
         cfg: the whole config.
-        shapes: those of the pyramid's levels.
+        shapes: shapes of the pyramid's levels.
+
+    Returns:
+        arguments by name in ``inference.parts.NETWORKS``.
     """
     options = cfg.MODEL.MASKPROP
-    parts = {"propagation": propagation_options(cfg, shapes)}
+    networks = {"propagation": propagation_options(cfg, shapes)}
     if options.STSN.ENABLED:
-        parts["stsn"] = stsn_options(cfg, shapes)
+        networks["stsn"] = stsn_options(cfg, shapes)
     if options.REFINEMENT.ENABLED:
-        parts["refinement"] = refinement_options(cfg)
+        keys = ("CROP_SIZE", "CONTEXT", "CHANNELS", "NUM_GROUPS", "CHUNK_SIZE")
+        networks["refinement"] = lower_keys(options.REFINEMENT, *keys)
     if options.MASKTRACK.ENABLED or options.TRACKER == "masktrack":
-        parts["embedding"] = embedding_options(cfg, shapes)
+        networks["embedding"] = embedding_options(cfg, shapes)
     if options.TRACKER == "ensemble":
-        parts["crop_classifier"] = crop_classifier_options(cfg)
+        networks["crop_classifier"] = {
+            "num_classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
+            **lower_keys(options.CROP_CLASSIFIER, "CROP_SIZE", "CHANNELS", "NUM_GROUPS"),
+        }
     if options.TRACKER in MASK_PROPAGATORS:
-        parts["mask_propagators"] = {options.TRACKER: parts["propagation"]["in_channels"]}
-    return parts
+        networks["mask_propagators"] = {options.TRACKER: networks["propagation"]["in_channels"]}
+    return networks
+
+
+def lower_keys(options: CfgNode, *keys: str) -> dict[str, Any]:
+    """Some options of a node with their names in lower case."""
+    return {key.lower(): options[key] for key in keys}
+
+
+def propagation_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
+    """Arguments of ``PropagationBranch``."""
+    options = cfg.MODEL.MASKPROP.PROPAGATION
+    keys = ("OFFSET_CHANNELS", "NUM_GROUPS", "DILATIONS", "HIDDEN_DIM", "BACKGROUND", "IMPL")
+    return {"in_channels": shapes[options.IN_FEATURE].channels, **lower_keys(options, *keys)}
 
 
 def stsn_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
-    """Arguments of ``SpatiotemporalSampling`` from the config and the shapes of the pyramid's
-    levels.
+    """Arguments of ``SpatiotemporalSampling``.
 
     Raises:
-        InputError: if the backbone has no such levels, or they cannot share one block.
+        InputError: if the backbone lacks a level, or the levels differ in their channels.
     """
     options = cfg.MODEL.MASKPROP.STSN
     levels = list(options.IN_FEATURES)
     channels = {shapes[level].channels for level in levels if level in shapes}
     if not set(levels) <= set(shapes) or len(channels) != 1:
-        given = ", ".join(f"{name} ({x.channels})" for name, x in shapes.items())
+        available = ", ".join(f"{name} ({x.channels})" for name, x in shapes.items())
         raise InputError(
-            f"MODEL.MASKPROP.STSN.IN_FEATURES is {levels}, but the backbone gives, with their "
-            f"channels, {given}: name some of these that have equally many"
+            f"MODEL.MASKPROP.STSN.IN_FEATURES is {levels}, but the backbone has the levels "
+            f"(channels) {available}: choose levels with equally many channels"
         )
     return {
         "levels": levels,
         "in_channels": channels.pop(),
-        "channels": options.CHANNELS,
-        "radius": options.RADIUS,
-    }
-
-
-def propagation_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
-    """Arguments of ``PropagationBranch`` from the config and the shapes of the pyramid's levels."""
-    options = cfg.MODEL.MASKPROP.PROPAGATION
-    return {
-        "in_channels": shapes[options.IN_FEATURE].channels,
-        "offset_channels": options.OFFSET_CHANNELS,
-        "num_groups": options.NUM_GROUPS,
-        "dilations": list(options.DILATIONS),
-        "hidden_dim": options.HIDDEN_DIM,
-        "background": options.BACKGROUND,
-        "impl": options.IMPL,
-    }
-
-
-def refinement_options(cfg: Any) -> dict[str, Any]:
-    """Arguments of ``MaskRefinement`` from the config."""
-    options = cfg.MODEL.MASKPROP.REFINEMENT
-    return {
-        "crop_size": options.CROP_SIZE,
-        "context": options.CONTEXT,
-        "channels": options.CHANNELS,
-        "num_groups": options.NUM_GROUPS,
-        "chunk_size": options.CHUNK_SIZE,
+        **lower_keys(options, "CHANNELS", "RADIUS"),
     }
 
 
 def embedding_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
-    """Arguments of ``EmbeddingHead`` from the config and the shapes of the pyramid's levels."""
+    """Arguments of ``EmbeddingHead``."""
     options = cfg.MODEL.MASKPROP.MASKTRACK
     levels = list(cfg.MODEL.ROI_HEADS.IN_FEATURES)
     return {
@@ -94,17 +84,6 @@ def embedding_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
         "in_channels": shapes[levels[0]].channels,
         "resolution": options.POOLER_RESOLUTION,
         "fc_dim": options.FC_DIM,
-    }
-
-
-def crop_classifier_options(cfg: Any) -> dict[str, Any]:
-    """Arguments of ``CropClassifier`` from the config."""
-    options = cfg.MODEL.MASKPROP.CROP_CLASSIFIER
-    return {
-        "num_classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
-        "crop_size": options.CROP_SIZE,
-        "channels": list(options.CHANNELS),
-        "num_groups": options.NUM_GROUPS,
     }
 
 
@@ -136,16 +115,16 @@ def segmenter_options(cfg: Any) -> dict[str, Any]:
 
 
 def frame_settings(cfg: Any, backbone: Backbone) -> FrameSettings:
-    """What surrounds the network in inference, from the config and the backbone.
+    """How frames are processed before and after a detector with this backbone.
 
     Raises:
-        InputError: if the backbone has no such level of propagation, or wants squares.
+        InputError: if the backbone lacks the level of propagation, or pads to squares.
     """
     options, shapes = cfg.MODEL.MASKPROP, backbone.output_shape()
     level = options.PROPAGATION.IN_FEATURE
     if level not in shapes:
         raise InputError(
-            f"MODEL.MASKPROP.PROPAGATION.IN_FEATURE is '{level}', but the backbone gives only "
+            f"MODEL.MASKPROP.PROPAGATION.IN_FEATURE is '{level}', but the backbone has only "
             f"{', '.join(shapes)}"
         )
     return FrameSettings(
@@ -163,10 +142,10 @@ def frame_settings(cfg: Any, backbone: Backbone) -> FrameSettings:
 
 
 def size_divisibility(backbone: Backbone) -> int:
-    """What the sides of a backbone's input must be multiples of.
+    """The number that both sides of a backbone's input must be multiples of.
 
     Raises:
-        InputError: if it wants squares, which would waste most of each frame of a video.
+        InputError: if the backbone pads to squares, which would waste most of a video frame.
     """
     constraints = backbone.padding_constraints
     if constraints.get("square_size", 0) > 0:
@@ -174,6 +153,6 @@ def size_divisibility(backbone: Backbone) -> int:
             "the backbone pads its input to squares: build it with square_pad=0, so that frames "
             "keep their shape"
         )
-    # ViTDet's pyramid misspells it.
+    # ViTDet's pyramid misspells the name.
     names = ("size_divisibility", "size_divisiblity")
     return max(backbone.size_divisibility, *(constraints.get(name, 0) for name in names))

@@ -1,4 +1,4 @@
-"""What a training shows of its propagation: how good it is over which distances, and pictures."""
+"""What training logs about propagation: soft IoU by distance between frames, and pictures."""
 
 from typing import Any
 
@@ -13,24 +13,23 @@ from ..ops.soft_iou import soft_iou_terms
 from ..video.drawing import contact_sheet, draw_masks
 
 PICTURE = "propagation/masks in t, propagated to s, ground truth in s"
-SHORT_SIDE = 256
-"""Of the frames in a picture, in pixels: smaller ones are enlarged, so that labels can be read."""
+MIN_SHORT_SIDE = 256
+"""Smaller frames are enlarged to about this many pixels, so that labels are readable."""
 
 
-class PropagationWatch:
-    """Looks at each training clip whose masks have been propagated.
+class PropagationMonitor:
+    """Collects the soft IoU (Eq. 3) of propagated and ground-truth masks by the distance of the
+    frames, over objects that are visible in both, and draws pictures for TensorBoard.
 
-    It sums up the soft IoU (Eq. 3) of propagated and true masks, of objects that can be seen in
-    both frames, by the distance of the frames; and in some iterations it draws the first clip that
-    has an object, for TensorBoard. Nothing waits for the device but pictures and :meth:`take_iou`.
+    Only pictures and :meth:`pop_metrics` wait for the device.
     """
 
     def __init__(self, vis_period: int, image_format: str, stride: int):
         """
         Args:
-            vis_period: iterations from one picture to the next; 0: none.
-            image_format: "RGB" or "BGR", of the clips' frames.
-            stride: pixels of a frame in each direction that a cell of the grid covers.
+            vis_period: iterations from one picture to the next; 0 for none.
+            image_format: channel order of the clips' frames, "RGB" or "BGR".
+            stride: side of a cell of the propagation grid in pixels.
         """
         self.vis_period = vis_period
         self.image_format = image_format
@@ -39,22 +38,22 @@ class PropagationWatch:
         self._last_drawn = -1
 
     @torch.no_grad()
-    def see(
+    def update(
         self, clip: list[dict[str, Any]], masks: Tensor, propagated: Tensor, targets: Tensor
     ) -> None:
-        """
+        """Add a clip, and draw it if it is the first one of an iteration with a picture.
+
         Args:
-            clip: the frames of an output of ``ClipMapper``.
-            masks: (N, h, w) soft masks of the objects of frame t, the first, on the grid of
-                propagation.
-            propagated: (S, N, h, w) what they become in all of the clip's frames.
-            targets: (S, N, h, w) the ground truth in [0, 1].
+            clip: the frames of an output of ``ClipMapper``, the first one being frame t.
+            masks: (N, h, w) soft masks in frame t.
+            propagated: (S, N, h, w) the masks propagated to all frames of the clip.
+            targets: (S, N, h, w) ground truth in [0, 1].
         """
         t = clip[0]["frame"]
         names = ["0", *(distance_name(abs(x["frame"] - t)) for x in clip[1:])]
-        for name, carried, truth in zip(names, propagated, targets, strict=True):
-            iou, seen = _soft_iou(carried, truth)
-            sums = torch.stack([iou.sum(), seen.sum()])
+        for name, frame_masks, frame_targets in zip(names, propagated, targets, strict=True):
+            iou, visible = _soft_iou(frame_masks, frame_targets)
+            sums = torch.stack([iou.sum(), visible.sum()])
             self._sums[name] = self._sums[name] + sums if name in self._sums else sums
         if self.vis_period > 0 and comm.is_main_process():
             storage = get_event_storage()
@@ -62,12 +61,11 @@ class PropagationWatch:
                 self._last_drawn = storage.iter
                 storage.put_image(PICTURE, self.draw(clip, masks, propagated[1], targets[1]))
 
-    def take_iou(self) -> dict[str, tuple[float, float]]:
-        """For each distance the sum of soft IoU and the number of objects since it was last
-        taken."""
+    def pop_metrics(self) -> dict[str, tuple[float, float]]:
+        """Return and reset the sum of soft IoU and the number of objects for each distance."""
         if not self._sums:
             return {}
-        # Together they come from a GPU at once.
+        # One transfer from the GPU instead of many.
         sums = torch.stack(list(self._sums.values())).tolist()
         names, self._sums = list(self._sums), {}
         return {name: (iou, count) for name, (iou, count) in zip(names, sums, strict=True)}
@@ -75,34 +73,34 @@ class PropagationWatch:
     def draw(
         self, clip: list[dict[str, Any]], masks: Tensor, propagated: Tensor, targets: Tensor
     ) -> np.ndarray:
-        """Three frames side by side: t with the masks that are propagated; its first partner with
-        what becomes of them, and the soft IoU; the partner with the ground truth.
-
-        Soft masks are drawn where they are above one half.
+        """Draw three frames side by side: frame t with its masks; the first partner with the
+        propagated masks and their soft IoU; the partner with the ground truth.
 
         Args:
-            clip, masks: see :meth:`see`.
-            propagated, targets: (N, h, w) those in the partner.
+            clip, masks: arguments of :meth:`update`.
+            propagated, targets: (N, h, w) propagated and ground-truth masks in the partner.
 
         Returns:
             (3, H', W') uint8 RGB.
         """
-        scale = max(1, round(SHORT_SIDE / min(clip[0]["image"].shape[1:])))
+        scale = max(1, round(MIN_SHORT_SIDE / min(clip[0]["image"].shape[1:])))
         frame, partner = (self._to_rgb(x["image"], scale) for x in clip[:2])
-        given, carried = (
+        frame_masks, partner_masks = (
             _to_frame(x, self.stride * scale, frame.shape[:2]) for x in (masks, propagated)
         )
-        there = clip[1]["instances"]
-        truth_by_id = dict(zip(there.gt_ids.tolist(), there.gt_masks.tensor.numpy(), strict=True))
-        nothing = np.zeros(clip[1]["image"].shape[1:], dtype=bool)
-        truth = [truth_by_id.get(x, nothing) for x in clip[0]["instances"].gt_ids.tolist()]
+        objects = clip[1]["instances"]
+        truth_by_id = dict(
+            zip(objects.gt_ids.tolist(), objects.gt_masks.tensor.numpy(), strict=True)
+        )
+        empty = np.zeros(clip[1]["image"].shape[1:], dtype=bool)
+        truth = [truth_by_id.get(x, empty) for x in clip[0]["instances"].gt_ids.tolist()]
         ids = range(len(masks))
         names = [str(i) for i in ids]
-        iou, seen = (x.tolist() for x in _soft_iou(propagated, targets))
-        results = [f"{i} IoU {iou[i]:.2f}" if seen[i] else f"{i} is gone" for i in ids]
+        iou, visible = (x.tolist() for x in _soft_iou(propagated, targets))
+        results = [f"{i} IoU {iou[i]:.2f}" if visible[i] else f"{i} is gone" for i in ids]
         drawn = [
-            draw_masks(frame, list(given), ids, names),
-            draw_masks(partner, list(carried), ids, results),
+            draw_masks(frame, list(frame_masks), ids, names),
+            draw_masks(partner, list(partner_masks), ids, results),
             draw_masks(partner, [x.repeat(scale, 0).repeat(scale, 1) for x in truth], ids, names),
         ]
         return contact_sheet(drawn, columns=3).transpose(2, 0, 1)
@@ -114,8 +112,8 @@ class PropagationWatch:
 
 
 def distance_name(distance: int) -> str:
-    """Of the group that a distance between frames is in: "1", "2", "3-4", "5-8", "9-16" and so on;
-    without a distance it is a "still" image and its warped copy."""
+    """The group of a distance between frames: "1", "2", "3-4", "5-8", "9-16" and so on; "still" for
+    0, a still image and its warped copy."""
     if distance == 0:
         return "still"
     last = 1 << (distance - 1).bit_length()
@@ -131,6 +129,6 @@ def _soft_iou(masks: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _to_frame(masks: Tensor, stride: int, size: tuple[int, ...]) -> np.ndarray:
-    """(N, h, w) soft masks on a grid -> (N, H, W) bool; the grid may cover more than the frame."""
+    """(N, h, w) soft masks on a grid -> (N, H, W) bool; the grid may be larger than the frame."""
     masks = F.interpolate(masks[None].float(), scale_factor=stride, mode="bilinear")[0]
     return (masks[:, : size[0], : size[1]] > 0.5).cpu().numpy()

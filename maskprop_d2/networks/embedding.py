@@ -1,25 +1,28 @@
 """
-The embedding head of MaskTrack R-CNN. Nothing here needs Detectron2.
+The embedding head of MaskTrack R-CNN (Yang et al., ICCV 2019).
 
-Shape shorthand of ``maskprop_d2.structures``; further E channels of an embedding.
+Shapes are named as in ``maskprop_d2.structures``. In addition, E is the embedding dimension.
 """
 
 from torch import Tensor, nn
 from torchvision.ops import MultiScaleRoIAlign
 
+from ..structures import FrameOutput
+from .base import FrameBatch, FrameSettings, Part
 
-class EmbeddingHead(nn.Module):
-    """A vector for each region, such that the dot product of two is the logit of their showing one
-    object. The logit of a region's being new is 0."""
+
+class EmbeddingHead(Part):
+    """Embeds regions so that the dot product of two embeddings is the logit that they show the same
+    object. The logit of a new object is 0."""
 
     def __init__(
         self, *, levels: list[str], stride: int, in_channels: int, resolution: int, fc_dim: int
     ):
         """
         Args:
-            levels: names of the pyramid levels that regions are taken from, the finest first.
-            stride: of the finest level in pixels.
-            in_channels: C, channels of all of them.
+            levels: names of the pyramid levels to pool from, the finest first.
+            stride: stride of the finest level in pixels.
+            in_channels: C, channels of all levels.
             resolution: side of the grid that a region is resampled to.
             fc_dim: E, channels of both fully connected layers.
         """
@@ -42,13 +45,21 @@ class EmbeddingHead(nn.Module):
         """
         Args:
             pyramid: levels by name, (B, C, h, w) each.
-            boxes: for each of the B images (N, 4) regions.
+            boxes: (N, 4) regions of each of the B images.
 
         Returns:
-            for each image (N, E) embeddings, float32.
+            (N, E) float32 embeddings for each image.
         """
-        # Detectron2's pyramids may be of 16 bits here, torchvision's sampling may not.
+        # In mixed precision the pyramid may have 16 bits, which RoIAlign does not take.
         levels = {name: pyramid[name].float() for name in self.levels}
         height, width = (self.stride * x for x in levels[self.levels[0]].shape[-2:])
         regions = self.pooler(levels, boxes, [(height, width)] * len(boxes))
         return list(self.layers(regions).float().split([len(x) for x in boxes]))
+
+    def observe(
+        self, batch: FrameBatch, outputs: list[FrameOutput], settings: FrameSettings
+    ) -> None:
+        scale = settings.scale_to_video(batch.frames)
+        embeddings = self(batch.pyramid, [x.boxes_video / scale for x in outputs])
+        for output, vectors in zip(outputs, embeddings, strict=True):
+            output.embeddings = vectors

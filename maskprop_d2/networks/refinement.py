@@ -1,9 +1,8 @@
 """
-High-resolution mask refinement (Sec. 4.4 of the paper). Nothing here needs Detectron2.
+High-resolution mask refinement (Sec. 4.4 of the paper).
 
-Shape shorthand beyond that of ``structures``:
-
-    P       side of a crop in cells (384)
+Shapes are named as in ``maskprop_d2.structures``. In addition, P is the side of a crop in cells
+(384 by default).
 """
 
 import torch
@@ -13,10 +12,11 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import InputError
 from ..ops.crops import crop_with_masks, square_boxes
+from ..structures import FrameOutput
+from .base import FrameBatch, FrameSettings, Part
 
 MAX_CROP_SIZE, MAX_CONTEXT, MAX_CHUNK_SIZE = 4096, 16, 4096
-"""Far more than any model has. What a file asks for beyond that would take memory, or time, that
-nobody has."""
+"""Limits far above any real model, since an exported file could ask for any amount of memory."""
 
 
 class ResidualBlock(nn.Module):
@@ -40,14 +40,14 @@ class ResidualBlock(nn.Module):
         return F.relu(self.norm2(self.conv2(x)) + shortcut)
 
 
-class MaskRefinement(nn.Module):
-    """Draws the masks of detected objects anew on square crops of the frame.
+class MaskRefinement(Part):
+    """Predicts high-resolution masks of detected objects on square crops of the frame.
 
-    The network sees the crop and the low-resolution mask, and what it gives is added to the logits
-    of the latter. Its last layer starts at zero, so that refinement starts as a mere enlargement.
+    The network sees the crop and the low-resolution mask and predicts a correction of the mask's
+    logits. Its last layer is initialized to zero, so that at first it only resizes the mask.
 
-    Crops go through it ``chunk_size`` at a time, and in training only their outputs are kept and
-    the rest is computed again for the gradients: memory does not grow with the number of instances.
+    Crops are processed ``chunk_size`` at a time, and training recomputes activations in the
+    backward pass, so that memory does not grow with the number of instances.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class MaskRefinement(nn.Module):
         """
         Args:
             crop_size: P.
-            context: a crop's side in relation to the longer side of its box.
-            channels: of the three residual blocks.
-            num_groups: of their GroupNorm.
-            chunk_size: crops that are worked on at once.
+            context: side of a crop relative to the longer side of its box.
+            channels: channels of the three residual blocks.
+            num_groups: groups of their GroupNorm.
+            chunk_size: number of crops to process at once.
 
         Raises:
-            InputError: if there can be no such crops.
+            InputError: if an argument is out of range.
         """
         super().__init__()
         whole = isinstance(crop_size, int) and isinstance(chunk_size, int)
@@ -79,9 +79,9 @@ class MaskRefinement(nn.Module):
             and 0 < chunk_size <= MAX_CHUNK_SIZE
         ):
             raise InputError(
-                f"REFINEMENT.CROP_SIZE {crop_size}, CONTEXT {context}, CHUNK_SIZE {chunk_size}: "
-                f"all must be above 0 and at most {MAX_CROP_SIZE}, {MAX_CONTEXT} and "
-                f"{MAX_CHUNK_SIZE}, the first and the last whole"
+                f"REFINEMENT.CROP_SIZE must be an integer from 1 to {MAX_CROP_SIZE} (got "
+                f"{crop_size}), CONTEXT above 0 and at most {MAX_CONTEXT} (got {context}), "
+                f"CHUNK_SIZE an integer from 1 to {MAX_CHUNK_SIZE} (got {chunk_size})"
             )
         self.crop_size = crop_size
         self.context = context
@@ -96,16 +96,16 @@ class MaskRefinement(nn.Module):
             nn.init.zeros_(parameter)
 
     def crop_boxes(self, boxes: Tensor) -> Tensor:
-        """See ``square_boxes``. (N, 4) -> (N, 4)."""
+        """Crops around boxes, (N, 4) -> (N, 4)."""
         return square_boxes(boxes, self.context)
 
     def forward(self, image: Tensor, masks: Tensor, boxes: Tensor, crops: Tensor) -> Tensor:
         """
         Args:
-            image: (3, H, W) in the channel order and normalisation of the network's input.
+            image: (3, H, W) normalized frame.
             masks: (N, m, m) soft masks inside the boxes.
             boxes: (N, 4) in pixels of the image.
-            crops: (N, 4) those of ``crop_boxes``.
+            crops: (N, 4) the result of ``crop_boxes``.
 
         Returns:
             (N, P, P) logits of the refined masks inside the crops.
@@ -121,9 +121,14 @@ class MaskRefinement(nn.Module):
         return torch.cat(logits)
 
     def _refine(self, image: Tensor, masks: Tensor, boxes: Tensor, crops: Tensor) -> Tensor:
-        """As ``forward``, all crops at once."""
-        # Outside of the image is zero, its mean.
         seen = crop_with_masks(image, masks, boxes, crops, self.crop_size)
-        x = self.blocks(seen)
-        # Outside of its box an object is unlikely, not impossible.
-        return seen[:, 3].clamp(0.01, 0.99).logit() + self.predictor(x)[:, 0]
+        # The clamp keeps an object possible, though unlikely, outside of its box.
+        return seen[:, 3].clamp(0.01, 0.99).logit() + self.predictor(self.blocks(seen))[:, 0]
+
+    def observe(
+        self, batch: FrameBatch, outputs: list[FrameOutput], settings: FrameSettings
+    ) -> None:
+        for frame, output in zip(batch.frames, outputs, strict=True):
+            crops = self.crop_boxes(output.boxes_video)
+            logits = self(settings.normalize(frame), output.box_masks, output.boxes_video, crops)
+            output.box_masks, output.crops_video = logits.float().sigmoid(), crops

@@ -1,18 +1,20 @@
 """
 The sampling block of STSN (Bertasius, Torresani, Shi: Object Detection in Video with Spatiotemporal
-Sampling Networks, ECCV 2018), on a feature pyramid. Nothing here needs Detectron2.
+Sampling Networks, ECCV 2018), on a feature pyramid.
 
-Shape shorthand of ``structures``; further:
+Shapes:
 
-    C       channels of the pyramid
-    D       channels inside of the block
+    B       frames
+    C, D    channels of the pyramid; channels inside the block
     K       supporting frames on each side, in inference
-    h, w    here the grid of any level
+    h, w    grid of a level
 
 A pyramid is a dict of levels by name, (B, C, h, w) each.
 """
 
 import math
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +23,14 @@ from torchvision.ops import DeformConv2d
 
 from ..errors import InputError
 from ..ops.deform import match_dtypes
+from .base import FrameBatch, Part
 
 MAX_RADIUS = 1000
-"""Far more than any model has: so many frames on each side stay in memory."""
+"""Limit of K far above any real model: 2K frames are kept in memory."""
 
 
 class DeformableLayer(nn.Module):
-    """A 3x3 deformable convolution whose offsets, zero at first, are convolved from a guide."""
+    """A 3x3 deformable convolution whose offsets, initially zero, are predicted from a guide."""
 
     def __init__(self, guide_channels: int, in_channels: int, out_channels: int):
         super().__init__()
@@ -42,34 +45,33 @@ class DeformableLayer(nn.Module):
         return self.conv(*match_dtypes(x, self.offsets(guide)))
 
 
-class SpatiotemporalSampling(nn.Module):
-    """Samples supporting frames into a frame's features, level by level, with the same weights for
-    all levels.
+class SpatiotemporalSampling(Part):
+    """Samples supporting frames into a frame's features, with the same weights for all levels.
 
-    Three deformable layers over the features of both frames tell where to look, a fourth one looks
-    there, in the supporting frame. A frame's result is the mean of its own features and of what is
-    sampled from each supporting frame, weighted in each cell by the exponential of the cosine
-    similarity to its own, in an embedding.
+    Three deformable layers over the features of both frames predict where to look; a fourth one
+    samples the supporting frame there. The result is a weighted mean of the frame's own features
+    and those sampled from each supporting frame. The weight of a cell is the exponential of the
+    cosine similarity to the frame's own embedding.
 
-    The fourth layer starts as a copy of the supporting frame in its place, and similarity counts
-    sharply, so that a supporting frame has a say only where it shows the same: a detector goes on
-    from its weights almost as if it were alone, and with equal frames exactly so.
+    The fourth layer is initialized as a copy and the similarity is sharp, so that at first
+    supporting frames matter only where they look the same. A trained detector is hardly disturbed,
+    and not at all if the frames are equal.
     """
 
     def __init__(self, *, levels: list[str], in_channels: int, channels: int, radius: int):
         """
         Args:
-            levels: names of the pyramid's levels that are supported.
+            levels: names of the pyramid levels to support.
             in_channels: C.
-            channels: D; the embedding has four times as many.
-            radius: K. Nothing here depends on it: inference reads it.
+            channels: D; the embedding has 4 * D channels.
+            radius: K.
 
         Raises:
-            InputError: if there can be no such radius.
+            InputError: if the radius is out of range.
         """
         super().__init__()
         if not isinstance(radius, int) or not 0 <= radius <= MAX_RADIUS:
-            raise InputError(f"STSN.RADIUS must be from 0 to {MAX_RADIUS} frames, not {radius}")
+            raise InputError(f"STSN.RADIUS must be an integer from 0 to {MAX_RADIUS}, got {radius}")
         self.levels = levels
         self.radius = radius
         self.motion = nn.ModuleList(
@@ -89,7 +91,7 @@ class SpatiotemporalSampling(nn.Module):
         for layer in self.embedding:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        # The factor of the similarity, as its logarithm: it stays positive.
+        # A logarithm, so that the factor of the similarity stays positive.
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
 
     def forward(
@@ -97,12 +99,12 @@ class SpatiotemporalSampling(nn.Module):
     ) -> dict[str, Tensor]:
         """
         Args:
-            pyramid: that of B frames.
-            supports: those of supporting frames, any number of them: each has one for each of the
-                B frames. The levels of the block suffice.
+            pyramid: the pyramid of B frames.
+            supports: any number of pyramids, each with one supporting frame for each of the B
+                frames. Only the levels of the block are needed.
 
         Returns:
-            the first one with supported levels.
+            the pyramid with the levels of the block replaced.
         """
         supported = {
             name: self._support(pyramid[name], [x[name] for x in supports]) for name in self.levels
@@ -110,10 +112,9 @@ class SpatiotemporalSampling(nn.Module):
         return {**pyramid, **supported}
 
     def _support(self, features: Tensor, supports: list[Tensor]) -> Tensor:
-        """The same for one level. One supporting frame after the other, so that memory does not
-        grow with their number."""
+        """Support one level, one supporting frame at a time: memory does not grow with them."""
         embedded = self.embedding(features).to(torch.promote_types(features.dtype, torch.float32))
-        # A frame is like itself: its own weight is 1, and no other is larger.
+        # The frame itself has the weight 1, which no other exceeds.
         total, weights = features.to(embedded.dtype), embedded.new_ones(())
         for support in supports:
             sampled = self.sample(features, support)
@@ -123,34 +124,84 @@ class SpatiotemporalSampling(nn.Module):
         return (total / weights).to(features.dtype)
 
     def sample(self, features: Tensor, support: Tensor) -> Tensor:
-        """What is where ``features`` are, in a supporting frame: (B, C, h, w), twice, -> the same,
-        in float32 at least."""
+        """Sample a supporting frame where it shows what ``features`` show.
+
+        Args:
+            features, support: (B, C, h, w) each.
+
+        Returns:
+            (B, C, h, w), at least float32.
+        """
         guide = torch.cat([features, support], dim=1)
         for layer in self.motion:
             guide = F.relu(layer(guide, guide))
         return self.sampling(support, guide)
 
+    def enhance_clips(self, pyramid: dict[str, Tensor], num_clips: int) -> dict[str, Tensor]:
+        frames = split_frames(pyramid, num_clips)
+        return join_frames([self(x, [y for y in frames if y is not x]) for x in frames])
+
+    def enhance_stream(self, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
+        return SupportWindow(self).stream(batches)
+
+
+class SupportWindow:
+    """Supports each frame of one video by K frames on each side, fewer at the ends.
+
+    A frame is returned once the K frames after it have arrived. At most 2K frames and a few batches
+    are kept.
+    """
+
+    def __init__(self, block: SpatiotemporalSampling):
+        """``block``: the sampling block, which also defines K."""
+        self._block = block
+        self._waiting: deque[FrameBatch] = deque()
+        # Levels of single frames before support; the first ``_done`` frames have been returned.
+        self._plain: list[dict[str, Tensor]] = []
+        self._done = 0
+
+    def stream(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
+        """
+        Args:
+            batches: all frames of the video, in order.
+
+        Yields:
+            the same frames with supported pyramids, in batches that are no larger.
+        """
+        size = 1
+        for frames, pyramid in batches:
+            size = max(size, len(frames))
+            for frame, levels in zip(frames.split(1), split_frames(pyramid), strict=True):
+                self._waiting.append(FrameBatch(frame, levels))
+                self._plain.append({name: levels[name] for name in self._block.levels})
+            if (ready := len(self._waiting) - self._block.radius) > 0:
+                yield self._pop(ready)
+        while self._waiting:
+            yield self._pop(min(size, len(self._waiting)))
+
+    def _pop(self, count: int) -> FrameBatch:
+        """Support the first ``count`` waiting frames."""
+        frames, pyramids = zip(*(self._waiting.popleft() for _ in range(count)), strict=True)
+        supported = [self._support_next(pyramid) for pyramid in pyramids]
+        return FrameBatch(torch.cat(frames), join_frames(supported))
+
+    def _support_next(self, pyramid: dict[str, Tensor]) -> dict[str, Tensor]:
+        radius = self._block.radius
+        before = self._plain[max(self._done - radius, 0) : self._done]
+        after = self._plain[self._done + 1 : self._done + 1 + radius]
+        self._done += 1
+        if self._done > radius:
+            del self._plain[0]
+            self._done -= 1
+        return self._block(pyramid, before + after)
+
 
 def split_frames(pyramid: dict[str, Tensor], size: int = 1) -> list[dict[str, Tensor]]:
-    """The pyramid of B frames as pyramids of ``size`` frames, the last one of fewer."""
+    """Split the pyramid of B frames into pyramids of ``size`` frames; the last may have fewer."""
     parts = zip(*(level.split(size) for level in pyramid.values()), strict=True)
     return [dict(zip(pyramid, levels, strict=True)) for levels in parts]
 
 
 def join_frames(pyramids: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The reverse of :func:`split_frames`."""
+    """Concatenate pyramids along the frames."""
     return {name: torch.cat([x[name] for x in pyramids]) for name in pyramids[0]}
-
-
-def support_each_other(
-    block: SpatiotemporalSampling, pyramid: dict[str, Tensor], clips: int
-) -> dict[str, Tensor]:
-    """Each frame supported by all others of its clip.
-
-    Args:
-        block: what supports.
-        pyramid: the first frames of all clips, then the second ones, and so on.
-        clips: their number.
-    """
-    frames = split_frames(pyramid, clips)
-    return join_frames([block(x, [y for y in frames if y is not x]) for x in frames])

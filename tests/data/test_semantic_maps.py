@@ -80,7 +80,7 @@ def test_frames_have_maps_only_where_they_are_asked_for(record, enabled, partner
 
 
 def test_a_frozen_detector_asks_for_no_maps(record):
-    frozen = config(f"{SEMANTIC}.ENABLED", True, "MODEL.MASKPROP.FREEZE_DETECTOR", True)
+    frozen = config(f"{SEMANTIC}.ENABLED", True, "SOLVER.FROZEN", ["detector"])
     assert "sem_seg" not in ClipMapper(frozen)({"video": record, "frame": 0})["clip"][0]
 
 

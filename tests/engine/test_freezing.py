@@ -63,7 +63,7 @@ def test_what_the_optimizer_has_leaves_frozen_parts_out():
         (["backbone", "roi_heads.mask_hed.x"], r"it has roi_heads\.box_head, .*heads\.mask_head"),
         (["back"], "no part 'back'"),
         ([""], "no part ''"),
-        ([3], "FROZEN: 3 is no name of a part"),
+        ([3], "FROZEN: 3 is not a name of a part"),
         (["*"], "there is nothing to learn.*SOLVER.FROZEN"),
     ],
 )

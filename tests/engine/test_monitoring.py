@@ -140,9 +140,8 @@ def test_figures_are_those_of_all_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(monitoring, "peak_memory", lambda device: 200.0)
     left_out = SimpleNamespace(mapper=SimpleNamespace(left_out=SimpleNamespace(value=1)))
     monkeypatch.setattr(monitoring, "stream_of", lambda loader: left_out)
-    watch = SimpleNamespace(take_iou=lambda: {"0": (2.5, 3.0), "1": (0.25, 1.0)})
-    training = SimpleNamespace(watch=watch)
-    model = SimpleNamespace(propagation_training=training, device=torch.device("cpu"))
+    monitor = SimpleNamespace(pop_metrics=lambda: {"0": (2.5, 3.0), "1": (0.25, 1.0)})
+    model = SimpleNamespace(propagation_monitor=monitor, device=torch.device("cpu"))
     with EventStorage(19) as storage:
         hook = WatchTraining()
         hook.trainer = trainer(tmp_path, storage, model=model, data_loader=None)

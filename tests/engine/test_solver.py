@@ -122,7 +122,7 @@ def test_gradients_below_the_limit_stay_and_clipping_may_be_off():
         ("LR_FACTORS", ["head", 0.1], "LR_FACTORS must be a list of .*, but holds 'head'"),
         ("LR_FACTORS", [["head", 0]], r"holds \['head', 0\]"),
         ("LR_FACTORS", [["head", "fast"]], "holds"),
-        ("LR_FACTORS", [[1, 0.1]], "LR_FACTORS: 1 is no name"),
+        ("LR_FACTORS", [[1, 0.1]], "LR_FACTORS: 1 is not a name"),
         ("CLIP_GRADIENTS.CLIP_TYPE", "model", "must be value, norm .*full_model .*, not model"),
         ("BASE_LR", 0.0, "BASE_LR must be above 0, not 0"),
         ("BASE_LR", float("nan"), "BASE_LR must be above 0, not nan"),
@@ -135,7 +135,7 @@ def test_what_cannot_be_used_is_refused(key, value, message):
 
 
 def test_a_training_of_nothing_is_refused():
-    with pytest.raises(InputError, match="there is nothing to learn: FREEZE_DETECTOR is True"):
+    with pytest.raises(InputError, match="there is nothing to learn: every part"):
         optimizer_of(Model().requires_grad_(False))
 
 

@@ -9,6 +9,7 @@ from detectron2.structures import BitMasks, Instances
 from detectron2.utils.events import EventStorage
 
 from maskprop_d2.engine import load_config
+from maskprop_d2.engine.freezing import freeze
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TINY = CONFIGS / "moving_shapes/maskprop_tiny.yaml"
@@ -18,7 +19,9 @@ FULL = CONFIGS / "moving_shapes/maskprop_tiny_full.yaml"
 def build(config_file, *options):
     torch.manual_seed(0)
     cfg = load_config(str(config_file), ["MODEL.WEIGHTS", "", "INPUT.MIN_SIZE_TEST", 64, *options])
-    return build_model(cfg)
+    model = build_model(cfg)
+    freeze(model, cfg.SOLVER.FROZEN)
+    return model
 
 
 def rectangles(*boxes, size=(64, 96)):

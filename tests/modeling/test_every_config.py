@@ -5,6 +5,7 @@ from small_models import CONFIGS, build, clip, losses_of, video
 
 from maskprop_d2.engine import load_config
 from maskprop_d2.modeling import HybridTaskCascadeHeads
+from maskprop_d2.modeling.meta_arch import is_trainable
 
 MODEL_CONFIGS = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base-"))
 
@@ -48,20 +49,22 @@ def test_every_config_trains_and_runs(config_file):
 
 def expected_losses(model):
     """Names of the losses of a model with these parts."""
-    learners = list(model.mask_propagators) or ["propagation"]
-    of_tracking = {f"loss_{x}" for x in learners if model.propagation_training.loss.weight > 0}
-    if model.embedding is not None:
-        of_tracking.add("loss_masktrack")
-    if model.crop_classifier is not None:
-        of_tracking.add("loss_crop_classifier")
-    if model.refinement is not None:
-        of_tracking.add("loss_refinement")
-    if model.freeze_detector:
-        return of_tracking
-    of_rois = {"loss_cls", "loss_box_reg", "loss_mask"}
+    parts = model.parts
+    names = {f"loss_{method}" for method in parts.get("mask_propagators", [])}
+    if is_trainable(model.propagation):
+        names.add("loss_propagation")
+    if "embedding" in parts:
+        names.add("loss_masktrack")
+    if "crop_classifier" in parts:
+        names.add("loss_crop_classifier")
+    if "refinement" in parts:
+        names.add("loss_refinement")
+    if not is_trainable(*model.detector):
+        return names
+    roi_losses = {"loss_cls", "loss_box_reg", "loss_mask"}
     if isinstance(model.roi_heads, HybridTaskCascadeHeads):
-        of_rois = {f"{name}_stage{stage}" for name in of_rois for stage in range(3)}
-    names = {"loss_rpn_cls", "loss_rpn_loc"} | of_tracking | of_rois
+        roi_losses = {f"{name}_stage{stage}" for name in roi_losses for stage in range(3)}
+    names |= {"loss_rpn_cls", "loss_rpn_loc"} | roi_losses
     if model.semantic_branch is not None:
         names.add("loss_semantic")
     return names

@@ -94,7 +94,7 @@ def test_refinement_learns_on_boxes_like_detected_ones():
 
 def test_with_a_frozen_detector_only_propagation_learns():
     # Its detector would be trained on both frames, and its batch norms keep statistics.
-    model = build(TINY, "MODEL.MASKPROP.FREEZE_DETECTOR", True)
+    model = build(TINY, "SOLVER.FROZEN", ["detector"])
     of_propagation = {f"propagation.{name}" for name, _ in model.propagation.named_parameters()}
     trainable = {name for name, x in model.named_parameters() if x.requires_grad}
     assert trainable == of_propagation
@@ -125,7 +125,7 @@ def test_an_embedding_head_learns_alone_or_beside_propagation():
     alone = build(
         TINY,
         *head,
-        *("MODEL.MASKPROP.FREEZE_DETECTOR", True, "MODEL.MASKPROP.PROPAGATION.LOSS_WEIGHT", 0.0),
+        *("SOLVER.FROZEN", ["detector"], "MODEL.MASKPROP.PROPAGATION.LOSS_WEIGHT", 0.0),
     )
     trainable = {name for name, x in alone.named_parameters() if x.requires_grad}
     assert trainable == {f"embedding.{name}" for name, _ in alone.embedding.named_parameters()}
@@ -138,14 +138,16 @@ def test_an_embedding_head_learns_alone_or_beside_propagation():
         assert all(x.grad is not None for x in alone.embedding.parameters())
     both = losses_of(build(TINY, *head), clips)
     assert {"loss_masktrack", "loss_propagation", "loss_mask"} <= set(both)
-    assert build(TINY).embedding is None
-    assert build(TINY, "MODEL.MASKPROP.TRACKER", "masktrack").embedding is not None
+    assert "embedding" not in build(TINY).parts
+    assert "embedding" in build(TINY, "MODEL.MASKPROP.TRACKER", "masktrack").parts
 
 
 @pytest.mark.parametrize("method", MASK_PROPAGATORS)
 @pytest.mark.parametrize("freeze", [True, False])
 def test_a_methods_own_network_learns_in_the_place_of_the_propagation_branch(method, freeze):
-    model = build(TINY, "MODEL.MASKPROP.TRACKER", method, "MODEL.MASKPROP.FREEZE_DETECTOR", freeze)
+    model = build(
+        TINY, "MODEL.MASKPROP.TRACKER", method, "SOLVER.FROZEN", ["detector"] if freeze else []
+    )
     network = model.mask_propagator(method)
     learners = {id(x) for x in network.parameters()}
     trainable = {id(x) for x in model.parameters() if x.requires_grad}
@@ -177,8 +179,9 @@ def test_gradients_of_mixed_precision_have_the_strides_of_their_parameters():
 def test_refinement_learns_by_its_own_weight_whether_the_detector_does_or_not(weight, freeze):
     of_refinement = {"ENABLED": True, "CROP_SIZE": 16, "CHANNELS": 8, "NUM_GROUPS": 4}
     options = {f"REFINEMENT.{k}": v for k, v in of_refinement.items()}
-    options |= {"REFINEMENT.LOSS_WEIGHT": weight, "FREEZE_DETECTOR": freeze}
-    model = build(TINY, *(x for k, v in options.items() for x in (f"MODEL.MASKPROP.{k}", v)))
+    options["REFINEMENT.LOSS_WEIGHT"] = weight
+    pairs = [x for k, v in options.items() for x in (f"MODEL.MASKPROP.{k}", v)]
+    model = build(TINY, *pairs, "SOLVER.FROZEN", ["detector"] if freeze else [])
     # It starts without an effect, and hence without gradients but in its last layer.
     torch.nn.init.normal_(model.refinement.predictor.weight)
     for clips in ([clip((8, 8, 48, 40), (30, 20, 90, 60))], [clip()]):
@@ -209,7 +212,7 @@ def test_the_crop_classifier_learns_alone_and_sees_what_is_detected():
     with torch.no_grad():
         outputs = model.detect(frames)
         for frame, x in zip(frames, outputs, strict=True):
-            image = model.frame_settings.at_video_resolution(frame)
+            image = model.frame_settings.normalize(frame)
             expected = model.crop_classifier(image, x.box_masks, x.boxes_video, x.boxes_video)
             assert x.crop_scores.shape == (len(x), 10) and len(x) > 1
             torch.testing.assert_close(x.crop_scores, expected.softmax(1))

@@ -91,7 +91,7 @@ def test_switching_the_implementation_changes_no_result():
 
 
 def test_a_frozen_detector_stays_in_eval_mode():
-    model = build(TINY, "MODEL.MASKPROP.FREEZE_DETECTOR", True)
+    model = build(TINY, "SOLVER.FROZEN", ["detector"])
     assert model.train() is model
     assert model.training and model.propagation.training
     detector = (model.backbone, model.proposal_generator, model.roi_heads)
@@ -157,5 +157,5 @@ def test_propagation_is_built_from_the_config_as_in_the_paper():
 
 
 def test_an_unknown_pyramid_level_is_refused():
-    with pytest.raises(ValueError, match="IN_FEATURE is 'p9', but the backbone gives only p2, p3"):
+    with pytest.raises(ValueError, match="IN_FEATURE is 'p9', but the backbone has only p2, p3"):
         build(TINY, "MODEL.MASKPROP.PROPAGATION.IN_FEATURE", "p9")

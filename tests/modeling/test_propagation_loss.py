@@ -5,11 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from maskprop_d2.modeling.propagation_loss import PropagationLoss
+from maskprop_d2.modeling.losses import PropagationLoss
+
+
+def make_loss(kind="soft_iou", space_time=False):
+    loss = PropagationLoss("propagation", 1.0, kind=kind, space_time=space_time, propagation=None)
+    return loss.compare
 
 
 def test_loss_of_perfect_empty_and_missed_masks():
-    loss = PropagationLoss(loss="soft_iou", space_time=False, weight=1.0)
+    loss = make_loss()
     target = torch.zeros(2, 1, 4, 4)
     target[0, :, :2] = 1
     torch.testing.assert_close(loss(target, target), torch.tensor(0.0))
@@ -20,7 +25,7 @@ def test_loss_of_perfect_empty_and_missed_masks():
 
 
 def test_an_empty_target_rewards_predicting_nothing():
-    loss = PropagationLoss(loss="soft_iou", space_time=False, weight=1.0)
+    loss = make_loss()
     masks = torch.full((1, 1, 4, 4), 0.5, requires_grad=True)
     loss(masks, torch.zeros(1, 1, 4, 4)).backward()
     assert (masks.grad > 0).all()
@@ -32,18 +37,18 @@ def test_space_time_loss_sums_over_the_clip_first():
     target[1, :, :1, :] = 1
     masks = target.clone()
     masks[1] = 0
-    per_frame = PropagationLoss(loss="soft_iou", space_time=False, weight=1.0)
-    space_time = PropagationLoss(loss="soft_iou", space_time=True, weight=2.0)
+    per_frame = make_loss()
+    space_time = make_loss(space_time=True)
     torch.testing.assert_close(per_frame(masks, target), torch.tensor(0.5))
-    torch.testing.assert_close(space_time(masks, target), torch.tensor(2 * (1 - 16 / 20)))
+    torch.testing.assert_close(space_time(masks, target), torch.tensor(1 - 16 / 20))
 
 
 def test_cross_entropy_is_added():
     masks, target = torch.full((1, 1, 4, 4), 0.5), torch.ones(1, 1, 4, 4)
-    loss = PropagationLoss(loss="soft_iou_ce", space_time=False, weight=1.0)
+    loss = make_loss("soft_iou_ce")
     torch.testing.assert_close(loss(masks, target), 0.5 + torch.log(torch.tensor(2.0)))
     with pytest.raises(ValueError, match="LOSS must be"):
-        PropagationLoss(loss="dice", space_time=False, weight=1.0)
+        make_loss("dice")
 
 
 def draw_clip(data, shape, elements=None):
@@ -58,7 +63,7 @@ def draw_clip(data, shape, elements=None):
     space_time=st.booleans(),
 )
 def test_what_holds_for_any_masks(data, shape, space_time):
-    loss = PropagationLoss(loss="soft_iou", space_time=space_time, weight=1.0)
+    loss = make_loss(space_time=space_time)
     targets, shares = draw_clip(data, shape), st.floats(0, 1)
     masks, other = draw_clip(data, shape, shares), draw_clip(data, shape, shares)
     value = loss(masks, targets)
@@ -70,7 +75,7 @@ def test_what_holds_for_any_masks(data, shape, space_time):
     nearer = torch.where(targets > 0, masks.maximum(other), masks.minimum(other))
     assert loss(nearer, targets) <= value + 1e-12
     # Of one frame, summing over the clip first is the same.
-    other_way = PropagationLoss(loss="soft_iou", space_time=not space_time, weight=1.0)
+    other_way = make_loss(space_time=not space_time)
     torch.testing.assert_close(loss(masks[:1], targets[:1]), other_way(masks[:1], targets[:1]))
 
 
@@ -82,6 +87,6 @@ def test_cross_entropy_pulls_the_right_way_where_masks_are_sure_and_wrong():
     background = torch.zeros(1, 1, 8, 8)
     masks = torch.cat([logits, background], dim=1).softmax(1)[:, :3]
     targets = (torch.rand(1, 3, 8, 8, generator=generator) < 0.3).float()
-    loss = PropagationLoss(loss="soft_iou_ce", space_time=False, weight=1.0)
+    loss = make_loss("soft_iou_ce")
     loss(masks, targets).backward()
     assert logits.grad.abs().max() < 1

@@ -6,7 +6,7 @@ import torch
 from detectron2.structures import BitMasks, Instances
 from detectron2.utils.events import EventStorage
 
-from maskprop_d2.modeling.propagation_monitor import PICTURE, PropagationWatch, distance_name
+from maskprop_d2.modeling.propagation_monitor import PICTURE, PropagationMonitor, distance_name
 from maskprop_d2.video.drawing import track_color
 
 SIZE = (128, 152)
@@ -44,32 +44,32 @@ def test_distances_are_grouped():
 
 
 def test_soft_iou_is_summed_by_distance_over_the_objects_in_both_frames():
-    watch = PropagationWatch(0, "RGB", STRIDE)
+    monitor = PropagationMonitor(0, "RGB", STRIDE)
     truth = torch.stack([on_grid("left", "left"), on_grid("right", "none")])
     propagated = torch.stack([on_grid("left", "left"), 0.5 * on_grid("right", "left")])
     propagated.requires_grad_()
-    assert watch.take_iou() == {}
+    assert monitor.pop_metrics() == {}
     for distance in (3, 1):
-        watch.see(clip(distance), truth[0], propagated, truth)
+        monitor.update(clip(distance), truth[0], propagated, truth)
     # Frames before and after the key frame, in one clip.
-    watch.see(clip(-4, 2), truth[0], propagated[[0, 1, 0]], truth[[0, 1, 1]])
+    monitor.update(clip(-4, 2), truth[0], propagated[[0, 1, 0]], truth[[0, 1, 1]])
     # A half of the object, which fills its place: 0.5 / (0.5 + 1 - 0.5).
-    assert watch.take_iou() == {"0": (6, 6), "3-4": (1, 2), "1": (0.5, 1), "2": (0, 1)}
-    assert watch.take_iou() == {}
+    assert monitor.pop_metrics() == {"0": (6, 6), "3-4": (1, 2), "1": (0.5, 1), "2": (0, 1)}
+    assert monitor.pop_metrics() == {}
 
 
 @pytest.mark.parametrize("image_format", ["RGB", "BGR"])
 def test_a_picture_shows_given_propagated_and_true_masks(image_format):
-    watch = PropagationWatch(5, image_format, STRIDE)
+    monitor = PropagationMonitor(5, image_format, STRIDE)
     truth = torch.stack([on_grid("left", "left"), on_grid("right", "none")])
     propagated = truth.clone()
     with EventStorage(10) as storage:
         seen = (clip(3, image_format=image_format), on_grid("left", "none"), propagated, truth)
-        watch.see(*seen)
+        monitor.update(*seen)
         # One a picture, however many clips there are.
-        watch.see(*seen)
+        monitor.update(*seen)
         storage.step()
-        watch.see(*seen)
+        monitor.update(*seen)
     ((name, picture, iteration),) = storage._vis_data
     assert (name, iteration) == (PICTURE, 10)
     # Small frames are drawn at twice their size, with a gap between them.

@@ -5,11 +5,10 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import build_model
 from small_models import TINY, clip, losses_of, video
 
 from maskprop_d2 import add_maskprop_config
-from maskprop_d2.engine import load_config
+from maskprop_d2.engine import Trainer, load_config
 from maskprop_d2.engine.checkpoint import Checkpointer
 from maskprop_d2.modeling.options import stsn_options
 
@@ -22,9 +21,9 @@ def build(*options, config_file=TINY):
     enabled = {"ENABLED": True, "CHANNELS": 16, "RADIUS": 2}
     stsn = [x for k, v in enabled.items() for x in (f"MODEL.MASKPROP.STSN.{k}", v)]
     small = ["MODEL.WEIGHTS", "", "INPUT.MIN_SIZE_TEST", 64, "TEST.DETECTIONS_PER_IMAGE", 5]
-    model = build_model(load_config(str(config_file), [*small, *stsn, *options])).eval()
+    model = Trainer.build_model(load_config(str(config_file), [*small, *stsn, *options])).eval()
     model.roi_heads.final_predictor.test_score_thresh = 0.0
-    if model.stsn is not None:
+    if "stsn" in model.parts:
         for layer in [*model.stsn.motion, model.stsn.sampling]:
             torch.nn.init.normal_(layer.offsets.weight, std=0.1)
     return model
@@ -107,7 +106,7 @@ def test_videos_of_any_length_with_any_method(options):
 def test_a_video_of_one_frame_is_seen_as_without_stsn():
     model, plain = build(), build("MODEL.MASKPROP.STSN.ENABLED", False)
     plain.load_state_dict(model.state_dict(), strict=False)
-    assert plain.stsn is None
+    assert "stsn" not in plain.parts
     (frame,) = batched(video(1), 1)
     assert_same(model.detect(frame), plain.detect(frame))
 
@@ -131,7 +130,7 @@ def test_the_partners_support_a_frame_in_training_and_the_block_learns(length):
 
 
 def test_a_frozen_detector_includes_it():
-    model = build("MODEL.MASKPROP.FREEZE_DETECTOR", True)
+    model = build("SOLVER.FROZEN", ["detector"])
     losses = losses_of(model, [clip((10, 10, 50, 40))])
     assert set(losses) == {"loss_propagation"} and not model.stsn.training
     assert not any(x.requires_grad for x in model.stsn.parameters())
@@ -155,5 +154,7 @@ def test_levels_that_cannot_share_a_block_are_refused():
     shapes["p2"] = ShapeSpec(channels=32, stride=4)
     for levels in (["p2", "p3"], ["p3", "p9"], []):
         options.IN_FEATURES = levels
-        with pytest.raises(ValueError, match=r"STSN\.IN_FEATURES is .*p5 \(64\), p2 \(32\): name"):
+        with pytest.raises(
+            ValueError, match=r"STSN\.IN_FEATURES is .*p5 \(64\), p2 \(32\): choose"
+        ):
             stsn_options(cfg, shapes)

@@ -6,7 +6,7 @@ from detectron2.structures import Instances
 from small_models import TINY, build, clip, losses_of, rectangles
 from torch.nn import functional as F
 
-from maskprop_d2.modeling.propagation_targets import masks_of, on_grid
+from maskprop_d2.modeling.training_clips import masks_in_frame, masks_on_grid
 from maskprop_d2.networks.propagation import per_frame
 
 MOVING = ((8, 8, 48, 40), (30, 20, 90, 60))
@@ -15,7 +15,7 @@ MOVING = ((8, 8, 48, 40), (30, 20, 90, 60))
 def frozen(*options):
     """A model that propagates ground-truth masks, and whose frames do not influence each other."""
     options = ["MODEL.MASKPROP.PROPAGATION.GT_MASK_ITERS", 10, *options]
-    model = build(TINY, "MODEL.MASKPROP.FREEZE_DETECTOR", True, *options)
+    model = build(TINY, "SOLVER.FROZEN", ["detector"], *options)
     # Not only copies.
     for conv in model.propagation.offset_predictor.offsets:
         torch.nn.init.normal_(conv.weight, std=0.01)
@@ -34,7 +34,7 @@ def test_the_loss_of_two_frames_is_that_of_a_pair():
     propagated = model.propagation(truth, source, [source, partner])
     of_partner = truth.clone()
     of_partner[1] = 0
-    expected = model.propagation_training.loss(propagated, torch.stack([truth, of_partner]))
+    expected = model.losses["propagation"].compare(propagated, torch.stack([truth, of_partner]))
     torch.testing.assert_close(loss, expected)
 
 
@@ -83,9 +83,9 @@ def test_objects_are_found_in_other_frames_by_their_ids():
     frame.gt_ids = torch.tensor([9, 5, 4])
     frame.gt_masks = rectangles((0, 0, 4, 4), (8, 8, 12, 12), (26, 16, 30, 20), size=(20, 30))
     # The image is padded to 32 x 24 pixels.
-    found = masks_of(objects, frame, (6, 8), 4)
+    found = masks_in_frame(objects, frame, (6, 8), 4)
     assert found.shape == (3, 6, 8) and found.sum((1, 2)).tolist() == [1, 0, 1]
     assert found[0, 4].tolist() == [0, 0, 0, 0, 0, 0, 0.5, 0.5] and found[2, 0, 0] == 1
-    assert masks_of(objects, frame[:0], (6, 8), 4).abs().sum() == 0
-    assert masks_of(objects[:0], frame, (6, 8), 4).shape == (0, 6, 8)
-    assert on_grid(frame.gt_masks[:0], (6, 8), 4).shape == (0, 6, 8)
+    assert masks_in_frame(objects, frame[:0], (6, 8), 4).abs().sum() == 0
+    assert masks_in_frame(objects[:0], frame, (6, 8), 4).shape == (0, 6, 8)
+    assert masks_on_grid(frame.gt_masks[:0], (6, 8), 4).shape == (0, 6, 8)

@@ -9,7 +9,6 @@ from maskprop_d2.networks.stsn import (
     SpatiotemporalSampling,
     join_frames,
     split_frames,
-    support_each_other,
 )
 
 C = 8
@@ -122,7 +121,7 @@ def test_in_a_batch_of_clips_the_frames_of_each_clip_support_each_other():
     """Two clips of three frames: first frames, second frames, third frames."""
     module = with_offsets(block())
     pyramid = {"p2": features(6, (4, 4), seed=1), "p3": features(6)}
-    found = support_each_other(module, pyramid, clips=2)
+    found = module.enhance_clips(pyramid, 2)
     frames = split_frames(pyramid)
     for i, frame in enumerate(frames):
         others = [frames[j] for j in range(i % 2, 6, 2) if j != i]
@@ -141,5 +140,5 @@ def test_pyramids_are_split_and_joined():
 
 @pytest.mark.parametrize("radius", [-1, 10**6, 1.5, "2", None])
 def test_wrong_radii_are_refused(radius):
-    with pytest.raises(InputError, match=r"STSN\.RADIUS must be from 0 to 1000 frames"):
+    with pytest.raises(InputError, match=r"STSN\.RADIUS must be an integer from 0 to 1000"):
         block(radius=radius)

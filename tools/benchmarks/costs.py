@@ -77,6 +77,7 @@ def costs(
     """The row of one config, for videos of that size with so many detections in each frame."""
     cfg = load_config(str(config_file), ["MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu", *options])
     model = build_model(cfg).eval()
+    parts = model.parts
     images, _ = model.frame_settings.prepare(torch.zeros(1, 3, *video_size, dtype=torch.uint8))
     height, width = images.shape[-2:]
     count = FlopCounter()
@@ -90,7 +91,7 @@ def costs(
     # Other methods do not propagate masks, but the network makes the maps for it.
     clip = 2 * cfg.MODEL.MASKPROP.CLIP_RADIUS if cfg.MODEL.MASKPROP.TRACKER == "maskprop" else 0
     propagation = propagation_flops(count, model.propagation, level, masks, clip)
-    for method in model.mask_propagators:
+    for method in parts.get("mask_propagators", []):
         # From frame to frame.
         propagation += propagation_flops(count, model.mask_propagator(method), level, masks, 1)
     shapes = model.backbone.output_shape()
@@ -101,22 +102,22 @@ def costs(
         "input": f"{height} x {width}",
         "instances": instances,
         "parameters": with_sum(
-            backbone=parameters(model.backbone, model.stsn),
+            backbone=parameters(model.backbone, parts.get("stsn")),
             detector=parameters(
                 model.proposal_generator,
                 model.roi_heads,
                 model.semantic_branch,
-                model.embedding,
-                model.crop_classifier,
+                parts.get("embedding"),
+                parts.get("crop_classifier"),
             ),
-            propagation=parameters(model.propagation, model.mask_propagators),
-            refinement=parameters(model.refinement),
+            propagation=parameters(model.propagation, parts.get("mask_propagators")),
+            refinement=parameters(parts.get("refinement")),
         ),
         "flops": with_sum(
             backbone=pixels * backbone_flops(count, model, image),
             detector=detector_flops(count, model, image, pixels, proposals, instances),
             propagation=propagation,
-            refinement=instances * refinement_flops(count, model.refinement),
+            refinement=instances * refinement_flops(count, parts.get("refinement")),
         ),
         "literal_propagation_flops": clip
         and pixels * propagation_flops(count, literal, level, few_cells, clip),
@@ -170,7 +171,7 @@ class Step(nn.Module):
 def backbone_flops(count: FlopCounter, model: MaskProp, image: Tensor) -> int:
     """The pyramid of a small image, with K supporting frames on each side if the model has them."""
     flops = count(model.backbone.forward, model.backbone, image)
-    if model.stsn is not None:
+    if "stsn" in model.parts:
         pyramid, support = model.backbone(image), 2 * model.stsn.radius
         flops += count(lambda x: model.stsn(x, [x] * support), model.stsn, pyramid)
     return flops
@@ -217,10 +218,10 @@ def detector_flops(
     flops += instances * count(masks, heads, pyramid)
     if model.semantic_branch is not None:
         flops += pixels * count(model.semantic_branch.forward, model.semantic_branch, pyramid)
-    if model.embedding is not None:
+    if "embedding" in model.parts:
         of_boxes = partial(model.embedding, boxes=[x.tensor for x in boxes])
         flops += instances * count(of_boxes, model.embedding, pyramid)
-    if model.crop_classifier is not None:
+    if "crop_classifier" in model.parts:
         flops += instances * crop_flops(count, model.crop_classifier)
     return flops
 

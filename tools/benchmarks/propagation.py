@@ -16,7 +16,7 @@ import torch
 from benchmarking import seconds
 from torch import Tensor
 
-from maskprop_d2.inference.detector_network import PRECISIONS
+from maskprop_d2.networks.base import PRECISIONS
 from maskprop_d2.networks.propagation import PropagationBranch
 from maskprop_d2.ops.masks import paste_masks
 

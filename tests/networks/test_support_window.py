@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from maskprop_d2.inference.support_window import SupportWindow
+from maskprop_d2.networks.stsn import SupportWindow
 
 
 class Block:
