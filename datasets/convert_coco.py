@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""From COCO's instance annotations of images to YouTube-VIS's format: each image is a video of one
+"""Convert COCO instance annotations of images to YouTube-VIS format, each image to a video of one
 frame.
 
     python datasets/convert_coco.py --output datasets/coco_videos/train.json \\
         --json annotations/instances_train2017.json
 
-The folder of images stays as it is (train2017). Ids of images, annotations and categories stay as
-well; crowds are kept as crowds.
+The ids of images, annotations and categories are kept, and so are crowds. The image folder
+(train2017) is used as it is.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def convert(args: argparse.Namespace) -> None:
     """Read, convert and write.
 
     Raises:
-        AnnotationError: if the file is not in COCO's format.
+        AnnotationError: if the file is not in COCO format.
     """
     data = load_json(args.json)
     lists = [data.get(x) if isinstance(data, dict) else None for x in ("images", "annotations")]
@@ -52,25 +52,24 @@ def convert(args: argparse.Namespace) -> None:
         }
         for image in images
     ]
-    frame = {"videos": videos, "categories": data.get("categories")}
-    check_ground_truth(frame, args.json)
+    converted = {"info": {}, "videos": videos, "categories": data.get("categories")}
+    check_ground_truth(converted, args.json)
     sizes = {video["id"]: (video["height"], video["width"]) for video in videos}
-    left_out: list[str] = []
-    tracks = []
+    converted["annotations"] = []
+    skipped = []
     for annotation in tqdm(annotations, unit="annotation", disable=None):
         try:
-            tracks.append(_as_track(annotation, sizes))
+            converted["annotations"].append(_to_track(annotation, sizes))
         except ValueError as error:
-            left_out.append(f"annotation {annotation.get('id')}: {error}")
-    converted = {"info": {}, **frame, "annotations": tracks}
+            skipped.append(f"annotation {annotation.get('id')}: {error}")
     check_ground_truth(converted, args.json)
     write_json_files({args.output: converted})
-    print(f"{args.output} written: {len(videos)} images, {len(tracks)} objects")
-    if left_out:
-        print(f"{len(left_out)} objects have no usable mask and are left out: {left_out[0]} ...")
+    print(f"wrote {args.output}: {len(videos)} images, {len(converted['annotations'])} objects")
+    if skipped:
+        print(f"skipped {len(skipped)} objects without a usable mask, for example {skipped[0]}")
 
 
-def _as_track(annotation: dict[str, Any], sizes: dict[int, tuple[int, int]]) -> dict[str, Any]:
+def _to_track(annotation: dict[str, Any], sizes: dict[int, tuple[int, int]]) -> dict[str, Any]:
     """An annotation as a track of one frame.
 
     Raises:
@@ -92,7 +91,7 @@ def _as_track(annotation: dict[str, Any], sizes: dict[int, tuple[int, int]]) -> 
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command."""
+    """Run the command."""
     run_command(lambda: convert(parse_args(argv)))
 
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""From folders of frames and of id masks, as DAVIS has them, to YouTube-VIS's format.
+"""Convert folders of frames and id masks in DAVIS layout to YouTube-VIS format.
 
     python datasets/convert_davis.py --output datasets/davis/train.json \\
         --frames DAVIS/JPEGImages/480p --masks DAVIS/Annotations/480p
 
-reads <frames>/<video>/<frame>.jpg and <masks>/<video>/<frame>.png. A mask is a palette or grey
-PNG: 0 is background, 255 is void (of no object), any other value is an object, the same one in all
-frames of its video. Frames without a mask are left out.
+reads <frames>/<video>/<frame>.jpg and <masks>/<video>/<frame>.png. Masks are palette or grayscale
+PNGs: 0 is background, 255 is void (no object), any other value is the id of an object in its video.
+Frames without a mask are skipped.
 """
 
 import argparse
@@ -31,19 +31,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--masks", type=Path, required=True, help="folder of folders of PNGs")
     parser.add_argument("--output", type=Path, required=True, help="json file to write")
     parser.add_argument(
-        "--binary", action="store_true", help="masks show one object: all that is not black"
+        "--binary", action="store_true", help="masks show one object: all pixels that are not black"
     )
     parser.add_argument(
         "--categories",
         metavar="JSON",
-        help='the objects\' categories, as in davis_semantics.json: {"VIDEO": {"ID": "NAME"}}; '
-        "without it there is one, 'object'",
+        help="categories of the objects, as in davis_semantics.json: "
+        '{"VIDEO": {"ID": "NAME"}} (default: one category, "object")',
     )
     parser.add_argument(
         "--videos",
         nargs="+",
         metavar="NAME",
-        help="the videos to take, as in: $(cat DAVIS/ImageSets/2017/train.txt); without it all",
+        help="convert only these, for example $(cat DAVIS/ImageSets/2017/train.txt)",
     )
     return parser.parse_args(argv)
 
@@ -52,33 +52,35 @@ def convert(args: argparse.Namespace) -> None:
     """Read, convert and write.
 
     Raises:
-        AnnotationError: if files are missing, or do not fit each other.
+        AnnotationError: if files are missing or do not match.
     """
     categories = _read_categories(args.categories) if args.categories else None
-    # Of the whole file, so that sets of different videos have the same ids.
+    # From the whole file, so that the ids do not depend on --videos.
     names = sorted({x for video in (categories or {}).values() for x in video.values()})
     names = names or ["object"]
 
-    def category_of(video: str, value: int) -> int | None:
+    def get_category(video: str, value: int) -> int | None:
         if value == BACKGROUND or (value == VOID and not args.binary):
             return None
         if categories is None:
             return 1
         name = categories.get(video, {}).get(str(value))
         if name is None:
-            raise AnnotationError(f"{args.categories} has no category of object {value} of {video}")
+            raise AnnotationError(
+                f"{args.categories}: no category for object {value} of {video}"
+            )
         return names.index(name) + 1
 
     videos, tracks = convert_videos(
         args.frames,
         args.masks,
-        category_of,
+        get_category,
         args.videos,
         read_binary_mask if args.binary else read_id_masks,
     )
     if not tracks:
         raise AnnotationError(
-            f"{args.masks}: no mask has an object. If the object is white (255) give --binary"
+            f"{args.masks}: no mask has an object. If objects are white (255), use --binary"
         )
     print(write_annotations(args.output, videos, names, tracks))
 
@@ -90,11 +92,11 @@ def _read_categories(path: str) -> dict[str, dict[str, str]]:
         for ids in data.values()
     ):
         return data
-    raise AnnotationError(f'{path}: must be like {{"VIDEO": {{"1": "NAME", "2": "NAME"}}}}')
+    raise AnnotationError(f'{path}: must have the form {{"VIDEO": {{"1": "NAME", "2": "NAME"}}}}')
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command."""
+    """Run the command."""
     run_command(lambda: convert(parse_args(argv)))
 
 

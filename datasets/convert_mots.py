@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""From MOTS-style PNGs (KITTI MOTS, MOTSChallenge) to YouTube-VIS's format.
+"""Convert MOTS-style PNGs (KITTI MOTS, MOTSChallenge) to YouTube-VIS format.
 
     python datasets/convert_mots.py --output datasets/kitti_mots/train.json \\
         --frames training/image_02 --masks instances
 
-reads <frames>/<video>/<frame>.png and <masks>/<video>/<frame>.png. A mask is a 16-bit PNG: 0 is
-background, 10000 is to be ignored (of no object), any other value is 1000 x class + object, the
-same one in all frames of its video. Frames without a mask are left out.
+reads <frames>/<video>/<frame>.png and <masks>/<video>/<frame>.png. Masks are 16-bit PNGs: 0 is
+background, 10000 is ignored (no object), any other value is 1000 * class + object id. Frames
+without a mask are skipped.
 """
 
 import argparse
@@ -35,9 +35,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=["car", "pedestrian"],
         help="names of the classes 1, 2, ... (default: %(default)s)",
     )
-    parser.add_argument(
-        "--videos", nargs="+", metavar="NAME", help="the videos to take; without it all"
-    )
+    parser.add_argument("--videos", nargs="+", metavar="NAME", help="convert only these videos")
     return parser.parse_args(argv)
 
 
@@ -45,25 +43,25 @@ def convert(args: argparse.Namespace) -> None:
     """Read, convert and write.
 
     Raises:
-        AnnotationError: if files are missing, or do not fit each other.
+        AnnotationError: if files are missing or do not match.
     """
 
-    def category_of(_: str, value: int) -> int | None:
+    def get_category(_: str, value: int) -> int | None:
         if value in (BACKGROUND, IGNORE):
             return None
         if not 1 <= value // 1000 <= len(args.categories):
             raise AnnotationError(
-                f"the pixel value {value} is of class {value // 1000}, but the classes are 1 to "
+                f"pixel value {value} means class {value // 1000}, but the classes are 1 to "
                 f"{len(args.categories)} ({', '.join(args.categories)}): see --categories"
             )
         return value // 1000
 
-    videos, tracks = convert_videos(args.frames, args.masks, category_of, args.videos)
+    videos, tracks = convert_videos(args.frames, args.masks, get_category, args.videos)
     print(write_annotations(args.output, videos, args.categories, tracks))
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command."""
+    """Run the command."""
     run_command(lambda: convert(parse_args(argv)))
 
 

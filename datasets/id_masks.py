@@ -1,4 +1,4 @@
-"""Videos from folders of frames and folders of id masks: PNGs whose pixel values name objects."""
+"""Reading videos from folders of frames and folders of id masks, whose pixel values are objects."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,72 +14,72 @@ from maskprop_d2.video.frame_files import IMAGE_SUFFIXES, natural_sort
 from maskprop_d2.video.images import image_size
 from maskprop_d2.ytvis.writing import track_fields
 
-# Pillow's modes of one channel, whose values are the ids: bits, palette, grey of 8 to 32 bits.
 ID_MODES = {"1", "P", "L", "I", "I;16", "I;16B"}
-# From a video's name and a pixel value to the object's category id, None for no object.
-CategoryOf = Callable[[str, int], int | None]
+"""Pillow's modes of one channel: binary, palette, grayscale of 8 to 32 bits."""
+GetCategory = Callable[[str, int], int | None]
+"""From a video's name and a pixel value to the object's category id, None for no object."""
 
 
 def read_id_masks(path: Path) -> np.ndarray:
-    """(H, W) whole numbers: the ids in a palette or grey PNG.
+    """(H, W) integers: the ids in a palette or grayscale PNG.
 
     Raises:
-        AnnotationError: if it is not one.
+        AnnotationError: if it is another kind of file.
     """
-    with _open(path) as image:
-        if image.mode not in ID_MODES:
-            raise AnnotationError(
-                f"{path} has colours ({image.mode}) instead of ids: it must be a palette or grey "
-                f"PNG (black and white masks of one object: convert_davis.py --binary)"
-            )
-        return np.asarray(image)
+    image = _read(path)
+    if image.mode not in ID_MODES:
+        raise AnnotationError(
+            f"{path} has colours ({image.mode}) instead of ids: it must be a palette or grayscale "
+            "PNG (black and white masks of one object: convert_davis.py --binary)"
+        )
+    return np.asarray(image)
 
 
 def read_binary_mask(path: Path) -> np.ndarray:
-    """(H, W), 1 where a mask is not black, else 0.
+    """(H, W) uint8: 1 where an image is not black, else 0.
 
     Raises:
         AnnotationError: if it is not an image.
     """
-    with _open(path) as image:
-        values = np.asarray(image if image.mode in ID_MODES else image.convert("RGB"))
-        return (values.any(axis=2) if values.ndim == 3 else values != 0).astype(np.uint8)
+    image = _read(path)
+    values = np.asarray(image if image.mode in ID_MODES else image.convert("RGB"))
+    return (values.any(axis=2) if values.ndim == 3 else values != 0).astype(np.uint8)
 
 
 def convert_videos(
     frames: Path,
     masks: Path,
-    category_of: CategoryOf,
+    get_category: GetCategory,
     names: list[str] | None = None,
     read: Callable[[Path], np.ndarray] = read_id_masks,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Read ``<frames>/<video>/<frame>.jpg`` and ``<masks>/<video>/<frame>.png``.
 
-    Frames without a mask file are left out: nobody has said what is in them.
+    Frames without a mask file are not annotated and are skipped.
 
     Args:
-        frames: the folder of videos, each a folder of images.
-        masks: the folder of the same videos, each a folder of masks.
-        category_of: tells objects from background.
-        names: the videos to take, all of ``masks`` if None.
-        read: from a mask file to the objects' ids.
+        frames: folder with a folder of images for each video.
+        masks: folder with a folder of masks for each video.
+        get_category: tells objects from background.
+        names: the videos to convert, None for all in ``masks``.
+        read: reads the object ids of a mask file.
 
     Returns:
         ``videos`` and ``tracks`` for ``write_annotations``.
 
     Raises:
-        AnnotationError: if files are missing, or do not fit each other.
+        AnnotationError: if files are missing or do not match.
     """
     names = names or natural_sort(x.name for x in _entries(masks) if x.is_dir())
     if not names:
-        raise AnnotationError(f"{masks} holds no folders: there must be one a video, of masks")
+        raise AnnotationError(f"{masks} must hold a folder of masks for each video")
     videos, tracks = [], []
     for video_id, name in enumerate(tqdm(names, unit="video", disable=None), start=1):
-        video, rles = _convert_video(frames, masks, name, category_of, read)
+        video, rles = _convert_video(frames, masks, name, get_category, read)
         videos.append(video)
         for (_, category_id), track in sorted(rles.items()):
-            track_of_video = {"video_id": video_id, "category_id": category_id}
-            tracks.append({**track_of_video, **track_fields(track)})
+            ids = {"video_id": video_id, "category_id": category_id}
+            tracks.append({**ids, **track_fields(track)})
     return videos, tracks
 
 
@@ -87,7 +87,7 @@ def _convert_video(
     frames: Path,
     masks: Path,
     name: str,
-    category_of: CategoryOf,
+    get_category: GetCategory,
     read: Callable[[Path], np.ndarray],
 ) -> tuple[dict[str, Any], dict[tuple[int, int], list[Any]]]:
     """A video's entry, and its tracks' RLEs by (pixel value, category id)."""
@@ -96,15 +96,15 @@ def _convert_video(
     rles: dict[tuple[int, int], list[Any]] = {}
     for t, (frame, mask) in enumerate(pairs):
         ids = read(mask)
-        for path, found in ((frame, image_size(frame)), (mask, ids.shape)):
-            if found != size:
+        for path, (height, width) in ((frame, image_size(frame)), (mask, ids.shape)):
+            if (height, width) != size:
                 raise AnnotationError(
-                    f"{path} has {found[1]} x {found[0]} pixels, but the first frame of its video "
-                    f"has {size[1]} x {size[0]}"
+                    f"{path} has {width} x {height} pixels, but the first frame of its video has "
+                    f"{size[1]} x {size[0]}"
                 )
         for value in map(int, np.unique(ids)):
             try:
-                category_id = category_of(name, value)
+                category_id = get_category(name, value)
             except AnnotationError as error:
                 raise AnnotationError(f"{mask}: {error}") from error
             if category_id is not None:
@@ -115,19 +115,20 @@ def _convert_video(
 
 
 def _pair_files(frames: Path, masks: Path) -> list[tuple[Path, Path]]:
-    """Frames and their masks, which have the same name but for the suffix, in order."""
-    mask_of = {x.stem: x for x in _entries(masks) if x.suffix.lower() == ".png"}
-    if not mask_of:
+    """The frames that have a mask of the same name but for the suffix, and the masks, in order."""
+    mask_files = {x.stem: x for x in _entries(masks) if x.suffix.lower() == ".png"}
+    if not mask_files:
         raise AnnotationError(
-            f"{masks} holds no .png: if it is a folder of videos, name it instead of {masks.parent}"
+            f"{masks} holds no .png: if it is a folder of videos, pass it instead of {masks.parent}"
         )
-    frame_of = {x.stem: x for x in _entries(frames) if x.suffix.lower() in IMAGE_SUFFIXES}
-    alone = sorted(mask_of.keys() - frame_of.keys())
-    if alone:
+    frame_files = {x.stem: x for x in _entries(frames) if x.suffix.lower() in IMAGE_SUFFIXES}
+    unpaired = sorted(mask_files.keys() - frame_files.keys())
+    if unpaired:
+        mask = mask_files[unpaired[0]]
         raise AnnotationError(
-            f"{len(alone)} masks have no frame: {mask_of[alone[0]]} needs {frames}/{alone[0]}.jpg"
+            f"{len(unpaired)} masks have no frame: {mask} needs {frames}/{mask.stem}.jpg"
         )
-    return [(frame_of[stem], mask_of[stem]) for stem in natural_sort(mask_of)]
+    return [(frame_files[stem], mask_files[stem]) for stem in natural_sort(mask_files)]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -136,11 +137,11 @@ def _entries(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
-def _open(path: Path) -> Image.Image:
+def _read(path: Path) -> Image.Image:
     try:
-        image = Image.open(path)
-        image.load()
-        return image
-    # On damaged files Pillow's decoders raise whatever they stumble over.
+        with Image.open(path) as image:
+            image.load()
+            return image
+    # Pillow's decoders raise all kinds of exceptions on damaged files.
     except Exception as error:
         raise AnnotationError(f"{path} is not an image") from error

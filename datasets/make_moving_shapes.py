@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make MovingShapes, a synthetic data set in YouTube-VIS's own layout.
+"""Make MovingShapes, a synthetic dataset in YouTube-VIS format.
 
     python datasets/make_moving_shapes.py --output DIR --train 400 --val 40 --seed 1
 
@@ -10,7 +10,6 @@ arguments give the same bytes.
 import argparse
 import json
 import multiprocessing
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,25 +17,27 @@ from typing import Any, NoReturn
 
 import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
+from moving_shapes import VERSION, draw_video
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).parent))
-from moving_shapes import CATEGORIES, VERSION, draw_video
-
+from maskprop_d2.errors import run_command
 from maskprop_d2.files import atomic_folder
+from maskprop_d2.ops.rle import encode
+from maskprop_d2.ytvis.categories import MOVING_SHAPES
 from maskprop_d2.ytvis.writing import track_fields
+
+SPLITS = ("train", "valid")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage before it."""
+    """Reports bad arguments in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"error: {message}\n")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line; exits with status 2 and one line of text if it makes no sense."""
+    """The command line."""
     parser = _Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     parser.add_argument("--train", type=int, required=True, help="number of training videos")
@@ -44,21 +45,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--height", type=int, default=128)
     parser.add_argument("--width", type=int, default=192)
-    parser.add_argument("--length", type=int, default=24, help="frames a video")
-    parser.add_argument("--hard", action="store_true", help="fast, crowded, much occlusion")
+    parser.add_argument("--length", type=int, default=24, help="frames per video")
+    parser.add_argument("--hard", action="store_true", help="fast, crowded, with much occlusion")
     args = parser.parse_args(argv)
-    least_values = {"train": 0, "val": 0, "seed": 0, "height": 32, "width": 32, "length": 1}
-    for name, least in least_values.items():
+    minimum = {"train": 0, "val": 0, "seed": 0, "height": 32, "width": 32, "length": 1}
+    for name, least in minimum.items():
         if getattr(args, name) < least:
             parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
     return args
 
 
-def make_data_set(args: argparse.Namespace) -> bool:
-    """Make the data set, whole or not at all.
-
-    Returns:
-        False if it is there already, made with these arguments by this version.
+def make_data_set(args: argparse.Namespace) -> None:
+    """Make the dataset, unless it exists already, made with these arguments by this version.
 
     Raises:
         FileExistsError: if the folder holds something else.
@@ -67,22 +65,23 @@ def make_data_set(args: argparse.Namespace) -> bool:
     info = {key: value for key, value in sorted(vars(args).items()) if key != "output"}
     info["version"] = VERSION
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        if _info_of(output) == info:
-            return False
-        raise FileExistsError(
-            f"{output} exists and was not made with these arguments and this version: "
-            "remove it, or name another folder"
-        )
-    # Forked from a process that has threads, the others could wait for ever for a lock.
+        if _read_info(output) != info:
+            raise FileExistsError(
+                f"{output} exists and was not made with these arguments and this version: "
+                "remove it, or choose another folder"
+            )
+        print(f"{output} exists already, made with these arguments")
+        return
+    # Forking a process with threads can hang.
     context = multiprocessing.get_context("spawn")
     with atomic_folder(output) as folder, ProcessPoolExecutor(mp_context=context) as pool:
-        for split, number in ((0, args.train), (1, args.val)):
+        for split, number in enumerate((args.train, args.val)):
             make_split(folder, split, number, info, pool)
-    return True
+    print(f"wrote {output}")
 
 
-def _info_of(output: Path) -> Any:
-    """The arguments that a data set was made with, None if there is no data set."""
+def _read_info(output: Path) -> Any:
+    """The arguments that a dataset was made with, None if there is no dataset."""
     try:
         return json.loads((output / "valid.json").read_text())["info"]
     except (OSError, ValueError, KeyError):
@@ -92,20 +91,27 @@ def _info_of(output: Path) -> Any:
 def make_split(
     folder: Path, split: int, number: int, info: dict[str, Any], pool: ProcessPoolExecutor
 ) -> None:
-    """Draw and write the videos of a split, 0 is train, 1 is valid, in a pool's processes."""
-    name = ("train", "valid")[split]
+    """Draw and write the videos of a split.
+
+    Args:
+        folder: of the dataset.
+        split: index in ``SPLITS``.
+        number: of videos.
+        info: the arguments, as stored in the annotation file.
+        pool: draws the videos.
+    """
+    name = SPLITS[split]
     frames_folder = folder / name / "JPEGImages"
     frames_folder.mkdir(parents=True)
     videos, annotations = [], []
     make = partial(make_video, frames_folder, split, info)
-    made = tqdm(pool.map(make, range(number)), total=number, desc=name, unit="video")
-    for video, tracks in made:
+    for video, tracks in tqdm(pool.map(make, range(number)), total=number, desc=name, unit="video"):
         videos.append(video)
         for track in tracks:
             annotations.append({"id": len(annotations) + 1, **track})
     categories = [
         {"id": i, "name": category, "supercategory": "shape"}
-        for i, category in enumerate(CATEGORIES, start=1)
+        for i, category in enumerate(MOVING_SHAPES, start=1)
     ]
     data = {
         "info": info,
@@ -120,17 +126,17 @@ def make_split(
 def make_video(
     folder: Path, split: int, info: dict[str, Any], index: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Draw one video and write its frames.
+    """Draw a video and write its frames.
 
     Returns:
-        its entry for ``videos``, and those for ``annotations``, still without their ids.
+        its entry of ``videos``, and its entries of ``annotations`` without their ids.
     """
     cv2.setNumThreads(1)
-    # Of this video alone, so that it does not depend on how many there are.
+    # Every video has its own generator, so that it does not depend on the number of videos.
     rng = np.random.default_rng([info["seed"], int(info["hard"]), split, index])
     size = {key: info[key] for key in ("height", "width", "length")}
     frames, tracks = draw_video(rng, hard=info["hard"], **size)
-    name = f"{('train', 'valid')[split]}_{index:05d}"
+    name = f"{SPLITS[split]}_{index:05d}"
     (folder / name).mkdir()
     file_names = []
     for t, frame in enumerate(frames):
@@ -140,28 +146,23 @@ def make_video(
             raise OSError(f"{path} cannot be written")
     video = {"id": index + 1, **size, "file_names": file_names}
     annotations = [
-        {"video_id": index + 1, "category_id": category + 1, "iscrowd": 0, **size, **_encode(masks)}
+        {
+            "video_id": index + 1,
+            "category_id": category + 1,
+            "iscrowd": 0,
+            **size,
+            **track_fields([None if mask is None else encode(mask) for mask in masks]),
+        }
         for category, masks in tracks
         if any(mask is not None for mask in masks)
     ]
     return video, annotations
 
 
-def _encode(masks: list[np.ndarray | None]) -> dict[str, list[Any]]:
-    """``segmentations``, ``bboxes`` and ``areas`` of a track, None where it is not seen."""
-    rles = [None if m is None else coco_mask.encode(np.asfortranarray(m, np.uint8)) for m in masks]
-    return track_fields([r and {**r, "counts": r["counts"].decode()} for r in rles])
-
-
 def main(argv: list[str] | None = None) -> None:
-    """The command."""
+    """Run the command."""
     args = parse_args(argv)
-    try:
-        made = make_data_set(args)
-    except OSError as error:
-        print(f"make_moving_shapes.py: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(f"{args.output} {'made' if made else 'is there already, made with these arguments'}")
+    run_command(lambda: make_data_set(args))
 
 
 if __name__ == "__main__":

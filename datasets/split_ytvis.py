@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Hold out some training videos, so that a model can be scored at home: the annotations of the
-public validation sets are hidden.
+"""Hold out some training videos for validation, since the annotations of the public validation
+sets are hidden.
 
     python datasets/split_ytvis.py --dataset ytvis_2019 --fraction 0.1 --seed 1
 
-writes train_split.json and val_split.json into the data set's folder; their names are
-ytvis_2019_train_split and ytvis_2019_val_split. With --json they are written beside that file.
-The same videos, fraction and seed give the same split everywhere.
+writes train_split.json and val_split.json into the dataset's folder: the datasets
+ytvis_2019_train_split and ytvis_2019_val_split. With --json they are written next to that file.
+The split depends only on the video ids, the fraction and the seed.
 """
 
 import argparse
@@ -31,42 +31,41 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     source.add_argument(
         "--dataset",
         choices=["ytvis_2019", "ytvis_2021", "ovis"],
-        help="a data set under $DETECTRON2_DATASETS",
+        help="a dataset in $DETECTRON2_DATASETS",
     )
-    source.add_argument("--json", type=Path, help="or any file in YouTube-VIS's format")
+    source.add_argument("--json", type=Path, help="any annotation file in YouTube-VIS format")
     parser.add_argument(
         "--fraction", type=float, default=0.1, help="of videos to hold out (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     args = parser.parse_args(argv)
     if not 0 < args.fraction < 1:
-        parser.error(f"--fraction must lie between 0 and 1, not {args.fraction}")
+        parser.error(f"--fraction must be between 0 and 1, not {args.fraction}")
     return args
 
 
 def hold_out(categories_of: dict[int, set[int]], fraction: float, seed: int) -> set[int]:
-    """Choose videos such that each category has its share of them, one at least, and so has the
-    total.
+    """Choose videos such that each category, and the total, has its share of them, at least one.
 
-    Categories take what they lack one after the other, from the rarest on. Videos that leave a
-    category none to train on, and those with categories that have enough already, are taken last.
-    Among equals a hash decides, not an order or a random generator that others may not have.
+    The categories choose the videos they lack one after the other, the rarest first. Videos that
+    would leave a category without training videos, or whose categories have enough videos already,
+    are chosen last. Ties are broken by a hash, which is the same on every machine.
 
     Args:
-        categories_of: the categories that are seen in each video, by its id.
+        categories_of: the categories in each video, by video id.
         fraction: of the videos of each category.
-        seed: another one gives another split.
+        seed: changes the split.
 
     Returns:
         the ids of the chosen videos.
     """
-    # None is the category of all videos: it takes what the total lacks.
+    # None is a category that all videos have: it stands for the total.
     labels_of = {video: {*labels, None} for video, labels in categories_of.items()}
     videos_of = defaultdict(set)
     for video, labels in labels_of.items():
         for label in labels:
             videos_of[label].add(video)
-    # At least one to score by, and one left to train on, where there are two.
+    # At least one for validation, but not the last one for training.
     wanted = {
         label: min(max(round(fraction * len(videos)), 1), len(videos) - 1)
         for label, videos in videos_of.items()
@@ -92,7 +91,7 @@ def split(args: argparse.Namespace) -> None:
     """Read, split, write and print the counts.
 
     Raises:
-        AnnotationError: if the file cannot be used, or there is another split already.
+        AnnotationError: if the file cannot be used, or another split exists.
     """
     source, folder = args.json, args.json and args.json.parent
     if args.dataset:
@@ -102,7 +101,7 @@ def split(args: argparse.Namespace) -> None:
     check_ground_truth(data, source)
     annotations = data.get("annotations") or []
     if not annotations or len(data["videos"]) < 2:
-        raise AnnotationError(f"{source} has no annotations, or no two videos, to split")
+        raise AnnotationError(f"{source} needs annotations and at least two videos")
     categories_of: dict[int, set[int]] = {video["id"]: set() for video in data["videos"]}
     for annotation in annotations:
         categories_of[annotation["video_id"]].add(annotation["category_id"])
@@ -115,8 +114,8 @@ def split(args: argparse.Namespace) -> None:
     for path, part in files.items():
         if path.exists() and load_json(path) != json.loads(json.dumps(part)):
             raise AnnotationError(
-                f"{path} is another split: a model trained on that one must not be scored on this "
-                f"one. Remove it first if you want to go on"
+                f"{path} is another split: a model trained on it must not be evaluated on the new "
+                "one. To replace it, remove it first"
             )
     write_json_files(files)
     _print_counts(data, categories_of, val)
@@ -124,7 +123,7 @@ def split(args: argparse.Namespace) -> None:
 
 
 def _part(data: dict[str, Any], videos: set[int]) -> dict[str, Any]:
-    """The file with these videos alone, in their order."""
+    """The file with only these videos, in the same order."""
     return {
         **data,
         "videos": [x for x in data["videos"] if x["id"] in videos],
@@ -141,7 +140,7 @@ def _print_counts(data: dict[str, Any], categories_of: dict[int, set[int]], val:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command."""
+    """Run the command."""
     run_command(lambda: split(parse_args(argv)))
 
 

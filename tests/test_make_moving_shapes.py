@@ -1,19 +1,19 @@
-"""The embedded synthetic data set: layout, annotations, and that it can be made again."""
+"""MovingShapes: layout, annotations, and reproducibility."""
 
 import hashlib
 import json
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from pycocotools import mask as coco_mask
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "datasets"))
 from make_moving_shapes import main
-from moving_shapes import CATEGORIES, MIN_VISIBLE_PIXELS, draw_video
+from moving_shapes import draw_video
+from pycocotools import mask as coco_mask
+from shape_scene import MIN_VISIBLE_PIXELS
+
+from maskprop_d2.ytvis.categories import MOVING_SHAPES
 
 SIZE = {"height": 64, "width": 96, "length": 6}
 
@@ -57,7 +57,7 @@ def plain(tmp_path_factory) -> Path:
     return make(tmp_path_factory.mktemp("shapes") / "plain")
 
 
-def test_layout_is_that_of_youtube_vis(data_set):
+def test_the_layout_is_that_of_youtube_vis(data_set):
     assert sorted(p.name for p in data_set.iterdir()) == [
         "train",
         "train.json",
@@ -67,7 +67,8 @@ def test_layout_is_that_of_youtube_vis(data_set):
     for split, number in (("train", 3), ("valid", 1)):
         data = json.loads((data_set / f"{split}.json").read_text())
         assert set(data) == {"info", "licenses", "videos", "categories", "annotations"}
-        assert [(c["id"], c["name"]) for c in data["categories"]] == list(enumerate(CATEGORIES, 1))
+        names = [(category["id"], category["name"]) for category in data["categories"]]
+        assert names == list(enumerate(MOVING_SHAPES, 1))
         assert [video["id"] for video in data["videos"]] == list(range(1, number + 1))
         for i, video in enumerate(data["videos"]):
             names = [f"{split}_{i:05d}/{t:05d}.jpg" for t in range(SIZE["length"])]
@@ -78,17 +79,17 @@ def test_layout_is_that_of_youtube_vis(data_set):
         assert len(list((data_set / split).rglob("*.jpg"))) == number * SIZE["length"]
 
 
-def test_annotations_agree_with_their_masks(data_set):
+def test_boxes_and_areas_are_those_of_the_masks(data_set):
     data = json.loads((data_set / "train.json").read_text())
     annotations = data["annotations"]
     assert [a["id"] for a in annotations] == list(range(1, len(annotations) + 1))
     assert {a["video_id"] for a in annotations} == {1, 2, 3}
     for annotation in annotations:
-        assert annotation["iscrowd"] == 0 and 1 <= annotation["category_id"] <= len(CATEGORIES)
+        assert annotation["iscrowd"] == 0 and 1 <= annotation["category_id"] <= len(MOVING_SHAPES)
         assert {key: annotation[key] for key in SIZE} == SIZE
         per_frame = [annotation[key] for key in ("segmentations", "bboxes", "areas")]
         assert [len(entries) for entries in per_frame] == [SIZE["length"]] * 3
-        assert any(per_frame[0]), "an object that is never seen has an annotation"
+        assert any(per_frame[0]), "annotation of an object that is never seen"
         for rle, box, area in zip(*per_frame, strict=True):
             assert (rle is None) == (box is None) == (area is None)
             if rle is None:
@@ -101,7 +102,7 @@ def test_annotations_agree_with_their_masks(data_set):
             assert box == [x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1]
 
 
-def test_visible_masks_of_a_frame_are_disjoint(data_set):
+def test_masks_of_a_frame_are_disjoint(data_set):
     data = json.loads((data_set / "train.json").read_text())
     cover = np.zeros((4, SIZE["length"], 64, 96), int)
     for annotation in data["annotations"]:
@@ -111,11 +112,11 @@ def test_visible_masks_of_a_frame_are_disjoint(data_set):
     assert cover.max() == 1
 
 
-def test_same_arguments_same_bytes(plain, tmp_path):
+def test_the_same_arguments_give_the_same_bytes(plain, tmp_path):
     assert digests(make(tmp_path / "again")) == digests(plain)
 
 
-def test_another_seed_draws_other_videos(plain, tmp_path):
+def test_another_seed_gives_other_videos(plain, tmp_path):
     name = "train/JPEGImages/train_00000/00000.jpg"
     other = make(tmp_path / "other", train=1, val=0, seed=6)
     assert digests(other)[name] != digests(plain)[name]
@@ -126,7 +127,7 @@ def test_splits_and_videos_differ(plain):
     assert len(set(frames)) == len(frames)
 
 
-def test_a_video_does_not_depend_on_how_many_there_are(plain, tmp_path):
+def test_a_video_does_not_depend_on_the_number_of_videos(plain, tmp_path):
     fewer = make(tmp_path / "fewer", train=1, val=0)
     old, new = (json.loads((d / "train.json").read_text()) for d in (plain, fewer))
     assert new["annotations"] == [a for a in old["annotations"] if a["video_id"] == 1]
@@ -135,8 +136,8 @@ def test_a_video_does_not_depend_on_how_many_there_are(plain, tmp_path):
     ).items()
 
 
-def test_masks_show_where_objects_are():
-    """Inside its mask an object's colours are other than the background's around it."""
+def test_masks_lie_on_the_objects():
+    """Inside a mask the colours differ from the background's."""
     for seed in range(6):
         frames, tracks = drawn(seed, hard=False, length=2)
         everything = np.zeros((64, 96), bool)
@@ -150,7 +151,7 @@ def test_masks_show_where_objects_are():
 
 
 def test_objects_leave_and_come_back():
-    """None while an object is out of the frame; there are masks before and after."""
+    """There is no mask while an object is out of the frame, and masks before and after."""
     gaps = 0
     for seed in range(24):
         for _, masks in drawn(seed, hard=False, length=24)[1]:
@@ -169,9 +170,9 @@ def test_hard_videos_are_faster_and_more_crowded():
     assert (min(counts[1]), max(counts[1])) == (3, 6)
 
 
-def test_all_categories_are_drawn_with_shapes_of_their_own():
+def test_all_categories_are_drawn():
     seen = {category for seed in range(40) for category, _ in drawn(seed, True, 1)[1]}
-    assert seen == set(range(len(CATEGORIES)))
+    assert seen == set(range(len(MOVING_SHAPES)))
 
 
 @pytest.mark.parametrize("height, width, length", [(32, 32, 1), (33, 47, 2), (90, 40, 2)])
@@ -185,7 +186,7 @@ def test_odd_sizes(height, width, length, hard):
         assert all(m is None or (m.shape == (height, width) and m.dtype == bool) for m in masks)
 
 
-def test_an_empty_split_is_possible(tmp_path):
+def test_an_empty_split(tmp_path):
     data = json.loads((make(tmp_path / "set", train=0, val=1) / "train.json").read_text())
     assert data["videos"] == data["annotations"] == []
 
@@ -195,7 +196,7 @@ def test_an_empty_folder_is_filled(tmp_path):
     assert (make(tmp_path / "set", train=1, val=0) / "train.json").exists()
 
 
-def test_made_already(tmp_path, capsys):
+def test_an_existing_dataset_is_kept(tmp_path, capsys):
     before = digests(make(tmp_path / "set", train=1, val=0))
     stamp = (tmp_path / "set" / "train.json").stat().st_mtime_ns
     make(tmp_path / "set", train=1, val=0)
@@ -204,7 +205,7 @@ def test_made_already(tmp_path, capsys):
     assert digests(tmp_path / "set") == before
 
 
-def test_does_not_touch_what_is_there(tmp_path, capsys):
+def test_another_dataset_is_not_overwritten(tmp_path, capsys):
     before = digests(make(tmp_path / "set", train=1, val=0))
     with pytest.raises(SystemExit) as stop:
         make(tmp_path / "set", train=1, val=0, seed=6)
@@ -227,7 +228,7 @@ def test_bad_arguments(tmp_path, capsys, bad):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_half_written_is_left(tmp_path, monkeypatch):
+def test_nothing_is_left_after_an_error(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 

@@ -1,4 +1,4 @@
-"""Open Images' masks, in its own files, as videos of one frame."""
+"""Converting Open Images masks to videos of one frame."""
 
 import json
 
@@ -24,8 +24,8 @@ def draw(x, size=(HEIGHT, WIDTH)):
 
 @pytest.fixture
 def files(tmp_path):
-    """Two images. Masks of the image's size, larger and smaller, in two zips' folders; one object
-    without its mask, one without its image, one whose mask lies down."""
+    """Two images with masks of the same size, larger and smaller, in two folders. One object has no
+    mask, one has no image, and one has a mask of another aspect ratio."""
     for folder in ("images", "masks/train-masks-0", "masks/train-masks-f"):
         (tmp_path / folder).mkdir(parents=True)
     for name in ("0a1", "f2b"):
@@ -64,12 +64,13 @@ def test_round_trip(files, capsys, header):
     convert_openimages(arguments(files))
     printed = capsys.readouterr().out
     for why, box in (
-        ("their mask is not there", "01yrx_44"),
-        ("their mask has another shape than the image", "01yrx_55"),
+        ("their mask is missing", "01yrx_44"),
+        ("their mask has another aspect ratio than the image", "01yrx_55"),
         ("their mask has no pixel", "01yrx_66"),
-        ("their image is not there", "01yrx_77"),
+        ("their image is missing", "01yrx_77"),
     ):
-        assert f"1 objects are left out, since {why}: " in printed and f"{box}.png" in printed
+        assert f"skipped 1 objects because {why}, for example " in printed
+        assert f"{box}.png" in printed
     data = check_round_trip(files / "out.json", files / "images")
     assert [x["name"] for x in data["categories"]] == ["Cat", "Man", "Dog"]
     videos = [(x["file_names"], x["height"], x["width"]) for x in data["videos"]]
@@ -85,7 +86,7 @@ def test_the_categories_of_another_data_set(files, capsys):
     (files / "coco.json").write_text(json.dumps({"images": [], "categories": categories}))
     like = ["--like", str(files / "coco.json")]
     convert_openimages(arguments(files, *like))
-    assert "1 objects are left out, since their category is not one of" in capsys.readouterr().out
+    assert "skipped 1 objects because their category is not in --like" in capsys.readouterr().out
     data = check_round_trip(files / "out.json", files / "images")
     assert [x["name"] for x in data["categories"]] == ["person", "cat", "dog"]
     assert [(x["video_id"], x["category_id"]) for x in data["annotations"]] == [(1, 3), (1, 2)]
@@ -95,7 +96,7 @@ def test_the_categories_of_another_data_set(files, capsys):
     assert [x["category_id"] for x in data["annotations"]] == [3, 2, 1]
 
 
-def test_what_cannot_be_used_is_told_in_one_line(files, capsys):
+def test_bad_input_gives_one_line(files, capsys):
     def error(*more):
         return fails(convert_openimages, arguments(files, *more), capsys)
 

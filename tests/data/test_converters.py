@@ -1,4 +1,5 @@
-"""From other formats to YouTube-VIS's, and back by the evaluator: AP 100 against itself."""
+"""Converters from other formats to YouTube-VIS format. Converted annotations have AP 100 against
+themselves."""
 
 import json
 
@@ -19,7 +20,7 @@ HEIGHT, WIDTH = 30, 45
 
 
 def draw_ids(values, t):
-    """(H, W) ids: a moving box for each value; the second one is away in frame 1."""
+    """(H, W) ids: a moving box for each value; the second one is missing in frame 1."""
     ids = np.zeros((HEIGHT, WIDTH), np.uint16)
     for i, value in enumerate(values):
         if (i, t) != (1, 1):
@@ -28,7 +29,7 @@ def draw_ids(values, t):
 
 
 def write_videos(folder, videos, suffix=".jpg", mode=None, length=3):
-    """Frames and id masks of some videos, each a name and its objects' ids."""
+    """Write frames and id masks of videos, each given by its name and object ids."""
     for name, values in videos.items():
         for t in range(length):
             ids = draw_ids(values, t)
@@ -39,7 +40,7 @@ def write_videos(folder, videos, suffix=".jpg", mode=None, length=3):
             if mode == "P":
                 image = Image.fromarray(ids.astype(np.uint8), "L").convert("P")
                 image.putpalette([x for i in range(256) for x in (i * 37 % 256, 255 - i, i)])
-                # With its palette put in, the values are still the ids.
+                # putpalette may change the values.
                 image.putdata(ids.astype(np.uint8).ravel().tolist())
             else:
                 image = Image.fromarray(ids if mode == "I;16" else ids.astype(np.uint8))
@@ -52,7 +53,7 @@ def arguments(folder, *more):
 
 
 def check_round_trip(path, images=None):
-    """Against itself a data set scores 100, and the validator has nothing to say."""
+    """A dataset has AP 100 against itself and no fatal problem."""
     data = json.loads(path.read_text())
     tracks = [x for x in data["annotations"] if not x["iscrowd"]]
     metrics = evaluate(data, [{**x, "score": 0.5} for x in tracks]).as_dict()
@@ -64,14 +65,14 @@ def check_round_trip(path, images=None):
 
 
 def masks_of(data, video, number):
-    """The decoded masks of a video's track, counted from 0."""
+    """The decoded masks of track ``number`` of a video."""
     (video_id,) = (x["id"] for x in data["videos"] if x["file_names"][0].startswith(f"{video}/"))
     tracks = [x for x in data["annotations"] if x["video_id"] == video_id]
     return [x and decode(x) for x in tracks[number]["segmentations"]]
 
 
 def fails(command, options, capsys):
-    """The one line that a command prints before it exits with status 2."""
+    """The line that a command prints before it exits with status 2."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as info:
         command(options)
@@ -84,7 +85,7 @@ def fails(command, options, capsys):
 def test_davis(tmp_path, mode):
     videos = {"bear10": [1, 255], "bear2": [1, 2, 7]}
     write_videos(tmp_path, videos, mode=mode)
-    # A frame that nobody has annotated says nothing.
+    # A frame without a mask file is not annotated.
     (tmp_path / "masks/bear2/2.png").unlink()
     convert_davis(arguments(tmp_path))
     data = check_round_trip(tmp_path / "out.json", tmp_path / "frames")
@@ -98,22 +99,22 @@ def test_davis(tmp_path, mode):
     assert (masks_of(data, "bear2", 2)[1] == (draw_ids([1, 2, 7], 1) == 7)).all()
 
 
-def test_davis_with_categories_and_some_of_the_videos(tmp_path, capsys):
+def test_davis_with_categories_and_a_part_of_the_videos(tmp_path, capsys):
     write_videos(tmp_path, {"a": [1, 2], "b": [3], "c": [1]})
     semantics = {"a": {"1": "dog", "2": "cat"}, "b": {"3": "ant"}}
     (tmp_path / "names.json").write_text(json.dumps(semantics))
     more = ["--categories", tmp_path / "names.json", "--videos"]
     convert_davis(arguments(tmp_path, *more, "a"))
     data = json.loads((tmp_path / "out.json").read_text())
-    # The same ids whatever videos are taken.
+    # The ids do not depend on --videos.
     assert [x["name"] for x in data["categories"]] == ["ant", "cat", "dog"]
     assert [x["category_id"] for x in data["annotations"]] == [3, 2]
     convert_davis(arguments(tmp_path, *more, "b", "a"))
     assert len(json.loads((tmp_path / "out.json").read_text())["videos"]) == 2
     error = fails(convert_davis, arguments(tmp_path, *more, "c"), capsys)
-    assert "masks/c/0.png: " in error and "no category of object 1 of c" in error
+    assert "masks/c/0.png: " in error and "no category for object 1 of c" in error
     (tmp_path / "names.json").write_text('{"a": ["dog"]}')
-    assert "must be like" in fails(convert_davis, arguments(tmp_path, *more, "a"), capsys)
+    assert "must have the form" in fails(convert_davis, arguments(tmp_path, *more, "a"), capsys)
 
 
 @pytest.mark.parametrize("colours", [False, True])
@@ -140,10 +141,10 @@ def test_mots(tmp_path, capsys):
     convert_mots(arguments(tmp_path, "--videos", "0001"))
     assert len(json.loads((tmp_path / "out.json").read_text())["videos"]) == 1
     error = fails(convert_mots, arguments(tmp_path, "--categories", "car"), capsys)
-    assert "masks/0000/0.png: the pixel value 2005 is of class 2" in error
+    assert "masks/0000/0.png: pixel value 2005 means class 2" in error
 
 
-def test_what_does_not_fit_is_named_and_nothing_is_left(tmp_path, capsys):
+def test_bad_files_are_named_and_nothing_is_written(tmp_path, capsys):
     def error():
         return fails(convert_davis, arguments(tmp_path), capsys)
 
@@ -160,7 +161,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_left(tmp_path, capsys):
     (tmp_path / "masks/a/1.png").unlink()
     (tmp_path / "masks/a/0.png").write_text("")
     assert "masks/a/0.png is not an image" in error()
-    # One folder too high.
+    # The folder above the right one.
     (tmp_path / "masks").rename(tmp_path / "480p")
     (tmp_path / "masks").mkdir()
     (tmp_path / "480p").rename(tmp_path / "masks/480p")
@@ -188,9 +189,8 @@ def coco():
 def test_coco(tmp_path, coco, capsys):
     (tmp_path / "coco.json").write_text(json.dumps(coco))
     convert_coco(["--json", str(tmp_path / "coco.json"), "--output", str(tmp_path / "out.json")])
-    assert (
-        "2 objects have no usable mask and are left out: annotation 13" in capsys.readouterr().out
-    )
+    skipped = "skipped 2 objects without a usable mask, for example annotation 13"
+    assert skipped in capsys.readouterr().out
     data = check_round_trip(tmp_path / "out.json")
     assert [x["file_names"] for x in data["videos"]] == [["5.jpg"], ["9.jpg"]]
     assert [x["id"] for x in data["categories"]] == [18, 90]
@@ -208,7 +208,7 @@ def test_coco(tmp_path, coco, capsys):
         ("annotations", [3], "must have lists of 'images' and 'annotations'"),
     ],
 )
-def test_what_is_not_cocos_format_is_refused(tmp_path, coco, capsys, key, value, message):
+def test_other_formats_than_coco_are_an_error(tmp_path, coco, capsys, key, value, message):
     (tmp_path / "coco.json").write_text(json.dumps({**coco, key: value}))
     options = ["--json", str(tmp_path / "coco.json"), "--output", str(tmp_path / "out.json")]
     assert message in fails(convert_coco, options, capsys)

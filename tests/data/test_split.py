@@ -1,4 +1,4 @@
-"""The hold-out split of the training videos."""
+"""Splitting the training videos."""
 
 import json
 
@@ -8,7 +8,7 @@ from split_ytvis import hold_out, main
 
 
 def random_videos(number, seed):
-    """Video ids, and the one to three of 12 categories in each, of which some are rare."""
+    """One to three of 12 categories for each video id; some categories are rare."""
     rng = np.random.default_rng(seed)
     share = np.geomspace(1, 0.01, 12)
     ids = rng.permutation(10 * number)[:number].tolist()
@@ -20,7 +20,7 @@ def counts(videos, ids):
     return {c: sum(c in videos[i] for i in ids) for c in range(12)}
 
 
-def test_each_category_has_its_share_and_is_in_both_parts():
+def test_each_category_has_its_share_in_both_parts():
     for seed in range(5):
         videos = random_videos(600, seed)
         val = hold_out(videos, 0.1, seed)
@@ -29,33 +29,33 @@ def test_each_category_has_its_share_and_is_in_both_parts():
         for category, number in total.items():
             if number >= 2:
                 assert 1 <= held_out[category] < number
-                # At random a common category would be off by about 6 (its standard deviation).
+                # In a random split the standard deviation of a common category is about 6.
                 assert abs(held_out[category] - 0.1 * number) <= 4
 
 
-def test_a_rare_category_is_held_out_once_and_a_single_video_never():
+def test_a_category_with_two_videos_is_in_both_parts_and_a_single_video_is_for_training():
     videos = {i: {1} for i in range(20)} | {20: {1, 2}, 21: {2}, 22: {3, 1}}
     val = hold_out(videos, 0.1, 0)
     assert len(val & {20, 21}) == 1
     assert 22 not in val
 
 
-def test_few_videos_are_divided_even_if_categories_are_lost():
+def test_few_videos_are_split_even_if_a_part_lacks_categories():
     assert len(hold_out({1: {1, 2}, 2: {3}, 3: {4}}, 0.1, 0)) == 1
     assert len(hold_out({1: {1}, 2: {1}, 3: {2}, 4: {2}}, 0.9, 0)) == 3
 
 
-def test_videos_without_objects_are_divided_as_well():
+def test_videos_without_objects_are_split_too():
     videos = {i: set() if i < 50 else {1} for i in range(100)}
     assert sum(i < 50 for i in hold_out(videos, 0.2, 0)) == 10
 
 
-def test_the_split_depends_on_nothing_but_videos_fraction_and_seed():
+def test_the_split_depends_only_on_videos_fraction_and_seed():
     videos = random_videos(60, 0)
     val = hold_out(videos, 0.1, 1)
     assert val == hold_out(dict(reversed(videos.items())), 0.1, 1)
     assert val != hold_out(videos, 0.1, 2)
-    # Others have trained on it: it must stay what it is.
+    # Models have been trained on this split: it must not change.
     assert sorted(hold_out({i: {i % 3} for i in range(30)}, 0.1, 1)) == [7, 27, 29]
 
 
@@ -80,7 +80,7 @@ def file(tmp_path):
     return path
 
 
-def test_the_command_writes_both_parts_and_prints_the_counts(file, capsys):
+def test_the_command_writes_both_parts_and_prints_counts(file, capsys):
     main(["--json", str(file), "--fraction", "0.2", "--seed", "3"])
     parts = [json.loads((file.parent / f"{x}_split.json").read_text()) for x in ("train", "val")]
     assert [len(part["videos"]) for part in parts] == [16, 4]
@@ -94,7 +94,7 @@ def test_the_command_writes_both_parts_and_prints_the_counts(file, capsys):
     assert ["cat", "8", "2"] in rows and ["all", "16", "4"] in rows
 
 
-def test_a_data_sets_name_finds_its_file(file, monkeypatch):
+def test_a_dataset_name(file, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(file.parents[1]))
     main(["--dataset", "ytvis_2019"])
     assert (file.parent / "val_split.json").exists()
@@ -110,14 +110,14 @@ def test_another_split_is_not_overwritten(file, capsys):
     assert (file.parent / "val_split.json").read_text() == before
 
 
-def test_bad_input_gives_one_line_and_leaves_nothing(file, capsys, monkeypatch):
+def test_bad_input_gives_one_line_and_writes_nothing(file, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main(["--json", str(file), "--fraction", "1.5"])
     capsys.readouterr()
     monkeypatch.setenv("DETECTRON2_DATASETS", str(file.parents[1]))
     data = json.loads(file.read_text())
     cases = [(["--dataset", "ovis"], "ovis does not hold the 'train' annotations")]
-    cases += [(["--json", str(file)], "has no annotations, or no two videos, to split")]
+    cases += [(["--json", str(file)], "needs annotations and at least two videos")]
     file.write_text(json.dumps({**data, "annotations": []}))
     for arguments, message in cases:
         with pytest.raises(SystemExit) as info:
