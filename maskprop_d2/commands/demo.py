@@ -4,71 +4,77 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Iterable
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import InputError, VideoError, run_command
 from ..inference import VideoSegmenter
-from ..structures import VideoTrack
-from ..video import Camera, Excerpt, FrameFiles, VideoFile, find_frames
+from ..structures import FrameResult, VideoTrack
+from ..video import Camera, Excerpt, FrameFiles, Source, VideoFile, find_frames
 from ..video.drawing import Trails, draw_tracks
 from ..video.id_masks import IdMaskWriter, draw_id_mask
 from ..video.prefetch import prefetch
 from ..video.window import open_window
-from ..video.writing import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter
+from ..video.writing import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter, is_video_name
 from ..ytvis.writing import write_results
 from .interruption import Interruption
+
+Sink = Callable[[FrameResult, np.ndarray], bool]
+"""Receives a finished frame and its drawing, (H, W, 3) uint8 RGB. Returns False to stop."""
 
 
 def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--config-file", metavar="F", help="a model's config; needs Detectron2")
-    model.add_argument("--model", metavar="M", help="an exported model; needs no Detectron2")
+    model.add_argument("--config-file", metavar="F", help="config of a model; needs Detectron2")
+    model.add_argument("--model", metavar="M", help="exported model; needs no Detectron2")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--video-input", metavar="V", help="a video file")
-    source.add_argument("--input", nargs="+", help="frames: files, patterns or a folder")
+    source.add_argument("--video-input", metavar="V", help="video file")
+    source.add_argument("--input", nargs="+", help="frames: image files, glob patterns or a folder")
     source.add_argument(
         "--webcam",
         nargs="?",
         const="0",
         metavar="C",
-        help="a camera, until Ctrl-C: its number (default: 0) or its address, as rtsp://...",
+        help="camera number (default: 0) or URL like rtsp://...; stop with Ctrl-C",
     )
     parser.add_argument(
         "--output",
+        type=Path,
         required=True,
         metavar="O",
-        help=f"a video file ({', '.join(sorted(VIDEO_SUFFIXES))}) or a folder of images",
+        help=f"video file ({', '.join(sorted(VIDEO_SUFFIXES))}) or folder for images",
     )
     parser.add_argument(
         "--confidence-threshold",
         type=float,
         metavar="X",
-        help="leave out detections with a lower score (default: the model's)",
+        help="drop detections scored below this (default: the model's threshold)",
     )
     parser.add_argument(
-        "--start", type=float, default=0, metavar="S", help="seconds to leave out at the beginning"
+        "--start", type=float, default=0, metavar="S", help="skip the first S seconds"
     )
     parser.add_argument(
-        "--duration", type=float, metavar="S", help="seconds to take (default: all)"
+        "--duration", type=float, metavar="S", help="process S seconds (default: all)"
     )
     parser.add_argument(
-        "--stride", type=int, default=1, metavar="N", help="take every N-th frame (default: 1)"
+        "--stride", type=int, default=1, metavar="N", help="process every N-th frame (default: 1)"
     )
     parser.add_argument(
-        "--trails", action="store_true", help="draw each object's way of the last second"
+        "--trails", action="store_true", help="draw the path of each object in the last second"
     )
     parser.add_argument(
         "--id-masks",
         type=Path,
         metavar="DIR",
-        help="a folder for a PNG a frame too, whose pixel values are the objects' ids, from 1",
+        help="also write one PNG per frame to this folder, with object ids from 1 as pixel values",
     )
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
     args = parser.parse_args(argv)
@@ -83,37 +89,8 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     return args
 
 
-def check_output(args: argparse.Namespace, source: VideoFile | FrameFiles | Camera) -> None:
-    """
-    Raises:
-        VideoError: if it is neither a video's name nor a folder's, or would overwrite the input.
-    """
-    output = Path(args.output)
-    if output.suffix and output.suffix.lower() not in VIDEO_SUFFIXES and not output.is_dir():
-        raise VideoError(
-            f"--output {output}: a video's name ends in one of "
-            f"{', '.join(sorted(VIDEO_SUFFIXES))}, and a folder's has no dot"
-        )
-    if output.suffix.lower() in VIDEO_SUFFIXES and output.is_dir():
-        raise VideoError(f"--output {output} is a folder, but has the name of a video")
-    folders = {"--id-masks": args.id_masks}
-    if output.suffix.lower() not in VIDEO_SUFFIXES:
-        folders["--output"] = output
-    for option, place in folders.items():
-        if place and place.exists() and not place.is_dir():
-            raise VideoError(f"{option} {place} is a file: name a folder")
-    inputs: list[Path] = []
-    if isinstance(source, VideoFile):
-        inputs = [Path(source.path)]
-    elif isinstance(source, FrameFiles):
-        inputs = [Path(path).parent for path in source.paths]
-    for option, place in (("--output", output), ("--id-masks", args.id_masks)):
-        if place and place.resolve() in {path.resolve() for path in inputs}:
-            raise VideoError(f"{option} {place} would overwrite the input: name another place")
-
-
-def open_source(args: argparse.Namespace) -> VideoFile | FrameFiles | Camera:
-    """What the command line names."""
+def open_source(args: argparse.Namespace) -> Source:
+    """Open the video, images or camera."""
     if args.webcam:
         return Camera(int(args.webcam) if args.webcam.isdigit() else args.webcam, args.excerpt)
     if args.video_input:
@@ -121,81 +98,128 @@ def open_source(args: argparse.Namespace) -> VideoFile | FrameFiles | Camera:
     return FrameFiles(find_frames(args.input), excerpt=args.excerpt)
 
 
+def check_output(args: argparse.Namespace, source: Source) -> None:
+    """
+    Raises:
+        VideoError: if an output is neither a video nor a folder, or would overwrite the input.
+    """
+    is_video = is_video_name(args.output)
+    if args.output.suffix and not is_video and not args.output.is_dir():
+        raise VideoError(
+            f"--output {args.output}: a video's name ends in one of "
+            f"{', '.join(sorted(VIDEO_SUFFIXES))}, and a folder's has no dot"
+        )
+    if is_video and args.output.is_dir():
+        raise VideoError(f"--output {args.output} is a folder, but has the name of a video")
+    inputs: list[Path] = []
+    if isinstance(source, VideoFile):
+        inputs = [Path(source.path)]
+    elif isinstance(source, FrameFiles):
+        inputs = [Path(path).parent for path in source.paths]
+    resolved = {path.resolve() for path in inputs}
+    for option, path in (("--output", args.output), ("--id-masks", args.id_masks)):
+        if path and not is_video_name(path) and path.exists() and not path.is_dir():
+            raise VideoError(f"{option} {path} is a file: name a folder")
+        if path and path.resolve() in resolved:
+            raise VideoError(f"{option} {path} would overwrite the input: choose another path")
+
+
 def load_model(args: argparse.Namespace) -> tuple[VideoSegmenter, list[str]]:
-    """The segmenter that the command line names, and its category names."""
+    """The segmenter and its category names."""
     if args.model:
         segmenter = VideoSegmenter.from_exported(
             args.model, score_threshold=args.confidence_threshold
         )
-        return segmenter, segmenter.network.class_names
-    try:
-        from ..engine import build_segmenter, class_names, load_config
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"--config-file needs {error.name}, which is not installed: only an exported model "
-            "(--model) runs without it"
-        ) from error
-    if args.confidence_threshold is not None:
-        args.opts += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", str(args.confidence_threshold)]
-    cfg = load_config(args.config_file, args.opts)
-    return build_segmenter(cfg), class_names(cfg)
+        names = segmenter.network.class_names
+    else:
+        try:
+            from ..engine import build_segmenter, class_names, load_config
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"--config-file needs {error.name}, which is not installed: only an exported model "
+                "(--model) runs without it"
+            ) from error
+        if args.confidence_threshold is not None:
+            args.opts += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", str(args.confidence_threshold)]
+        cfg = load_config(args.config_file, args.opts)
+        segmenter, names = build_segmenter(cfg), class_names(cfg)
+    if args.webcam:
+        # Waiting for a batch of frames would delay the output.
+        segmenter.frames_per_batch = 1
+    return segmenter, names
+
+
+def open_sinks(args: argparse.Namespace, source: Source, stack: ExitStack) -> list[Sink]:
+    """The outputs of the command; they are complete when ``stack`` is closed."""
+    is_video = is_video_name(args.output)
+    writer = VideoWriter(args.output, source.fps) if is_video else FrameFolderWriter(args.output)
+    stack.enter_context(writer)
+    timestamps = source.timestamps if isinstance(source, Camera) else None
+
+    def write_drawn(result: FrameResult, drawn: np.ndarray) -> bool:
+        writer.write(drawn, timestamps.popleft() if timestamps else None)
+        return True
+
+    sinks: list[Sink] = [write_drawn]
+    if args.id_masks:
+        id_masks = IdMaskWriter(args.id_masks, getattr(source, "names", ()))
+
+        def write_id_mask(result: FrameResult, drawn: np.ndarray) -> bool:
+            size = result.frame.shape[:2]
+            id_masks.write(draw_id_mask(result.masks, result.track_ids, result.scores, *size))
+            return True
+
+        sinks.append(write_id_mask)
+    if args.webcam and (window := open_window("MaskProp")):
+        sinks.append(lambda result, drawn: window.show(drawn))
+    return sinks
 
 
 def run(args: argparse.Namespace) -> None:
-    """From the source to the annotated video and the results beside it."""
+    """Write the outputs, and ``results.json`` beside them."""
     source = open_source(args)
-    output = Path(args.output)
     check_output(args, source)
-    to_file = output.suffix.lower() in VIDEO_SUFFIXES
     segmenter, names = load_model(args)
-    if args.webcam:
-        # So that nothing but the window of frames delays what is shown.
-        segmenter.frames_per_batch = 1
-    stream = segmenter.stream(source)
-    start, frames = time.perf_counter(), 0
-    writer = VideoWriter(output, source.fps) if to_file else FrameFolderWriter(output)
-    id_masks = IdMaskWriter(args.id_masks, getattr(source, "names", ())) if args.id_masks else None
     trails = Trails(length=max(1, round(source.fps))) if args.trails else None
-    window = open_window("MaskProp") if args.webcam else None
-    results_path = (output.parent if to_file else output) / "results.json"
+    stream = segmenter.stream(source)
+    start, num_frames = time.perf_counter(), 0
     with Interruption() as interruption:
-        bar = tqdm(total=source.num_frames, unit="frame")
-        # A GPU goes on with the next frames while these are drawn and encoded. A CPU that the
-        # network fills would only lose time by doing both at once.
-        on_gpu = segmenter.network.device.type == "cuda"
-        finished = prefetch(stream, 2) if on_gpu else nullcontext(stream)
-        with bar, logging_redirect_tqdm(), writer, finished as results:
-            for result in interruption.ends(results):
+        with ExitStack() as stack:
+            bar = stack.enter_context(tqdm(total=source.num_frames, unit="frame"))
+            stack.enter_context(logging_redirect_tqdm())
+            sinks = open_sinks(args, source, stack)
+            # A GPU can process the next frames while these are drawn and encoded. On a CPU the
+            # network already uses all cores.
+            on_gpu = segmenter.network.device.type == "cuda"
+            results = stack.enter_context(prefetch(stream, 2)) if on_gpu else stream
+            for result in interruption.until_signal(results):
                 labels = [names[label] for label in result.labels]
                 tracks = result.masks, result.track_ids, labels, result.scores
                 drawn = draw_tracks(result.frame, *tracks, trails)
-                writer.write(drawn, source.timestamps.popleft() if args.webcam else None)
-                if id_masks:
-                    size = result.frame.shape[:2]
-                    id_masks.write(
-                        draw_id_mask(result.masks, result.track_ids, result.scores, *size)
-                    )
+                go_on = [sink(result, drawn) for sink in sinks]
                 bar.update()
-                frames += 1
-                if window and not window.show(drawn):
+                num_frames += 1
+                if not all(go_on):
                     break
-        if interruption.signal and not frames:
+        if interruption.signal and not num_frames:
             print("Interrupted before the first frame was finished.", file=sys.stderr)
             sys.exit(128 + interruption.signal)
-        save_results(stream.each_track(frames), names, results_path)
-        if interruption.signal:
-            print("Interrupted: what was finished is kept.", file=sys.stderr)
+        folder = args.output.parent if is_video_name(args.output) else args.output
+        save_results(stream.each_track(num_frames), names, folder / "results.json")
+    if interruption.signal:
+        print("Interrupted: the finished frames are kept.", file=sys.stderr)
     seconds = time.perf_counter() - start
-    print(f"{frames} frames in {seconds:.1f} s, {frames / seconds:.1f} frames/s")
-    written = [output, results_path, *([args.id_masks] if id_masks else [])]
-    print(f"wrote {', '.join(str(x) for x in written)}")
-    # A camera has no other end.
+    print(f"{num_frames} frames in {seconds:.1f} s, {num_frames / seconds:.1f} frames/s")
+    written = [args.output, folder / "results.json", *filter(None, [args.id_masks])]
+    print(f"wrote {', '.join(map(str, written))}")
+    # For a camera, Ctrl-C is the normal end.
     if interruption.signal and not args.webcam:
         sys.exit(128 + interruption.signal)
 
 
 def save_results(tracks: Iterable[VideoTrack], names: list[str], path: Path) -> None:
-    """Write the tracks in YouTube-VIS's format: video 1, categories from 1 as in ``names``."""
+    """Write tracks in the YouTube-VIS format, as video 1 with category ids 1, 2, ... for
+    ``names``."""
     write_results(
         (
             {
@@ -213,10 +237,12 @@ def save_results(tracks: Iterable[VideoTrack], names: list[str], path: Path) -> 
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
-    """The command: one clear line and exit status 2 for input that cannot be used."""
+    """Run the command; for bad input, print one line and exit with status 2."""
     args = parse_args(argv, prog)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.captureWarnings(True)
+    # Caused by Detectron2's code, also in exported models.
+    warnings.filterwarnings("ignore", "torch.meshgrid")
     try:
         run_command(lambda: run(args))
     except KeyboardInterrupt:

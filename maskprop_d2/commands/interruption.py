@@ -1,26 +1,26 @@
-"""Ending early, and in order."""
+"""Stopping a loop on Ctrl-C without losing work."""
 
 import signal
 from collections.abc import Iterable, Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
 
 class Interruption:
-    """Ctrl-C (SIGINT) and a polite kill (SIGTERM) as the end of a loop; a context manager for the
-    main thread.
+    """Turns Ctrl-C (SIGINT) and SIGTERM into the end of a loop. A context manager, for the main
+    thread only.
 
     >>> with Interruption() as interruption:
-    ...     for result in interruption.ends(stream):
-    ...         ...
-    ...     # Still in here: files are finished.
+    ...     for result in interruption.until_signal(stream):
+    ...         write(result)
+    ...     close_files()
 
-    Within it, signals cut short nothing but the waiting for the next item.
+    Signals only interrupt the wait for the next item; the rest of the block always completes.
 
     Attributes:
-        signal: the number of the signal that came; None as long as there was none.
+        signal: the number of the signal received, or None.
     """
 
     SIGNALS = signal.SIGINT, signal.SIGTERM
@@ -31,31 +31,26 @@ class Interruption:
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        self._handlers = {x: signal.signal(x, self._note) for x in self.SIGNALS}
+        self._handlers = {x: signal.signal(x, self._handle) for x in self.SIGNALS}
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         if self._is_waiting:
             self._is_waiting = False
             raise KeyboardInterrupt
 
-    def ends(self, items: Iterable[Item]) -> Iterator[Item]:
+    def until_signal(self, items: Iterable[Item]) -> Iterator[Item]:
         """The items up to the first signal."""
         iterator = iter(items)
         try:
             while True:
                 self._is_waiting = True
-                # It may have come while the caller was busy with the last item.
+                # The signal may have come while the caller processed the previous item.
                 if self.signal is not None:
                     return
                 try:

@@ -9,7 +9,6 @@ other networks as plain values. ``engine/export.py`` writes it, docs/export.md d
 import io
 import itertools
 import reprlib
-import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -27,9 +26,6 @@ from ..networks.stsn import split_frames
 from ..weights_file import read_weights
 from .detector_network import Detections, DetectorNetwork
 from .parts import build_networks
-
-# Comes from Detectron2's code, also when it runs as a program.
-warnings.filterwarnings("ignore", "torch.meshgrid")
 
 KEY = "maskprop_exported"
 VERSION = 1

@@ -18,6 +18,11 @@ CODECS = ("libx264", "libopenh264", "mpeg4")
 BT709, LIMITED_RANGE = 1, 1
 
 
+def is_video_name(path: Path) -> bool:
+    """Whether the name ends in one of ``VIDEO_SUFFIXES``, in upper or lower case."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
 class VideoWriter:
     """Writes an H.264 video that plays in a browser; a context manager.
 
@@ -35,7 +40,7 @@ class VideoWriter:
             ValueError: for any other suffix.
         """
         self.path = Path(path)
-        if self.path.suffix.lower() not in VIDEO_SUFFIXES:
+        if not is_video_name(self.path):
             raise ValueError(
                 f"cannot write a video to {path}: its name must end in one of "
                 f"{', '.join(sorted(VIDEO_SUFFIXES))}"

@@ -1,4 +1,4 @@
-"""What ``maskprop demo`` finds wrong before it loads a model."""
+"""Errors that ``maskprop demo`` reports before it loads a model."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from maskprop_d2.commands.demo import main
         (["--output", "frames"], "would overwrite the input"),
     ],
 )
-def test_places_that_cannot_be_written_to(options, message, tmp_path, monkeypatch, capsys):
+def test_outputs_that_cannot_be_written(options, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "file").touch()

@@ -249,7 +249,7 @@ def test_an_interrupted_demo_leaves_what_is_done(trained, data_sets, tmp_path, n
     out, error = process.communicate()
     # A camera has no other end.
     assert process.returncode == (128 + number if source == "--video-input" else 0)
-    assert "Interrupted: what was finished is kept." in error and "Traceback" not in error
+    assert "Interrupted: the finished frames are kept." in error and "Traceback" not in error
     done = int(re.search(r"^(\d+) frames in ", out, re.MULTILINE)[1])
     assert 3 <= done < 2000
     check_demo_output(tmp_path / "out", done)
