@@ -5,14 +5,14 @@ import sys
 from importlib import import_module
 
 COMMANDS = {
-    "demo": ("maskprop_d2.commands.demo", "segment and track the objects of a video"),
-    "train": ("maskprop_d2.commands.train", "train a model, or evaluate it (--eval-only)"),
-    "validate": ("maskprop_d2.commands.validate", "check a dataset for errors"),
-    "evaluate": ("maskprop_d2.commands.evaluate", "score a results file by video AP and AR"),
-    "visualize": ("maskprop_d2.commands.visualize", "write an HTML page of results"),
-    "export": ("maskprop_d2.commands.export", "export a model that runs without Detectron2"),
+    "demo": "segment and track the objects of a video",
+    "train": "train a model, or evaluate it (--eval-only)",
+    "validate": "check a dataset for errors",
+    "evaluate": "score a results file by video AP and AR",
+    "visualize": "write an HTML page of results",
+    "export": "export a model that runs without Detectron2",
 }
-"""For each command, the module with its ``main(argv, prog)`` and its help text."""
+"""Help texts. Each command is the function ``main(argv, prog)`` of the module with its name."""
 
 EXAMPLES = """\
 examples:
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
         prog="maskprop",
         usage="maskprop COMMAND ...",
         description="Video instance segmentation with mask propagation.\n\ncommands:\n"
-        + "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()),
+        + "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()),
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     # Only the first argument is ours: "maskprop demo --help" is the help of the demo.
     name = parser.parse_args(arguments[:1]).command
     try:
-        import_module(COMMANDS[name][0]).main(arguments[1:], prog=f"maskprop {name}")
+        import_module(f".{name}", __package__).main(arguments[1:], prog=f"maskprop {name}")
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)

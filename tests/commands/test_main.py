@@ -28,7 +28,7 @@ def test_the_help_lists_every_command(capsys):
         main(["--help"])
     assert end.value.code == 0
     text = capsys.readouterr().out
-    for name, (_, description) in COMMANDS.items():
+    for name, description in COMMANDS.items():
         assert f"  {name}" in text and description in text
 
 
