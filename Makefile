@@ -1,9 +1,10 @@
-# `make demo` shows MaskProp at work, `make test` runs all checks. Both first set up `.venv`.
+# `make demo` shows MaskProp at work, `make test` runs all checks, `make docs` builds the
+# documentation. Each first sets up `.venv`.
 PYTHON ?= python3
 DETECTRON2 ?= git+https://github.com/facebookresearch/detectron2.git@02b5c4e295e990042a714712c21dc79b731e8833
 BIN := .venv/bin
 
-.PHONY: demo test lint detectron2 clean
+.PHONY: demo test docs lint detectron2 clean
 
 demo: detectron2
 	$(BIN)/python demo/run_demo.py --output output/demo
@@ -13,6 +14,11 @@ demo: detectron2
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov \
 		$$(test ! -e .venv/.detectron2 || echo --cov-fail-under=90)
+
+# A warning fails, such as a link that leads nowhere. Stubs of modules that are gone would warn.
+docs: detectron2
+	rm -rf docs/_api
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto docs docs/_build/html
 
 lint: detectron2
 	$(BIN)/ruff check .
@@ -36,4 +42,4 @@ detectron2: .venv/.installed
 	  test -z "$$MASKPROP_REQUIRE_DETECTRON2"; }
 
 clean:
-	rm -rf .venv output
+	rm -rf .venv output docs/_api docs/_build
