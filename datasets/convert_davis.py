@@ -66,9 +66,7 @@ def convert(args: argparse.Namespace) -> None:
             return 1
         name = categories.get(video, {}).get(str(value))
         if name is None:
-            raise AnnotationError(
-                f"{args.categories}: no category for object {value} of {video}"
-            )
+            raise AnnotationError(f"{args.categories}: no category for object {value} of {video}")
         return names.index(name) + 1
 
     videos, tracks = convert_videos(

@@ -1,10 +1,11 @@
 """
-Deformable convolution of masked features, literal and folded (see docs/architecture.md).
+Deformable convolution of masked features: the literal form and the fused one (see
+docs/architecture.md).
 
-Shape shorthand beyond that of ``structures``:
+Shapes, in addition to those in ``structures.py``:
 
-    G       dilations, each with a 3x3 deformable convolution of its own
-    R       taps in all, 9 * G, in the order (dilation, row, column)
+    G       number of dilations, each with its own 3x3 deformable convolution
+    R       number of taps, 9 * G, in the order (dilation, row, column)
 """
 
 import logging
@@ -20,8 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 def match_dtypes(first: Tensor, *others: Tensor) -> list[Tensor]:
-    """Tensors in the type of the first, float32 at least: torchvision's operator knows no mixed
-    precision on a CPU, and wants one type."""
+    """Convert all tensors to the dtype of the first, at least float32.
+
+    torchvision's operator needs a common dtype, and does not support autocast on CPU.
+    """
     dtype = torch.promote_types(first.dtype, torch.float32)
     return [x.to(dtype) for x in (first, *others)]
 
@@ -29,15 +32,15 @@ def match_dtypes(first: Tensor, *others: Tensor) -> list[Tensor]:
 def deform_masked_features(
     masks: Tensor, features: Tensor, offsets: Tensor, weights: Tensor, dilations: Sequence[int]
 ) -> Tensor:
-    """Propagated instance features g, as the paper says it (Sec. 4.2): the readable reference.
+    """The propagated instance features g of the paper (Sec. 4.2), computed literally.
 
     The instance features ``masks * features`` go through one 3x3 deformable convolution per
-    dilation; the results are averaged.
+    dilation, whose outputs are averaged.
 
     Args:
         masks: (N, h, w) soft masks in frame t.
         features: (C, h, w) features of frame t.
-        offsets: (R, 2, h, w) offsets (y, x) in cells, one set for all instances.
+        offsets: (R, 2, h, w) offsets (y, x) in cells, shared by all instances.
         weights: (G, C', C, 3, 3) convolution weights.
         dilations: the G dilation rates.
 
@@ -63,28 +66,26 @@ def deform_masked_features(
 def sample_and_sum(
     masks: Tensor, maps: Tensor, offsets: Tensor, dilations: Sequence[int]
 ) -> Tensor:
-    """For each instance the sum over taps r of ``(mask * map_r)`` sampled where tap r looks.
+    """For each instance, the sum over taps r of ``mask * map_r``, sampled at the position of tap r.
 
-    With ``map_r = P W_r f_t / G`` this equals ``P g`` of :func:`deform_masked_features`, and no
-    C-channel feature is ever built for an instance. CUDA tensors go through Triton's kernels,
-    where these work.
+    With ``map_r = P W_r f_t / G`` this equals ``P g`` for the g of :func:`deform_masked_features`
+    and a 1x1 convolution P, without computing C feature channels per instance. CUDA tensors use
+    Triton kernels if available.
 
     Args:
         masks: (N, h, w) soft masks in frame t.
         maps: (D, R, h, w) maps of frame t.
-        offsets: (S, R, 2, h, w) offsets (y, x) in cells for each target frame.
+        offsets: (S, R, 2, h, w) offsets (y, x) in cells, for each target frame.
         dilations: the G dilation rates.
 
     Returns:
-        (S, N, D, h, w), in float32 at least.
+        (S, N, D, h, w), at least float32.
     """
-    # The 16 bits of mixed precision cannot tell places in a large grid apart.
-    masks, maps, offsets = (
-        x.to(torch.promote_types(x.dtype, torch.float32)) for x in (masks, maps, offsets)
-    )
+    # Float16 is too coarse for coordinates in a large grid.
+    masks, maps, offsets = match_dtypes(masks, maps, offsets)
     if len(masks) == 0:
         return masks.new_zeros(len(offsets), 0, len(maps), *masks.shape[1:])
-    if masks.is_cuda and {masks.dtype, maps.dtype, offsets.dtype} == {torch.float32}:
+    if masks.is_cuda and masks.dtype == torch.float32:
         with torch.cuda.device(masks.device):
             kernel = triton_kernel(masks.device)
             if kernel is not None:
@@ -94,8 +95,8 @@ def sample_and_sum(
 
 @cache
 def triton_kernel(device: torch.device) -> Callable[..., Tensor] | None:
-    """:func:`sample_and_sum` by Triton, if a small case runs on that device, forward and backward.
-    If not, None, and a line in the log says why."""
+    """The Triton version of :func:`sample_and_sum`, or None, with a warning, if it does not run on
+    this device."""
     try:
         from .deform_triton import sample_and_sum as kernel
 
@@ -103,9 +104,9 @@ def triton_kernel(device: torch.device) -> Callable[..., Tensor] | None:
             masks = torch.ones(1, 1, 1, device=device)
             maps = torch.ones(1, 9, 1, 1, device=device, requires_grad=True)
             kernel(masks, maps, torch.zeros(1, 9, 2, 1, 1, device=device), [1]).sum().backward()
-    # Whatever is wrong with a compiler, a driver or a version: the slower way is open.
+    # Compilers, drivers and versions fail in many ways, and there is a fallback.
     except Exception as error:
-        logger.warning("Masks are propagated without Triton, and slower: %s", error)
+        logger.warning("Mask propagation is slower, since Triton does not work here: %s", error)
         return None
     return kernel
 
@@ -113,32 +114,33 @@ def triton_kernel(device: torch.device) -> Callable[..., Tensor] | None:
 def sample_and_sum_torch(
     masks: Tensor, maps: Tensor, offsets: Tensor, dilations: Sequence[int]
 ) -> Tensor:
-    """:func:`sample_and_sum` by torch's own operators.
+    """:func:`sample_and_sum` in plain PyTorch.
 
-    A tap of a target cell gives nothing unless it looks at a cell that some mask covers. The taps
-    that do are picked out first; their places and bilinear weights are the same for all
-    instances, so that what is left is a sparse matrix times the masks: ``embedding_bag``, with a
-    target cell as a bag of taps, once for each of the four cells around a place. The grid is
-    padded by two cells on every side, whose masks are 0: the four cells around a place then exist
-    for all places that matter, and all others are moved to where nothing is.
+    A tap contributes only if a mask covers one of the four cells around its sampling position.
+    Those taps are selected first. Their positions and bilinear weights do not depend on the
+    instance, so the rest is a product of a sparse matrix and the masks: ``embedding_bag``, with a
+    bag of taps for each target cell, once for each of the four neighbouring cells. The grid is
+    padded by two empty cells on each side, and positions further outside are moved into the
+    padding, so that all four neighbours exist.
     """
     num_maps, num_taps, height, width = maps.shape
     stride = width + 4
-    # Row-major over (target, cell, tap): the taps of a target cell lie together. Free of cost
-    # where the offsets come from convolutions in the channels-last format.
-    places = offsets.permute(0, 3, 4, 1, 2) + _tap_places(height, width, dilations).to(offsets)
-    places = places.reshape(-1, 2)
+    # In the order (target, cell, tap), the taps of a cell are contiguous. This copies nothing if
+    # the offsets come from a channels-last convolution.
+    taps = _tap_positions(height, width, dilations).to(offsets)
+    positions = (offsets.permute(0, 3, 4, 1, 2) + taps).reshape(-1, 2)
     with torch.no_grad():
-        corner = places.floor().int()
+        corner = positions.floor().int()
         corner = (corner[:, 0].clamp(-2, height) + 2) * stride + corner[:, 1].clamp(-2, width) + 2
-        looks_at_mask = _touched(masks).index_select(0, corner)
-        active = looks_at_mask.nonzero().squeeze(1)
+        is_active = _near_mask(masks).index_select(0, corner)
+        active = is_active.nonzero().squeeze(1)
         corner = corner.index_select(0, active)
         map_corner = corner + (active % num_taps).int() * ((height + 4) * stride)
-        taps_per_cell = looks_at_mask.view(-1, num_taps).sum(1)
+        taps_per_cell = is_active.view(-1, num_taps).sum(1)
         bags = (taps_per_cell.cumsum(0) - taps_per_cell).int()
-    places = places.index_select(0, active)
-    (down, right), (up, left) = ((x[:, 0], x[:, 1]) for x in _fractions(places))
+    positions = positions.index_select(0, active)
+    down, right = (positions - positions.detach().floor()).unbind(1)
+    up, left = 1 - down, 1 - right
     corners = ((0, up * left), (1, up * right), (stride, down * left), (stride + 1, down * right))
     mask_table = F.pad(masks, (2, 2, 2, 2)).flatten(1).T.contiguous()
     map_tables = F.pad(maps, (2, 2, 2, 2)).flatten(1)
@@ -159,8 +161,8 @@ def sample_and_sum_torch(
     return stacked.permute(1, 4, 0, 2, 3)
 
 
-def _tap_places(height: int, width: int, dilations: Sequence[int]) -> Tensor:
-    """(h, w, R, 2): the places (y, x) at which the taps of each cell look without offsets."""
+def _tap_positions(height: int, width: int, dilations: Sequence[int]) -> Tensor:
+    """(h, w, R, 2) sampling positions (y, x) of the taps of each cell, without offsets."""
     steps = torch.tensor(dilations)[:, None] * torch.tensor([-1, 0, 1])
     y = torch.arange(height)[:, None, None, None, None] + steps[:, :, None]
     x = torch.arange(width)[:, None, None, None] + steps[:, None, :]
@@ -168,18 +170,12 @@ def _tap_places(height: int, width: int, dilations: Sequence[int]) -> Tensor:
     return torch.stack([y, x], dim=-1).flatten(2, 4)
 
 
-def _fractions(places: Tensor) -> tuple[Tensor, Tensor]:
-    """How far places lie from the cell above and to the left, and from the next one."""
-    fraction = places - places.detach().floor()
-    return fraction, 1 - fraction
-
-
-def _touched(masks: Tensor) -> Tensor:
-    """Of each cell of the padded grid, in row-major order, whether any mask covers it, or its
+def _near_mask(masks: Tensor) -> Tensor:
+    """For each cell of the padded grid, in row-major order, whether any mask covers it or its
     neighbour below, to the right, or below to the right.
 
-    Where a mask is 0, what is sampled has no value and no gradient, save one with respect to the
-    mask itself.
+    If the masks need a gradient, all cells of the grid count as covered: where a mask is 0, only
+    its own gradient is not 0.
     """
     covered = torch.ones_like(masks[0], dtype=torch.bool)
     if not masks.requires_grad:

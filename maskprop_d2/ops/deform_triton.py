@@ -1,11 +1,11 @@
 """
-``sample_and_sum`` as Triton kernels, for GPUs; see ``deform.py`` for the maths and the letters.
+``sample_and_sum`` as Triton kernels for GPUs. ``deform.py`` explains the method and the shapes.
 
-Nothing but the result is ever written to memory: places and weights are computed where they are
-used, and a block of target cells skips the taps that look at no mask.
+Positions and weights are computed in registers; only the result is written to memory. A block of
+target cells skips the taps that sample no mask.
 """
 
-# Kernels have arguments of Triton's own kind.
+# The arguments of kernels have no useful types.
 # mypy: allow-untyped-defs, allow-incomplete-defs
 
 from collections.abc import Sequence
@@ -17,29 +17,29 @@ import triton.language as tl
 from torch import Tensor
 
 CELLS = 64
-"""Target cells of one program."""
+"""Target cells per program."""
 INSTANCES = 16
-"""Instances that a program treats at once."""
+"""Most instances that a program processes at once."""
 
 
 def sample_and_sum(
     masks: Tensor, maps: Tensor, offsets: Tensor, dilations: Sequence[int]
 ) -> Tensor:
-    """See ``deform.sample_and_sum``; float32 only, N > 0."""
+    """Like ``deform.sample_and_sum``, for float32 and N > 0."""
     out: Tensor = _SampleAndSum.apply(masks, maps, offsets, tuple(dilations))
     return out
 
 
 @triton.jit
-def _places(offsets, taps, target, tap, cell, inside, height, width, num_taps):
-    """The cells above and to the left of the places where a tap looks, and the way from there."""
+def _positions(offsets, taps, target, tap, cell, inside, height, width, num_taps):
+    """The cells to the top left of the sampling positions of a tap, and the offsets from there."""
     cells = height * width
     pair = (target * num_taps + tap) * 2
     y = tl.load(offsets + pair * cells + cell, mask=inside, other=0.0)
     x = tl.load(offsets + (pair + 1) * cells + cell, mask=inside, other=0.0)
     y += tl.load(taps + 2 * tap) + cell // width
     x += tl.load(taps + 2 * tap + 1) + cell % width
-    # Kept near the grid, so that integers can hold them. There is no mask outside.
+    # Clamped to the range of integers. There is no mask outside of the grid.
     y = tl.minimum(tl.maximum(y, -2.0), height + 1.0)
     x = tl.minimum(tl.maximum(x, -2.0), width + 1.0)
     top, left = tl.floor(y), tl.floor(x)
@@ -48,8 +48,8 @@ def _places(offsets, taps, target, tap, cell, inside, height, width, num_taps):
 
 @triton.jit
 def _corner(top, left, down, right, i: tl.constexpr, j: tl.constexpr, inside, height, width):
-    """One of the four cells around places: where it lies, whether there is one, its bilinear
-    weight, and the derivatives of that with respect to y and x."""
+    """One of the four cells around positions: its index, whether it is in the grid, its bilinear
+    weight, and the derivatives of the weight with respect to y and x."""
     row, column = top + i, left + j
     exists = inside & (row >= 0) & (row < height) & (column >= 0) & (column < width)
     weight_y = down if i else 1 - down
@@ -60,8 +60,8 @@ def _corner(top, left, down, right, i: tl.constexpr, j: tl.constexpr, inside, he
 
 
 @triton.jit
-def _looks_at_mask(covered, top, left, down, right, inside, height, width):
-    """Whether any place of a block has a cell around it that a mask covers."""
+def _near_mask(covered, top, left, down, right, inside, height, width):
+    """Whether a mask covers any of the four cells around any position of a block."""
     found = tl.zeros_like(top)
     for i in tl.static_range(2):
         for j in tl.static_range(2):
@@ -77,9 +77,9 @@ def _forward(
     num_maps: tl.constexpr, num_taps: tl.constexpr,
     CELLS: tl.constexpr, INSTANCES: tl.constexpr,
 ):  # fmt: skip
-    """``out`` (S, D, h*w, N) of ``masks`` (h*w, N), ``maps`` (D, R, h*w), ``offsets``
-    (S, R, 2, h*w), ``taps`` (R, 2), ``covered`` (h*w); a program for each block of cells, target,
-    and pair of map and block of instances."""
+    """``out`` (S, D, h*w, N) from ``masks`` (h*w, N), ``maps`` (D, R, h*w), ``offsets``
+    (S, R, 2, h*w), ``taps`` (R, 2), ``covered`` (h*w); one program per block of cells, target, and
+    (map, block of instances)."""
     cells = height * width
     cell = tl.program_id(0) * CELLS + tl.arange(0, CELLS)
     inside = cell < cells
@@ -88,10 +88,10 @@ def _forward(
     n = tl.program_id(2) // num_maps * INSTANCES + tl.arange(0, INSTANCES)
     total = tl.zeros((CELLS, INSTANCES), dtype=tl.float32)
     for tap in range(num_taps):
-        top, left, down, right = _places(
+        top, left, down, right = _positions(
             offsets, taps, target, tap, cell, inside, height, width, num_taps
         )
-        if _looks_at_mask(covered, top, left, down, right, inside, height, width):
+        if _near_mask(covered, top, left, down, right, inside, height, width):
             for i in tl.static_range(2):
                 for j in tl.static_range(2):
                     at, exists, weight, _, _ = _corner(
@@ -114,16 +114,16 @@ def _backward(
     CELLS: tl.constexpr, INSTANCES: tl.constexpr,
     BLOCKS: tl.constexpr, NEED_MASKS: tl.constexpr,
 ):  # fmt: skip
-    """The gradients, of the shapes of their tensors, from ``grad`` (S, D, h*w, N); a program for
-    each block of cells, target and tap. Those that many target cells share are added atomically."""
+    """Gradients, in the shapes of their tensors, from ``grad`` (S, D, h*w, N); one program per
+    block of cells, target and tap. Gradients shared by target cells are added atomically."""
     cells = height * width
     cell = tl.program_id(0) * CELLS + tl.arange(0, CELLS)
     inside = cell < cells
     target, tap = tl.program_id(1), tl.program_id(2)
-    top, left, down, right = _places(
+    top, left, down, right = _positions(
         offsets, taps, target, tap, cell, inside, height, width, num_taps
     )
-    if _looks_at_mask(covered, top, left, down, right, inside, height, width):
+    if _near_mask(covered, top, left, down, right, inside, height, width):
         grad_y = tl.zeros((CELLS,), dtype=tl.float32)
         grad_x = tl.zeros((CELLS,), dtype=tl.float32)
         for d in range(num_maps):
@@ -155,7 +155,7 @@ def _backward(
 
 
 class _SampleAndSum(torch.autograd.Function):
-    """The two kernels as one differentiable function."""
+    """The kernels as a differentiable function."""
 
     @staticmethod
     def forward(
@@ -167,9 +167,9 @@ class _SampleAndSum(torch.autograd.Function):
         taps = offsets.new_tensor(
             [(y * d, x * d) for d in dilations for y in (-1, 0, 1) for x in (-1, 0, 1)]
         )
-        # The values of all instances in a cell are read together.
+        # Transposed, since all instances of a cell are read together.
         table = masks.flatten(1).T.contiguous()
-        # The mask itself has a gradient where it is 0, too.
+        # The gradient of a mask is not zero where the mask is.
         covered = (table != 0).any(1) | ctx.needs_input_grad[0]
         covered = covered.to(torch.uint8)
         maps, offsets = maps.contiguous(), offsets.contiguous()
@@ -207,5 +207,5 @@ class _SampleAndSum(torch.autograd.Function):
 
 
 def _block(num_masks: int) -> int:
-    """Instances that a program treats at once."""
+    """The number of instances that a program processes at once."""
     return min(INSTANCES, triton.next_power_of_2(num_masks))

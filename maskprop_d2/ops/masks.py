@@ -1,4 +1,4 @@
-"""Soft masks between the frames they live in: pasting from a box, and removing duplicates."""
+"""Pasting soft masks from boxes into a frame, and non-maximum suppression of masks."""
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +8,10 @@ from .soft_iou import pairwise_soft_iou
 
 
 def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
-    """Resample masks that fill boxes onto a pixel grid; bilinear, zero outside of the box.
+    """Resample masks that fill boxes to a pixel grid, bilinearly; zero outside of the box.
 
     Args:
-        masks: (N, m, m') soft masks; mask i covers box i.
+        masks: (N, m, m') soft masks; mask i fills box i.
         boxes: (N, 4) XYXY in pixels of the grid.
         height, width: size of the grid.
 
@@ -19,7 +19,7 @@ def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor
         (N, height, width) soft masks.
     """
     x0, y0, x1, y1 = boxes.to(masks.dtype).unbind(1)
-    # Centres of the pixels, in the box's own coordinates -1..1. A box without area gets nothing.
+    # Pixel centres in coordinates of the box, -1..1. Masks of empty boxes become zero.
     ys = torch.arange(height, device=masks.device, dtype=masks.dtype) + 0.5
     xs = torch.arange(width, device=masks.device, dtype=masks.dtype) + 0.5
     ys = (ys - y0[:, None]) / (y1 - y0).clamp(min=1e-6)[:, None] * 2 - 1
@@ -31,7 +31,7 @@ def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor
 
 
 def paste_binary_mask(mask: Tensor, box: Tensor, height: int, width: int) -> Tensor:
-    """Paste one soft mask and threshold it at 0.5; only the box's own pixels are computed.
+    """Paste one soft mask and threshold it at 0.5. Only the pixels of the box are computed.
 
     Args:
         mask: (m, m') soft mask.
@@ -53,24 +53,24 @@ def paste_binary_mask(mask: Tensor, box: Tensor, height: int, width: int) -> Ten
 
 
 def mask_nms(masks: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    """Greedy suppression of masks that repeat one with a higher score, whatever their category.
+    """Class-agnostic non-maximum suppression by mask IoU.
 
-    Two detections of one object would share it in the softmax over instances (Sec. 4.2) and then
-    be linked as two tracks.
+    Without it, two detections of one object would compete for its pixels in the softmax over
+    instances (Sec. 4.2) and become two tracks.
 
     Args:
         masks: (N, h, w) soft masks.
-        scores: (N,) values to sort by.
-        threshold: soft IoU above which a mask repeats another.
+        scores: (N,) scores.
+        threshold: drop masks whose soft IoU with one of a higher score exceeds this.
 
     Returns:
-        indices of the masks to keep, by falling score.
+        (K,) indices of the masks to keep, by descending score.
     """
     order = scores.argsort(descending=True, stable=True)
     flat = masks.flatten(1)[order]
-    repeats = (pairwise_soft_iou(flat, flat) > threshold).cpu()
+    overlaps = (pairwise_soft_iou(flat, flat) > threshold).cpu()
     kept: list[int] = []
     for i in range(len(order)):
-        if not repeats[i, kept].any():
+        if not overlaps[i, kept].any():
             kept.append(i)
     return order[kept]

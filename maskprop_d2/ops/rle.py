@@ -1,4 +1,4 @@
-"""Masks as COCO's run-length encoding."""
+"""Masks in COCO's run-length encoding (RLE)."""
 
 import reprlib
 from typing import Any, NamedTuple
@@ -10,38 +10,40 @@ from ..errors import MaskSizeError
 from ..structures import RLE
 
 MAX_SIDE = 2**15
-"""Height and width of a frame are less than this, so that its pixels can be counted in 32 bits."""
+"""Upper bound of the height and width of a frame: its pixels can be counted in 32 bits."""
 MAX_PIXELS = 2**26
-"""Of a frame: four times those of the largest videos. A mask of more would fill the memory."""
+"""Most pixels of a frame, a limit on memory: four times those of the largest videos."""
 MAX_OUTLINE = 2**20
-"""In pixels, of all polygons of a mask together: far more than any object has."""
+"""Longest outline of the polygons of a mask, in pixels: far longer than that of any object."""
 _WRONG_SUM = "the RLE's runs must add up to the pixels of the frame"
 
 
 def encode(mask: np.ndarray) -> RLE:
     """(H, W) bool mask -> compressed RLE."""
-    return _with_text(coco_mask.encode(np.asfortranarray(mask, np.uint8)))
+    rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": list(rle["size"]), "counts": rle["counts"].decode()}
 
 
 def decode(rle: RLE) -> np.ndarray:
     """Compressed RLE -> (H, W) bool mask."""
-    x0, y0, inside = decode_box(rle)
+    x0, y0, crop = decode_box(rle)
     mask = np.zeros(rle["size"], bool)
-    mask[y0 : y0 + inside.shape[0], x0 : x0 + inside.shape[1]] = inside
+    mask[y0 : y0 + crop.shape[0], x0 : x0 + crop.shape[1]] = crop
     return mask
 
 
 def decode_box(rle: RLE) -> tuple[int, int, np.ndarray]:
-    """Compressed RLE -> x0, y0 and the (h, w) bool mask of the smallest box around the object.
+    """Decode only the bounding box of a mask, which is much faster for small objects.
 
-    The mask is empty where there is no object. It takes far less time than ``decode`` where
-    objects are small.
+    Returns:
+        the left and top edge of the box, and the (h, w) bool mask in it, which is empty for an
+        empty mask.
     """
     height = rle["size"][0]
     runs, _, errors = _decompress([rle["counts"].encode()])
     if errors:
         raise ValueError(errors[0])
-    # Runs go down the columns, of zeros and ones in turn.
+    # Runs of zeros and ones alternate, in column-major order. A last run of zeros is dropped.
     ends = np.cumsum(runs)[: len(runs) // 2 * 2]
     if not runs[1::2].any():
         return 0, 0, np.zeros((0, 0), bool)
@@ -56,20 +58,21 @@ def decode_box(rle: RLE) -> tuple[int, int, np.ndarray]:
 
 
 def is_absent(segmentation: Any) -> bool:
-    """Whether it says that the object is not seen: null, or no polygon at all."""
+    """Whether an entry of ``segmentations``, null or an empty list, says that the object is not
+    visible."""
     return segmentation is None or segmentation == []
 
 
 def to_rle(segmentation: Any, height: int, width: int) -> RLE:
-    """Any of COCO's ways to write a mask -> compressed RLE.
+    """Convert a mask in any of COCO's formats to a compressed RLE.
 
     Args:
         segmentation: polygons (lists of x, y, x, y, ...), compressed or uncompressed RLE.
-        height, width: size that the mask must have.
+        height, width: size of the frame.
 
     Raises:
-        MaskSizeError: if it has another size.
-        ValueError: if it is no mask.
+        MaskSizeError: if the mask has another size.
+        ValueError: if it is not a valid mask.
     """
     counts = _to_counts(segmentation, height, width)
     _, errors = _areas([counts], np.array([height * width]))
@@ -82,9 +85,9 @@ class CompressedTrack(NamedTuple):
     """The L masks of a track as compressed RLEs.
 
     Attributes:
-        counts: of each RLE; None where the object is not seen or its mask is bad.
-        areas: (L,) in pixels.
-        errors: what is wrong with the bad masks, by frame.
+        counts: the ``counts`` of each RLE; None if the object is not visible or the mask invalid.
+        areas: (L,) areas in pixels.
+        errors: the errors of invalid masks, by frame.
     """
 
     counts: list[bytes | None]
@@ -98,16 +101,16 @@ def track_to_counts(
     """Compress and check the masks of a track.
 
     Args:
-        segmentations: a mask for each of L frames, as ``to_rle`` takes them; None or an empty
-            list where the object is not seen.
-        height, width: size that the masks must have.
+        segmentations: a mask for each of L frames, in any format of ``to_rle``; None or an empty
+            list if the object is not visible.
+        height, width: size of the frames.
 
     Returns:
-        the ``counts`` of L compressed RLEs, None where the object is not seen; and (L,) areas in
+        the ``counts`` of L compressed RLEs, None if the object is not visible; (L,) areas in
         pixels.
 
     Raises:
-        MaskSizeError, ValueError: as ``to_rle``, naming the first frame with a bad mask.
+        MaskSizeError, ValueError: as ``to_rle``, for the first frame with an invalid mask.
     """
     counts, areas, errors = compress_tracks([(segmentations, height, width)])[0]
     if errors:
@@ -122,39 +125,33 @@ def compress_tracks(tracks: list[tuple[list[Any], int, int]]) -> list[Compressed
     Args:
         tracks: ``segmentations``, ``height`` and ``width`` of each, as for ``track_to_counts``.
     """
-    compressed = []
+    compressed: list[CompressedTrack] = []
+    visible: list[tuple[CompressedTrack, int]] = []
+    counts, frame_areas = [], []
     for segmentations, height, width in tracks:
-        track = CompressedTrack([], np.zeros(len(segmentations), np.int64), {})
-        for t, mask in enumerate(segmentations):
-            try:
-                track.counts.append(None if is_absent(mask) else _to_counts(mask, height, width))
-            except ValueError as error:
-                track.counts.append(None)
-                track.errors[t] = error
+        length = len(segmentations)
+        track = CompressedTrack([None] * length, np.zeros(length, np.int64), {})
         compressed.append(track)
-    counts = [text for track in compressed for text in track.counts]
-    seen = np.array([text is not None for text in counts], bool)
-    frame_areas = [height * width for _, height, width in tracks]
-    lengths = [len(track.counts) for track in compressed]
-    areas = np.zeros(len(counts), np.int64)
-    areas[seen], errors = _areas(
-        [text for text in counts if text is not None], np.repeat(frame_areas, lengths)[seen]
-    )
-    starts = np.append(0, np.cumsum(lengths, dtype=int))
-    for track, start in zip(compressed, starts, strict=False):
-        track.areas[:] = areas[start : start + len(track.areas)]
-    for i, message in errors.items():
-        place = np.flatnonzero(seen)[i]
-        k = int(np.searchsorted(starts, place, side="right")) - 1
-        t = int(place - starts[k])
-        compressed[k].counts[t] = None
-        compressed[k].areas[t] = 0
-        compressed[k].errors[t] = ValueError(message)
+        for t, mask in enumerate(segmentations):
+            if not is_absent(mask):
+                try:
+                    counts.append(_to_counts(mask, height, width))
+                except ValueError as error:
+                    track.errors[t] = error
+                else:
+                    visible.append((track, t))
+                    frame_areas.append(height * width)
+    areas, errors = _areas(counts, np.array(frame_areas))
+    for i, (track, t) in enumerate(visible):
+        if i in errors:
+            track.errors[t] = ValueError(errors[i])
+        else:
+            track.counts[t], track.areas[t] = counts[i], areas[i]
     return compressed
 
 
 def _to_counts(segmentation: Any, height: int, width: int) -> bytes:
-    """The counts of a compressed RLE; those of one that came compressed are not checked."""
+    """The ``counts`` of a compressed RLE, not yet checked if the mask was compressed before."""
     if isinstance(segmentation, list):
         return _from_polygons(segmentation, height, width)
     if not isinstance(segmentation, dict) or "counts" not in segmentation:
@@ -166,7 +163,7 @@ def _to_counts(segmentation: Any, height: int, width: int) -> bytes:
             f"the mask's size is {reprlib.repr(size)}, but the frame's is {[height, width]}"
         )
     if isinstance(counts, str):
-        # What is not ASCII gives bytes that no RLE has.
+        # Characters that are not ASCII become bytes that _decompress rejects.
         return counts.encode("utf-8", "surrogatepass")
     if isinstance(counts, bytes):
         return counts
@@ -188,7 +185,7 @@ def _is_size(size: Any) -> bool:
 
 def _from_polygons(polygons: list[Any], height: int, width: int) -> bytes:
     if not polygons:
-        raise ValueError("a list of polygons must not be empty: write null for an unseen object")
+        raise ValueError("a list of polygons must not be empty: use null for an invisible object")
     outline = 0.0
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
@@ -197,21 +194,23 @@ def _from_polygons(polygons: list[Any], height: int, width: int) -> bytes:
             raise ValueError("a polygon's coordinates must be numbers of pixels")
         points = np.reshape(polygon, (-1, 2))
         outline += np.abs(points - np.roll(points, 1, axis=0)).max(1).sum()
-    # Drawing takes memory for each pixel of the outline.
+    # pycocotools allocates memory for each pixel of the outline.
     if outline > MAX_OUTLINE:
-        raise ValueError(f"the polygons' outline is {outline:.0f} pixels long: that is no object")
+        raise ValueError(
+            f"the polygons' outline is {outline:.0f} pixels long; the limit is {MAX_OUTLINE}"
+        )
     return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))["counts"]
 
 
 def _areas(counts: list[bytes], frame_areas: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
-    """Areas of M compressed RLEs, which must fill their frames exactly.
+    """Areas of M compressed RLEs, whose runs must add up to the pixels of their frames.
 
     Args:
-        counts: of the RLEs.
+        counts: the ``counts`` of each RLE.
         frame_areas: (M,) pixels of their frames.
 
     Returns:
-        (M,) areas in pixels; and what is wrong with the bad RLEs, by index.
+        (M,) areas in pixels, and the error messages of invalid RLEs by index.
     """
     if not counts:
         return np.zeros(0, np.int64), {}
@@ -220,36 +219,43 @@ def _areas(counts: list[bytes], frame_areas: np.ndarray) -> tuple[np.ndarray, di
     bad = (total != frame_areas) | (np.minimum.reduceat(runs, firsts) < 0)
     for i in np.flatnonzero(bad):
         errors.setdefault(int(i), _WRONG_SUM)
-    # Every second run is one of ones, or, if the RLE starts at an odd index, one of zeros.
+    # Every second run consists of ones or, if the RLE starts at an odd index, of zeros.
     sums = np.append(0, np.cumsum(runs[1::2], dtype=np.int64))
     odd = np.diff(sums[np.append(firsts, len(runs)) // 2])
     return np.where(firsts % 2 == 0, odd, total - odd), errors
 
 
 def _decompress(counts: list[bytes]) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
-    """The run lengths of M compressed RLEs, one after the other; (M,) the index where each RLE
-    starts; and what is wrong with the bad RLEs, whose runs mean nothing, by index.
+    """Decompress M RLEs at once.
 
-    An RLE is written as numbers in base 32, low digits first, a bit for "more follow", sign
-    extended; from the fourth on, the difference to the run before the last.
+    The counts of an RLE are characters of 6 bits, starting at "0". Each number is written as its
+    5-bit digits, lowest first; the sixth bit is set if more digits follow, and bit 4 of the last
+    digit is the sign. From the fourth number on, the difference to the number before the previous
+    one is stored.
+
+    Returns:
+        the concatenated run lengths of all RLEs; (M,) the index of the first run of each RLE; the
+        error messages of invalid RLEs by index. The run lengths of invalid RLEs are arbitrary.
     """
-    # An empty text becomes a run of no pixels.
+    # An empty string becomes a run of length 0.
     counts = [text or b"0" for text in counts]
     ends = np.cumsum([len(text) for text in counts], dtype=np.int64)
     digits = np.frombuffer(b"".join(counts), np.uint8) - np.uint8(48)
     errors: dict[int, str] = {}
     if digits.max(initial=0) > 63:
         for i in np.searchsorted(ends, np.flatnonzero(digits > 63), side="right"):
-            errors[int(i)] = "the counts of an RLE have characters that do not belong there"
+            errors[int(i)] = "the counts of an RLE have an invalid character"
     for i in np.flatnonzero(digits[ends - 1] > 31):
         errors.setdefault(int(i), "the counts of an RLE end in the middle of a number")
     for i in errors:
         digits[ends[i] - len(counts[i]) : ends[i]] = 0
-    goes_on = digits > 31
-    # The last digit has the sign. In 32 bits, which is much faster, and what pycocotools does.
-    values = (digits[~goes_on] ^ 16).astype(np.int32) - 16
-    # Few numbers have more than one digit: their index, and the place of the digit before.
-    places = np.flatnonzero(goes_on)
+    is_continued = digits > 31
+    # Start with the last digit, which has the sign. 32 bits, as in pycocotools, are much faster
+    # than 64.
+    values = (digits[~is_continued] ^ 16).astype(np.int32) - 16
+    # Few numbers have more than one digit. For each of their digits but the last: the index of the
+    # number and the position of the digit.
+    places = np.flatnonzero(is_continued)
     longer = places - np.arange(len(places))
     firsts = np.append(0, ends - np.searchsorted(places, ends))[: len(counts)]
     is_next_to_last = np.append(longer[1:] != longer[:-1], True)[: len(longer)]
@@ -257,31 +263,29 @@ def _decompress(counts: list[bytes]) -> tuple[np.ndarray, np.ndarray, dict[int, 
     for _ in range(6):
         values[longer] = (values[longer] << 5) | (digits[places] & 31)
         places = places - 1
-        more = goes_on[places]
+        more = is_continued[places]
         longer, places = longer[more], places[more]
     for i in np.searchsorted(firsts, longer, side="right") - 1:
-        errors[int(i)] = "the counts of an RLE have a number that is far too large"
+        errors[int(i)] = "the counts of an RLE have a number that is too large"
     return _undo_differences(values, firsts), firsts, errors
 
 
 def _undo_differences(values: np.ndarray, firsts: np.ndarray) -> np.ndarray:
-    """Sums within each RLE, separately for the runs of zeros after the first and those of ones.
+    """Undo the differences: within each RLE, sum up the runs of ones (indices 1, 3, 5, ...) and
+    those of zeros after the first (indices 2, 4, 6, ...).
 
-    Sums over every second number run through all RLEs; those up to the start are taken off.
+    ``values`` holds the numbers of all RLEs, ``firsts`` the index of the first number of each. The
+    cumulative sums run over all RLEs; the sum before the start of each RLE is then subtracted.
     """
     ends = np.append(firsts[1:], len(values))
     runs = np.empty_like(values)
-    for which in (0, 1):
-        sums = np.cumsum(np.ascontiguousarray(values[which::2]), dtype=np.int32)
-        # Numbers of this parity before each RLE, and before its end.
-        start, end = (firsts + 1 - which) // 2, (ends + 1 - which) // 2
-        # An RLE's first number belongs to no sum.
-        skipped = start + (firsts % 2 == which)
+    for parity in (0, 1):
+        sums = np.cumsum(np.ascontiguousarray(values[parity::2]), dtype=np.int32)
+        # How many numbers at indices of this parity come before the start and the end of each RLE.
+        start, end = (firsts + 1 - parity) // 2, (ends + 1 - parity) // 2
+        # The first number of an RLE is part of no sum.
+        skipped = start + (firsts % 2 == parity)
         before = np.append(np.int32(0), sums)[skipped]
-        runs[which::2] = sums - np.repeat(before, end - start)
+        runs[parity::2] = sums - np.repeat(before, end - start)
     runs[firsts] = values[firsts]
     return runs
-
-
-def _with_text(rle: dict[str, Any]) -> RLE:
-    return {"size": list(rle["size"]), "counts": rle["counts"].decode()}

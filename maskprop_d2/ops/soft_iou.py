@@ -1,13 +1,13 @@
-"""Soft IoU (Eq. 3 of the paper), the measure of the propagation loss and of linking."""
+"""Soft IoU (Eq. 3), used by the propagation loss and for linking."""
 
 from torch import Tensor
 
 
 def soft_iou_terms(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Numerator and denominator of Eq. 3, summed over the last dimension (pixels).
+    """The numerator and denominator of Eq. 3: soft intersection and union.
 
     Args:
-        a, b: (..., P) soft masks in [0, 1].
+        a, b: (..., P) soft masks in [0, 1] of P pixels; they are broadcast.
 
     Returns:
         two tensors of shape (...).
@@ -17,9 +17,9 @@ def soft_iou_terms(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pairwise_soft_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Soft IoU of every mask of ``a`` with every mask of ``b``; 0 where both are empty.
+    """Soft IoU of each mask of ``a`` with each mask of ``b``; 0 if both are empty.
 
-    A matrix product gives all numerators at once; of binary masks this is their IoU.
+    For binary masks this is their IoU.
 
     Args:
         a: (..., N, P) soft masks in [0, 1].

@@ -40,26 +40,25 @@ def fused(case):
     return sample_and_sum(case["masks"], maps, case["offsets"], DILATIONS)
 
 
-@pytest.mark.parametrize("size", [(9, 11), (1, 1), (2, 13)])
-def test_fused_equals_literal_in_values_and_gradients(size):
-    case = random_case(height=size[0], width=size[1])
-    expected, actual = literal(case), fused(case)
+def assert_equal_with_gradients(actual, expected, inputs):
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-10)
     upstream = torch.randn_like(expected)
-    inputs = list(case.values())
-    for a, b in zip(
-        torch.autograd.grad(actual, inputs, upstream),
-        torch.autograd.grad(expected, inputs, upstream),
-        strict=True,
-    ):
+    gradients = (torch.autograd.grad(x, inputs, upstream) for x in (actual, expected))
+    for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
 
 
-def test_no_instance_gives_an_empty_result():
+@pytest.mark.parametrize("size", [(9, 11), (1, 1), (2, 13)])
+def test_fused_equals_literal(size):
+    case = random_case(height=size[0], width=size[1])
+    assert_equal_with_gradients(fused(case), literal(case), list(case.values()))
+
+
+def test_no_instances():
     assert fused(random_case(num_masks=0)).shape == (2, 0, 2, 9, 11)
 
 
-def test_identity_tap_without_offsets_copies_the_mask():
+def test_the_central_tap_without_offsets_copies_the_mask():
     masks = torch.rand(2, 6, 7)
     maps = torch.zeros(1, 27, 6, 7)
     maps[:, 4::9] = 1 / 3
@@ -67,7 +66,7 @@ def test_identity_tap_without_offsets_copies_the_mask():
     torch.testing.assert_close(copied[0, :, 0], masks)
 
 
-def test_sampling_is_as_exact_under_mixed_precision():
+def test_sampling_with_bfloat16_inputs_uses_float32():
     case = {name: x.detach().float() for name, x in random_case().items()}
     low = {name: x.bfloat16() for name, x in case.items()}
     maps = torch.ones(1, 27, *case["masks"].shape[-2:])
@@ -87,28 +86,19 @@ def test_sampling_is_as_exact_under_mixed_precision():
     ],
     ids=["inside", "corner", "cell", "empty"],
 )
-@pytest.mark.parametrize("learnt", [False, True])
-def test_masks_that_cover_part_of_the_grid(rows, columns, learnt):
-    """Only some taps look at a mask then. In training the masks are given, not learnt: where they
-    are 0, they would have a gradient too."""
+@pytest.mark.parametrize("learned", [False, True])
+def test_masks_that_cover_a_part_of_the_grid(rows, columns, learned):
+    """Only some taps are active. Masks that need a gradient have one where they are 0, too."""
     case = random_case()
     masks = torch.zeros_like(case["masks"], requires_grad=False)
     masks[1:, rows, columns] = case["masks"].detach()[1:, rows, columns]
-    case["masks"] = masks.requires_grad_(learnt)
-    expected, actual = literal(case), fused(case)
-    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-10)
+    case["masks"] = masks.requires_grad_(learned)
     inputs = [x for x in case.values() if x.requires_grad]
-    upstream = torch.randn_like(expected)
-    for a, b in zip(
-        torch.autograd.grad(actual, inputs, upstream),
-        torch.autograd.grad(expected, inputs, upstream),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+    assert_equal_with_gradients(fused(case), literal(case), inputs)
 
 
 @pytest.mark.parametrize("far", [1e4, -1e12, float("inf"), float("nan")])
-def test_taps_that_look_far_outside_see_nothing(far):
+def test_taps_far_outside_sample_zero(far):
     case = random_case()
     case["offsets"] = torch.full_like(case["offsets"], far)
     sampled = fused(case)
@@ -117,7 +107,7 @@ def test_taps_that_look_far_outside_see_nothing(far):
     assert (gradient == 0).all()
 
 
-def test_whole_offsets_look_at_cells_up_to_the_last():
+def test_integer_offsets():
     case = random_case()
     case["offsets"] = case["offsets"].detach().round().requires_grad_()
     torch.testing.assert_close(fused(case), literal(case), rtol=0, atol=1e-10)

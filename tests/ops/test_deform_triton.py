@@ -13,24 +13,24 @@ DILATIONS = (1, 5)
 
 
 @pytest.mark.skipif(not find_spec("triton"), reason="Triton is not installed")
-def test_kernels_equal_torch_in_values_and_gradients():
-    """In a process of its own, where Triton interprets its kernels: no GPU is needed."""
+def test_kernels_equal_torch():
+    """In another process, with Triton's interpreter, which needs no GPU."""
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     subprocess.run([sys.executable, __file__], check=True, env=environment)
 
 
-def test_where_kernels_do_not_run_one_line_says_so(caplog):
+def test_without_working_kernels_there_is_one_warning(caplog):
     deform.triton_kernel.cache_clear()
-    # With Triton installed or not: its kernels take no tensors of a CPU.
+    # Fails with and without Triton, whose kernels need a GPU.
     with caplog.at_level(logging.WARNING), torch.inference_mode():
         assert deform.triton_kernel(torch.device("cpu")) is None
         assert deform.triton_kernel(torch.device("cpu")) is None
     (record,) = caplog.records
-    assert "without Triton" in record.getMessage()
+    assert "Triton does not work here" in record.getMessage()
 
 
 def check(num_masks, num_maps, mask_gradient):
-    """Kernels and torch give the same values and gradients."""
+    """Compare values and gradients of kernels and torch."""
     from maskprop_d2.ops import deform_triton
 
     torch.manual_seed(0)

@@ -15,14 +15,14 @@ def test_pasting_a_full_mask_fills_its_box():
     "box",
     [[2.3, 1.2, 8.9, 5.5], [-4.0, -3.0, 3.0, 40.0], [5.0, 5.0, 5.0, 9.0], [50.0, 50.0, 60.0, 60.0]],
 )
-def test_pasting_one_binary_mask_equals_pasting_the_whole_grid(box):
+def test_paste_binary_mask_equals_paste_masks(box):
     mask = torch.rand(14, 14, generator=torch.Generator().manual_seed(1))
     box = torch.tensor(box)
     whole = paste_masks(mask[None], box[None], 21, 33)[0] > 0.5
     assert torch.equal(paste_binary_mask(mask, box, 21, 33), whole)
 
 
-def test_keep_distinct_keeps_the_better_of_two_that_repeat_each_other():
+def test_mask_nms_keeps_the_mask_with_the_highest_score():
     masks = torch.zeros(3, 4, 4)
     masks[0, :2] = 1
     masks[1, :2] = 0.95

@@ -17,7 +17,7 @@ def draw(data, shape, elements):
 
 
 @given(data=st.data(), size=sizes)
-def test_it_is_symmetric_lies_in_0_to_1_and_is_equation_3(data, size):
+def test_soft_iou_is_equation_3_symmetric_and_in_0_to_1(data, size):
     n, m, pixels = size
     a, b = draw(data, (n, pixels), shares), draw(data, (m, pixels), shares)
     ious = pairwise_soft_iou(a, b)
@@ -32,7 +32,7 @@ def test_it_is_symmetric_lies_in_0_to_1_and_is_equation_3(data, size):
 
 
 @given(data=st.data(), size=sizes)
-def test_of_binary_masks_it_is_the_iou_of_pycocotools(data, size):
+def test_for_binary_masks_it_is_the_iou_of_pycocotools(data, size):
     n, m, pixels = size
     a, b = draw(data, (n, pixels, 3), None), draw(data, (m, pixels, 3), None)
     ious = pairwise_soft_iou(a.flatten(1).double(), b.flatten(1).double())
@@ -41,12 +41,12 @@ def test_of_binary_masks_it_is_the_iou_of_pycocotools(data, size):
         expected = coco_mask.iou(*rles, [0] * m)
         torch.testing.assert_close(ious, torch.from_numpy(expected))
     same = pairwise_soft_iou(a.flatten(1).double(), a.flatten(1).double()).diagonal()
-    # An empty mask has nothing in common with itself either.
+    # The IoU of an empty mask with itself is 0.
     torch.testing.assert_close(same, a.flatten(1).any(1).double())
 
 
 @given(data=st.data(), pixels=st.integers(1, 12))
-def test_more_inside_of_a_binary_mask_raises_it_and_more_outside_lowers_it(data, pixels):
+def test_it_grows_with_the_mask_inside_of_the_target_and_shrinks_outside(data, pixels):
     target = draw(data, (1, pixels), None).double()
     mask, more = draw(data, (1, pixels), shares), draw(data, (1, pixels), shares)
     iou = pairwise_soft_iou(mask, target)
