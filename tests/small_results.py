@@ -1,4 +1,4 @@
-"""Three small videos, and results made from their ground truth with known mistakes."""
+"""Three small videos, and results with known errors."""
 
 import json
 
@@ -11,12 +11,13 @@ HEIGHT, WIDTH, LENGTH = 60, 90, 8
 ALL = range(LENGTH)
 SQUARE, DISK = 4, 7
 CATEGORIES = [{"id": SQUARE, "name": "square"}, {"id": DISK, "name": "<b>disk</b>"}]
-# Names that must be escaped in an address.
+# Names that must be escaped in URLs.
 NAMES = {3: "swap #1", 5: "50% wrong", 9: "perfect"}
 
 
 def masks(lane, frames=ALL):
-    """A block of 16 x 16 pixels that moves right in one of three lanes; None where not in view."""
+    """RLEs of a block of 16 x 16 pixels that moves right in one of three lanes; None outside
+    ``frames``."""
     track = []
     for t in range(LENGTH):
         mask = np.zeros((HEIGHT, WIDTH), bool)
@@ -35,12 +36,15 @@ def track(video_id, category_id, segmentations, **more):
 
 
 def write_small_results(folder):
-    """Writes valid.json, results.json and JPEGImages.
+    """Write valid.json, results.json and JPEGImages.
 
-    Video 3: two squares exchange their predictions in frame 5; a disk, in view in the frames 2 to
-    5, is missed in 2 and 3. Video 5: a square is taken for a disk, another disk is not there, and
-    a crowd is predicted as an object. Video 9: as it should be. All right ones score 0.9 or more;
-    what scores 0.1 is below the threshold.
+    Video 3: two squares swap identities in frame 5; a disk, seen in frames 2 to 5, is missed in
+    frames 2 and 3. Video 5: a square is predicted as a disk, another disk is a false positive, and
+    a crowd is predicted as an object. Video 9: correct. The predictions scored 0.1 are below the
+    best threshold.
+
+    Returns:
+        the content of valid.json and of results.json.
     """
     for name in NAMES.values():
         (folder / "JPEGImages" / name).mkdir(parents=True)

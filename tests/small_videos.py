@@ -1,4 +1,4 @@
-"""A data set of one small video, drawn into a folder."""
+"""A dataset of one small video."""
 
 import json
 
@@ -11,14 +11,14 @@ HEIGHT, WIDTH = 40, 60
 
 
 def square(t):
-    """An object of 10 x 10 pixels that moves 5 pixels a frame."""
+    """A mask of 10 x 10 pixels that moves 5 pixels per frame."""
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[10:20, 5 * t : 5 * t + 10] = True
     return mask
 
 
 def write_data_set(folder, length=4):
-    """One video: a red square in every frame, something that is seen in frame 1 alone, a crowd."""
+    """Write a video with a red square, an object that is seen only in frame 1, and a crowd."""
     (folder / "v").mkdir(parents=True)
     for t in range(length):
         frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Category names of the data sets that are registered, in the order of their ids."""
+"""Category names of the registered datasets, in the order of their ids."""
 
 # fmt: off
 YTVIS_2019 = [
@@ -15,7 +15,7 @@ YTVIS_2021 = [
     "shark", "skateboard", "snake", "snowboard", "squirrel", "surfboard", "tennis_racket", "tiger",
     "train", "truck", "turtle", "whale", "zebra",
 ]
-# "Vehical" is how its files spell it.
+# "Vehical" is spelled so in the annotation files.
 OVIS = [
     "Person", "Bird", "Cat", "Dog", "Horse", "Sheep", "Cow", "Elephant", "Bear", "Zebra",
     "Giraffe", "Poultry", "Giant_panda", "Lizard", "Parrot", "Monkey", "Rabbit", "Tiger", "Fish",

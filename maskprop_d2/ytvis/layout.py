@@ -1,20 +1,21 @@
-"""Where the annotations and frames of a data set lie: as released, and as other code has them."""
+"""Finding the annotation files and images of a dataset in the released layouts and in those of
+other code."""
 
 import os
 from pathlib import Path
 
 from ..errors import AnnotationError
 
-# What stands for {split} in the names of the annotation file, and of the folder of frames.
+# For each split, the values of {split} in the names of the annotation file and the image folder.
 SPLITS = {
     "train": (("train",), ("train",)),
     "val": (("valid", "val"), ("valid", "val")),
     "test": (("test",), ("test",)),
-    # The training videos as datasets/split_ytvis.py divides them.
+    # Parts of the training videos, made by datasets/split_ytvis.py.
     "train_split": (("train_split",), ("train",)),
     "val_split": (("val_split",), ("train",)),
 }
-# In the order in which they are looked for.
+# In order of priority.
 JSON_FILES = (
     "{split}.json",
     "{split}/instances.json",  # YouTube-VIS 2021
@@ -34,19 +35,19 @@ IMAGE_FOLDERS = (
 
 
 def data_set_folder(data_set: str) -> Path:
-    """The folder of a data set under ``$DETECTRON2_DATASETS`` (default ``datasets``)."""
+    """The folder of a dataset in ``$DETECTRON2_DATASETS`` (default ``datasets``)."""
     return Path(os.getenv("DETECTRON2_DATASETS", "datasets")).expanduser() / data_set
 
 
 def find_split(folder: Path, split: str) -> tuple[str, str]:
-    """Find a split's annotation file and the folder that its file names are relative to.
+    """Find the annotation file and the image folder of a split.
 
     Args:
-        folder: the data set's folder.
+        folder: the dataset's folder.
         split: a key of ``SPLITS``.
 
     Raises:
-        AnnotationError: that says what was looked for and what is there.
+        AnnotationError: with the names that were tried and what the folder holds.
     """
     json_names, image_names = SPLITS[split]
     json_files = [pattern.format(split=x) for pattern in JSON_FILES for x in json_names]
@@ -57,18 +58,18 @@ def find_split(folder: Path, split: str) -> tuple[str, str]:
         raise AnnotationError(_message(folder, f"the '{split}' annotations{hint}", json_files))
     image_root = next((x for x in image_folders if (folder / x).is_dir()), None)
     if image_root is None:
-        raise AnnotationError(_message(folder, f"the frames of {json_file}", image_folders))
+        raise AnnotationError(_message(folder, f"the images of {json_file}", image_folders))
     return str(folder / json_file), str(folder / image_root)
 
 
-def _message(folder: Path, what: str, looked_for: list[str]) -> str:
+def _message(folder: Path, missing: str, tried: list[str]) -> str:
     if folder.is_dir():
         names = sorted(x.name + "/" * x.is_dir() for x in folder.iterdir())
-        there = "that folder holds " + (", ".join(names[:20]) or "nothing")
-        there += f" and {len(names) - 20} more" if len(names) > 20 else ""
+        found = "the folder holds " + (", ".join(names[:20]) or "nothing")
+        found += f" and {len(names) - 20} more" if len(names) > 20 else ""
     else:
-        there = "there is no such folder"
+        found = "there is no such folder"
     return (
-        f"{folder} does not hold {what}: looked for {', '.join(looked_for)}, but {there}. See "
-        f"datasets/README.md; set DETECTRON2_DATASETS if the data sets are elsewhere"
+        f"{folder} does not hold {missing}: looked for {', '.join(tried)}, but {found}. See "
+        "datasets/README.md; set DETECTRON2_DATASETS if the datasets are elsewhere"
     )

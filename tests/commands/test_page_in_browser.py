@@ -1,4 +1,4 @@
-"""The results page in headless Chromium, opened from the disk."""
+"""The results page in headless Chromium, opened from disk."""
 
 import json
 import shutil
@@ -49,7 +49,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def open_page(browser, folder):
-    """Writes the page and opens it, at a video if one is named; the console must stay empty."""
+    """Write the page and open it, optionally at a video. The console must stay empty."""
 
     def opened(at=""):
         names = {"json": "valid.json", "results": "results.json", "images": "JPEGImages"}
@@ -73,7 +73,7 @@ def text(browser, name):
 
 
 def requested(browser):
-    """The addresses of all that was asked for since the last call."""
+    """The URLs of all requests since the last call."""
     messages = [json.loads(x["message"])["message"] for x in browser.get_log("performance")]
     sent = [x["params"] for x in messages if x["method"] == "Network.requestWillBeSent"]
     return [unquote(x["request"]["url"]) for x in sent if x["request"]["url"] != "about:blank"]
@@ -85,27 +85,27 @@ def listed(browser):
 
 
 def color_in_frame(browser, canvas, x, y):
-    """The RGB colour that a canvas shows at a pixel of the frame. (From a screenshot: a page from
-    the disk may not read the pixels of what it draws.)"""
+    """The RGB colour of a canvas at a pixel of the frame, from a screenshot: pages opened from disk
+    may not read the pixels of a canvas."""
     png = browser.find_element(By.ID, canvas).screenshot_as_png
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     scale = image.shape[1] / WIDTH
     return image[round(y * scale), round(x * scale), ::-1].astype(int)
 
 
-def test_it_shows_figures_plots_and_the_video_that_costs_most(open_page):
+def test_figures_plots_and_the_video_with_the_largest_gain(open_page):
     page = open_page()
     assert page.find_element(By.CSS_SELECTOR, "#figures dt").text == "AP"
     assert len(page.find_elements(By.CSS_SELECTOR, "#category-plot .bar")) == 2
     assert len(page.find_elements(By.CSS_SELECTOR, "#threshold-plot circle")) == 10
-    # Names are text, whatever is in them.
+    # Names are not parsed as markup.
     assert "<b>disk</b>" in text(page, "category-plot")
     order = listed(page)
     assert len(order) == 3 and order[-1] == NAMES[9]
     assert text(page, "video-name") == order[0]
 
 
-def test_it_loads_what_is_looked_at_and_nothing_from_the_network(open_page, browser):
+def test_only_the_open_video_is_loaded_and_nothing_from_the_network(open_page, browser):
     browser.get_log("performance")
     page = open_page("#video-9")
     page.find_element(By.ID, "play").click()
@@ -117,7 +117,7 @@ def test_it_loads_what_is_looked_at_and_nothing_from_the_network(open_page, brow
     assert all(x.startswith(("file:", "data:")) for x in loaded)
 
 
-def test_the_timeline_shows_the_exchange_and_the_miss(open_page):
+def test_the_timeline_shows_swapped_identities_and_a_miss(open_page):
     page = open_page("#video-3")
     rows = page.find_elements(By.CSS_SELECTOR, ".row.object")
     states = [
@@ -134,7 +134,7 @@ def test_the_timeline_shows_the_exchange_and_the_miss(open_page):
         "found 8/8, 1 switch",
         "found 2/4",
     ]
-    # The strips of the two squares exchange their colours.
+    # The strips of the two squares swap their colours.
     colors = [
         [
             x.value_of_css_property("background-color")
@@ -150,7 +150,7 @@ def test_the_timeline_shows_the_exchange_and_the_miss(open_page):
     ]
 
 
-def test_an_identity_has_one_colour_on_both_sides(open_page):
+def test_an_identity_has_the_same_colour_on_both_sides(open_page):
     page = open_page("#video-3")
     page.find_element(By.ID, "show-labels").click()
     before = {
@@ -162,10 +162,10 @@ def test_an_identity_has_one_colour_on_both_sides(open_page):
     for lane in (0, 1):
         assert abs(before["truth", lane] - before["predictions", lane]).max() <= 3
     assert abs(before["truth", 0] - before["truth", 1]).max() > 30
-    # Outside of all masks there is the frame alone.
+    # Outside the masks, the frame is shown unchanged.
     assert abs(color_in_frame(page, "truth", 60, 10) - 20).max() <= 3
 
-    # From frame 5 on the two predictions lie on each other's objects.
+    # From frame 5 on, each of the two predictions lies on the object of the other.
     strip = page.find_element(By.CSS_SELECTOR, ".row.object .strip")
     webdriver.ActionChains(page).move_to_element_with_offset(
         strip, round(strip.size["width"] * (6.5 / 8 - 0.5)), 0
@@ -181,7 +181,7 @@ def test_an_identity_has_one_colour_on_both_sides(open_page):
         )
 
 
-def test_it_plays(open_page):
+def test_playing(open_page):
     page = open_page("#video-9")
     assert text(page, "frame") == "frame 0 / 7"
     Select(page.find_element(By.ID, "speed")).select_by_value("25")
@@ -198,18 +198,18 @@ def test_it_plays(open_page):
     stopped = text(page, "frame")
     time.sleep(0.3)
     assert text(page, "frame") == stopped
-    # The keyboard works as well.
+    # The space bar starts it again.
     page.find_element(By.TAG_NAME, "body").send_keys(" ")
     wait(page, lambda: text(page, "play") == "Pause" and text(page, "frame") != stopped)
 
 
-def test_it_filters(open_page):
+def test_filters(open_page):
     page = open_page()
     everything = listed(page)
 
     page.find_element(By.ID, "switches").click()
     assert listed(page) == [NAMES[3]]
-    # A video that is listed is shown.
+    # The shown video is one of those listed.
     wait(page, lambda: text(page, "video-name") == NAMES[3])
     page.find_element(By.ID, "switches").click()
     assert listed(page) == everything
@@ -224,17 +224,17 @@ def test_it_filters(open_page):
     assert listed(page) == [NAMES[5]]
 
 
-def test_it_filters_by_category_which_stands_out_in_the_plots(open_page, folder):
+def test_filtering_by_category_highlights_it_in_the_plots(open_page, folder):
     path = folder / "results.json"
     results = json.loads(path.read_text())
-    # Without the disks that are predicted in it, video 5 has squares alone.
+    # Without its predicted disks, video 5 has only squares.
     path.write_text(json.dumps([x for x in results if x["video_id"] != 5]))
     page = open_page()
     Select(page.find_element(By.ID, "category")).select_by_visible_text("<b>disk</b>")
     assert set(listed(page)) == {NAMES[3], NAMES[9]}
     assert page.find_element(By.CSS_SELECTOR, ".bar.chosen").get_attribute("data-category") == "7"
     assert "<b>disk</b>" in text(page, "threshold-key")
-    # A click on its bar takes the choice back.
+    # A click on its bar clears the filter.
     page.find_element(By.CSS_SELECTOR, ".bar.chosen .dark").click()
     assert len(listed(page)) == 3 and not page.find_elements(By.CSS_SELECTOR, ".bar.chosen")
 
@@ -252,7 +252,7 @@ def test_predictions_alone(open_page, folder):
     assert len(page.find_elements(By.CSS_SELECTOR, ".row.prediction .span.seen")) == 3
 
 
-def test_a_frame_that_is_gone_is_named(browser, open_page, folder):
+def test_a_missing_frame_is_reported(browser, open_page, folder):
     page = open_page("#video-9")
     (folder / "JPEGImages" / NAMES[9] / "00001.png").unlink()
     before = color_in_frame(page, "truth", 60, 50)

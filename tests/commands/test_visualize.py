@@ -44,7 +44,7 @@ def spans(line):
     return [(x["state"], x["start"], x["end"], x["partner"]) for x in line["spans"]]
 
 
-def test_an_exchange_of_identities_and_a_miss(data, tmp_path):
+def test_swapped_identities_and_a_missed_object(data, tmp_path):
     write(tmp_path)
     shown = video(tmp_path, 3)
     first, second, disk = shown["objects"]
@@ -59,26 +59,26 @@ def test_an_exchange_of_identities_and_a_miss(data, tmp_path):
         [("found", 4, 6, 2)],
         [("found", 0, 5, 1), ("found", 5, 8, 0)],
     ]
-    # Each in the colour of the object that it finds most.
+    # Each prediction has the colour of the object that it finds most often.
     assert [x["color"] for x in shown["objects"]] == [0, 1, 2]
     assert [x["color"] for x in shown["predictions"]] == [0, 2, 1]
 
 
-def test_a_wrong_category_a_false_one_and_a_crowd(data, tmp_path):
+def test_a_wrong_category_a_false_positive_and_a_crowd(data, tmp_path):
     write(tmp_path)
     shown = video(tmp_path, 5)
     assert [spans(x) for x in shown["objects"]] == [[("wrong category", 0, 8, 1)]]
     assert [x["score"] for x in shown["predictions"]] == [0.94, 0.93, 0.91]
-    in_crowd, mistaken, false = shown["predictions"]
+    in_crowd, confused, false = shown["predictions"]
     assert spans(in_crowd) == [("ignored", 0, 8, None)]
-    assert spans(mistaken) == [("wrong category", 0, 8, 0)]
+    assert spans(confused) == [("wrong category", 0, 8, 0)]
     assert spans(false) == [("false", 0, 3, None)]
-    # One object has the colour 0, which the prediction on it shares.
+    # The object has colour 0, and so has the prediction on it.
     assert [x["color"] for x in shown["predictions"]] == [1, 0, 2]
     assert [x["category"] for x in shown["crowds"]] == [SQUARE]
 
 
-def test_what_is_right_is_found_from_start_to_end(data, tmp_path):
+def test_correct_tracks_are_found_in_all_frames(data, tmp_path):
     write(tmp_path)
     shown = video(tmp_path, 9)
     assert [spans(x) for x in shown["objects"]] == [[("found", 0, 8, 0)], [("found", 0, 8, 1)]]
@@ -103,8 +103,8 @@ def test_the_summary(data, tmp_path):
     metrics = evaluate(*data)
     figures = {k: v for k, v in metrics.as_dict().items() if not k.startswith("AP-")}
     scored = found["scored"]
-    # Identities are kept in 5 + 5 + 2 frames of video 3 and 16 of video 9, of 44 frames of objects
-    # and 45 of predictions, those in the crowd left out.
+    # IDTP: 5 + 5 + 2 frames of video 3 and 16 of video 9. Objects have 44 frames, and predictions
+    # 45 without those in the crowd.
     expected = {**figures, "IDF1": 100 * 2 * 28 / (44 + 45), "ID switches": 2}
     assert scored["figures"] == pytest.approx(expected)
     assert scored["by_threshold"][0] == pytest.approx(figures["AP50"])
@@ -127,10 +127,10 @@ def test_the_summary(data, tmp_path):
     assert by_id[5]["categories"] == [SQUARE, DISK]
 
 
-def test_the_threshold_can_be_given(data, tmp_path):
+def test_score_threshold(data, tmp_path):
     write(tmp_path, **{"score-threshold": 0.0})
     assert [x["score"] for x in video(tmp_path, 3)["predictions"]] == [0.95, 0.92, 0.9, 0.1]
-    # Its category is another, and the object has its own prediction.
+    # It has another category, and the object has a prediction already.
     assert spans(video(tmp_path, 3)["predictions"][3]) == [("false", 0, 8, None)]
 
 
@@ -154,7 +154,7 @@ def test_no_predictions(data, tmp_path):
     assert spans(video(tmp_path, 9)["objects"][0]) == [("missed", 0, 8, None)]
 
 
-def test_an_earlier_page_is_replaced_and_nothing_is_left_beside(data, tmp_path):
+def test_an_earlier_page_is_replaced_and_no_other_file_is_left(data, tmp_path):
     before = sorted(x.name for x in tmp_path.iterdir())
     write(tmp_path)
     (tmp_path / "page/stale").touch()
@@ -199,7 +199,7 @@ def test_bad_input_gives_one_line_and_status_2(data, tmp_path, capsys, damage, c
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_disk_that_runs_full_leaves_the_earlier_page(data, tmp_path, monkeypatch, capsys):
+def test_the_earlier_page_stays_if_the_disk_is_full(data, tmp_path, monkeypatch, capsys):
     write(tmp_path)
     before = sorted(tmp_path.rglob("*"))
 

@@ -1,4 +1,4 @@
-"""IDF1 and ID switches on cases with known outcome."""
+"""IDF1 and ID switches in cases with known results."""
 
 import pytest
 from small_ytvis import track
@@ -15,7 +15,7 @@ def measures(truth, results):
 
 @pytest.fixture
 def cat(ground_truth):
-    """A video of six frames with one cat that sits still."""
+    """A video of six frames with one cat that does not move."""
     video = {**ground_truth["videos"][0], "file_names": [f"{t}.jpg" for t in range(6)]}
     return {**ground_truth, "videos": [video], "annotations": [track(1, 4, [LEFT] * 6, id=1)]}
 
@@ -25,7 +25,7 @@ def test_perfect_predictions(cat):
     assert result == {"IDF1": pytest.approx(100), "ID_switches": 0, "score_threshold": 0.3}
 
 
-def test_a_new_identity_halfway(cat):
+def test_a_new_identity(cat):
     first = track(1, 4, [LEFT] * 4 + [None] * 2, score=0.5)
     second = track(1, 4, [None] * 4 + [LEFT] * 2, score=0.5)
     result = measures(cat, [first, second])
@@ -34,14 +34,14 @@ def test_a_new_identity_halfway(cat):
     assert result["ID_switches"] == 1
 
 
-def test_a_gap_is_no_switch_but_a_return_to_the_old_identity_is(cat):
+def test_a_gap_is_no_switch_but_two_changes_are_two_switches(cat):
     gap = track(1, 4, [LEFT, None, None, LEFT, LEFT, LEFT], score=0.5)
     assert measures(cat, [gap])["ID_switches"] == 0
     between = track(1, 4, [None, LEFT, LEFT, None, None, None], score=0.5)
     assert measures(cat, [gap, between])["ID_switches"] == 2
 
 
-def test_two_objects_that_exchange_identities(cat):
+def test_two_objects_swap_identities(cat):
     cat["annotations"].append(track(1, 4, [RIGHT] * 6, id=2))
     results = [
         track(1, 4, [LEFT] * 3 + [RIGHT] * 3, score=0.9),
@@ -51,14 +51,14 @@ def test_two_objects_that_exchange_identities(cat):
     assert (result["IDF1"], result["ID_switches"]) == (pytest.approx(50), 2)
 
 
-def test_a_pair_is_kept_while_it_agrees(cat):
-    """From frame 3 on another prediction fits better, but the first still agrees."""
+def test_pairs_are_kept_while_they_agree(cat):
+    """From frame 3 on, another prediction has a larger IoU, but the first one still agrees."""
     loose = track(1, 4, [(0, 0, 10, 8)] * 6, score=0.9)
     tight = track(1, 4, [None] * 3 + [LEFT] * 3, score=0.9)
     assert measures(cat, [loose, tight])["ID_switches"] == 0
 
 
-def test_the_threshold_is_the_one_with_the_best_idf1(cat):
+def test_the_score_threshold_has_the_best_idf1(cat):
     right = track(1, 4, [LEFT] * 6, score=0.6)
     results = [right] + [track(1, 4, [RIGHT] * 6, score=0.1 * i) for i in range(5)]
     assert measures(cat, results) == {
@@ -68,17 +68,17 @@ def test_the_threshold_is_the_one_with_the_best_idf1(cat):
     }
 
 
-def test_other_categories_do_not_agree(cat):
+def test_predictions_of_other_categories_do_not_agree(cat):
     assert measures(cat, [track(1, 7, [LEFT] * 6, score=0.9)])["IDF1"] == 0
 
 
-def test_crowds_are_no_objects_and_what_agrees_with_them_is_not_counted(cat):
+def test_crowds_and_predictions_that_agree_with_them_do_not_count(cat):
     cat["annotations"].append(track(1, 4, [RIGHT] * 6, id=2, iscrowd=1))
     results = [track(1, 4, [LEFT] * 6, score=0.9), track(1, 4, [RIGHT] * 6, score=0.9)]
     assert measures(cat, results)["IDF1"] == pytest.approx(100)
 
 
-def test_nothing_to_compare(cat):
+def test_no_predictions_and_no_objects(cat):
     nothing = {"IDF1": 0.0, "ID_switches": 0, "score_threshold": None}
     assert measures(cat, []) == nothing
     assert measures({**cat, "annotations": []}, []) == {**nothing, "IDF1": None}

@@ -1,4 +1,4 @@
-"""Each oracle repairs its own part, and that part alone."""
+"""Each oracle repairs only its own part."""
 
 import pytest
 from small_ytvis import track
@@ -10,7 +10,7 @@ LEFT, RIGHT, SMALLER = (0, 0, 10, 10), (20, 0, 30, 10), (0, 0, 10, 6)
 
 @pytest.fixture
 def two_cats(ground_truth):
-    """Video 1: two cats, on the left and on the right, in all three frames."""
+    """Video 1: a cat on the left and one on the right in all three frames."""
     cats = [track(1, 4, [box] * 3, id=i) for i, box in enumerate((LEFT, RIGHT), 1)]
     return {**ground_truth, "annotations": cats}
 
@@ -23,21 +23,21 @@ def aps(truth, results):
     return {x: ap(truth, results, x) for x in (None, "tracking", "classification", "segmentation")}
 
 
-def test_an_exchange_of_identities_is_repaired_by_tracking_alone(two_cats):
+def test_only_tracking_repairs_swapped_identities(two_cats):
     results = [
         track(1, 4, [LEFT, LEFT, RIGHT], score=0.9),
         track(1, 4, [RIGHT, RIGHT, LEFT], score=0.7),
     ]
     found = aps(two_cats, results)
-    # Two of three frames against four: IoU 0.5 reaches the lowest of ten thresholds.
+    # The intersection is two frames, the union four: IoU 0.5 reaches one of ten thresholds.
     assert found[None] == found["classification"] == found["segmentation"] == pytest.approx(10)
     assert found["tracking"] == pytest.approx(100)
 
 
-def test_parts_of_one_object_become_one_track_and_the_rest_stays(two_cats):
+def test_tracking_joins_the_parts_of_an_object_and_keeps_the_rest(two_cats):
     results = [
         track(1, 4, [LEFT, None, None], score=0.9),
-        # In frame 0 this one is worse than the first, and stays there.
+        # In frame 0, this one has a lower score than the first: its mask stays in its track.
         track(1, 4, [LEFT, LEFT, LEFT], score=0.3),
         track(1, 4, [RIGHT] * 3, score=0.2),
     ]
@@ -47,14 +47,14 @@ def test_parts_of_one_object_become_one_track_and_the_rest_stays(two_cats):
     assert matches.matched[0, -1].tolist() == [True, False, True]
 
 
-def test_tracking_keeps_to_the_category_of_the_predictions(two_cats):
+def test_tracking_does_not_change_categories(two_cats):
     results = [track(1, 7, [LEFT] * 3, score=0.9), track(1, 4, [RIGHT] * 3, score=0.9)]
     two_cats["annotations"].append(track(2, 7, [LEFT], id=9))
     assert aps(two_cats, results)["tracking"] == aps(two_cats, results)[None]
 
 
-def test_a_mask_belongs_to_the_object_that_it_overlaps_most(two_cats):
-    """One lies over both cats in frame 0; it does not take the place of another on the right."""
+def test_a_mask_belongs_to_the_object_with_the_largest_overlap(two_cats):
+    """One mask covers both cats in frame 0. It does not replace the mask on the right."""
     results = [
         track(1, 4, [LEFT] * 3, score=0.9),
         track(1, 4, [(1, 0, 25, 10), None, None], score=0.8),
@@ -65,7 +65,7 @@ def test_a_mask_belongs_to_the_object_that_it_overlaps_most(two_cats):
     assert matches.matched[0, -1].tolist() == [True, False, True]
 
 
-def test_wrong_categories_are_repaired_by_classification_alone(two_cats):
+def test_only_classification_repairs_wrong_categories(two_cats):
     two_cats["annotations"][1]["category_id"] = 7
     results = [track(1, 7, [LEFT] * 3, score=0.9), track(1, 4, [RIGHT] * 3, score=0.7)]
     found = aps(two_cats, results)
@@ -73,7 +73,7 @@ def test_wrong_categories_are_repaired_by_classification_alone(two_cats):
     assert found["classification"] == pytest.approx(100)
 
 
-def test_a_track_under_several_categories_is_one_when_they_are_repaired(two_cats):
+def test_classification_merges_a_track_with_several_categories(two_cats):
     results = [
         track(1, category, [box] * 3, score=score)
         for box in (LEFT, RIGHT)
@@ -84,22 +84,22 @@ def test_a_track_under_several_categories_is_one_when_they_are_repaired(two_cats
     assert scores.tolist() == [0.9, 0.9]
 
 
-def test_bad_masks_are_repaired_by_segmentation_alone(two_cats):
+def test_only_segmentation_repairs_bad_masks(two_cats):
     results = [track(1, 4, [SMALLER] * 3, score=0.9), track(1, 4, [RIGHT] * 3, score=0.7)]
     found = aps(two_cats, results)
     assert found[None] == found["tracking"] == found["classification"] < 90
     assert found["segmentation"] == pytest.approx(100)
 
 
-def test_segmentation_adds_no_mask_where_none_was_predicted(two_cats):
+def test_segmentation_adds_no_masks(two_cats):
     results = [track(1, 4, [SMALLER, None, None], score=0.9)]
     assert ap(two_cats, results, "segmentation") == 0
 
 
 @pytest.mark.parametrize("oracle", ["tracking", "classification", "segmentation"])
-def test_what_touches_no_object_stays_as_it_is(two_cats, oracle):
+def test_predictions_without_an_object_do_not_change(two_cats, oracle):
     two_cats["annotations"][1]["iscrowd"] = 1
-    # 0.09 of the first cat; the crowd is no object either.
+    # IoU 0.09 with the first cat; a crowd is not an object.
     results = [
         track(1, 4, [(0, 0, 3, 3)] * 3, score=0.9),
         track(1, 7, [RIGHT] * 3, score=0.8),
@@ -115,7 +115,7 @@ def test_what_touches_no_object_stays_as_it_is(two_cats, oracle):
 
 
 @pytest.mark.parametrize("oracle", ["tracking", "classification", "segmentation"])
-def test_oracles_take_no_results_and_no_annotations(ground_truth, oracle):
+def test_oracles_without_results_or_annotations(ground_truth, oracle):
     assert ap(ground_truth, [], oracle) == 0
     results = [track(1, 4, [LEFT, None, None], score=0.9)]
     assert ap({**ground_truth, "annotations": []}, results, oracle) is None

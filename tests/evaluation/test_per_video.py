@@ -1,4 +1,4 @@
-"""What each video costs, on cases with known outcome."""
+"""The AP that each video costs, in cases with known results."""
 
 import pytest
 from small_ytvis import track
@@ -16,29 +16,29 @@ def four_videos(ground_truth):
     return {**ground_truth, "videos": videos, "annotations": cats}
 
 
-def test_a_missed_object_and_a_false_one_cost_their_videos(four_videos):
+def test_gains_for_a_missed_object_and_a_false_positive(four_videos):
     results = [track(i, 4, [BOX], score=0.9) for i in (1, 2, 3)]
     results += [track(3, 4, [(20, 10, 30, 20)], score=0.95)]
     gains = ap_gains(evaluate(four_videos, results))
-    # Three of four are found, at precision 1/2, 2/3 and 3/4: 3/4 at 76 of 101 recall points.
+    # Three of four objects are found, with precision 1/2, 2/3, 3/4: 3/4 at 76 of 101 recall points.
     before = 0.75 * 76 / 101
-    # Video 4: the first is found, then one is wrong, then three are found: 1, ..., 4/5.
+    # Perfect video 4: a hit, a false positive, three hits: precision 1, ..., 4/5.
     with_4 = (26 + 75 * 0.8) / 101
     with_3 = 76 / 101
     assert list(gains) == [4, 3, 1, 2]
     assert gains[4] == pytest.approx(100 * (with_4 - before))
     assert gains[3] == pytest.approx(100 * (with_3 - before))
-    # Even right predictions are worth more before the false one: 1, then 3/4 up to the third.
+    # Also a correct prediction gains by ranking before the false one: 1, then 3/4 to the third.
     assert gains[1] == gains[2] == pytest.approx(100 * ((26 + 50 * 0.75) / 101 - before))
 
 
-def test_the_gain_is_shared_among_the_categories_that_count(four_videos):
+def test_gains_are_averaged_over_the_categories(four_videos):
     four_videos["annotations"][0]["category_id"] = 7
     results = [track(i, 4, [BOX], score=0.9) for i in (2, 3, 4)]
     assert ap_gains(evaluate(four_videos, results)) == {1: pytest.approx(50), 2: 0, 3: 0, 4: 0}
 
 
-def test_no_gain_where_nothing_can_be_counted(four_videos):
+def test_no_gains_without_annotations_or_errors(four_videos):
     assert ap_gains(evaluate({**four_videos, "annotations": []}, [])) == {}
     perfect = [track(i, 4, [BOX], score=0.9) for i in (1, 2, 3, 4)]
     assert set(ap_gains(evaluate(four_videos, perfect)).values()) == {0.0}

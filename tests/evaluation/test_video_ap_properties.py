@@ -1,4 +1,4 @@
-"""What holds for any objects and any predictions."""
+"""Properties of the figures for any objects and predictions."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ GROUND_TRUTH = {
 
 @st.composite
 def boxes(draw):
-    """In a few places alone: many overlap, some of them equally, and some do not."""
+    """Boxes in few places, so that many overlap, some with equal IoUs."""
     x, y = draw(st.sampled_from([0, 1, 2, 20])), draw(st.sampled_from([0, 10]))
     return x, y, x + draw(st.integers(5, 6)), y + 6
 
@@ -35,7 +35,7 @@ places = st.tuples(st.sampled_from(list(LENGTHS)), st.sampled_from(list(CATEGORI
 
 @st.composite
 def tracks(draw, **more):
-    """Seen in at least one frame."""
+    """Tracks with a mask in at least one frame."""
     place = draw(places)
     length = LENGTHS[place[0]]
     seen = draw(st.lists(st.none() | boxes(), min_size=length, max_size=length).filter(any))
@@ -53,13 +53,13 @@ def figures(objects, results):
     return evaluate({**GROUND_TRUTH, "annotations": objects}, results).as_dict()
 
 
-def as_found(annotation):
+def prediction_of(annotation):
     return {k: annotation[k] for k in ("video_id", "category_id", "segmentations")}
 
 
 @settings(max_examples=60)
 @given(objects, results)
-def test_figures_are_percentages_and_more_tracks_a_video_find_no_less(objects, results):
+def test_figures_are_percentages_and_ar_rises_with_the_limit(objects, results):
     found = figures(objects, results)
     names = {x["category_id"] for x in objects}
     for name, value in found.items():
@@ -76,7 +76,7 @@ def test_figures_are_percentages_and_more_tracks_a_video_find_no_less(objects, r
 
 @settings(max_examples=40)
 @given(objects, results, st.data())
-def test_order_does_not_matter_where_scores_differ(objects, results, data):
+def test_the_order_of_entries_with_different_scores_does_not_matter(objects, results, data):
     for i, result in enumerate(results):
         result["score"] = i / 7
     expected = figures(objects, results)
@@ -90,16 +90,16 @@ def test_order_does_not_matter_where_scores_differ(objects, results, data):
 
 @settings(max_examples=40)
 @given(objects, results, st.sampled_from([lambda x: x**3, lambda x: 5 * x - 7, np.exp]))
-def test_only_the_order_of_the_scores_counts(objects, results, rising):
-    """What is equal must stay so: of equal scores the first in the file comes first."""
+def test_only_the_order_of_scores_matters(objects, results, rising):
+    """Equal scores stay equal: they are ranked in file order."""
     other = [{**x, "score": float(rising(x["score"]))} for x in results]
     assert figures(objects, other) == figures(objects, results)
 
 
 @settings(max_examples=40)
 @given(objects, results, st.data())
-def test_perfect_results_have_100_percent_whatever_less_sure_ones_there_are(objects, others, data):
-    perfect = [{**as_found(x), "score": data.draw(scores)} for x in objects]
+def test_perfect_results_have_100_percent_above_any_others(objects, others, data):
+    perfect = [{**prediction_of(x), "score": data.draw(scores)} for x in objects]
     others = [{**x, "score": x["score"] / 100} for x in [*others, *perfect]]
     found = figures(objects, others + perfect)
     del found["AR1"]
@@ -108,7 +108,7 @@ def test_perfect_results_have_100_percent_whatever_less_sure_ones_there_are(obje
 
 @settings(max_examples=40)
 @given(objects, results, places, st.sampled_from([0.0, 0.55, 1.0]))
-def test_what_finds_nothing_raises_nothing_and_comes_last_for_free(objects, results, place, score):
+def test_a_false_positive_raises_no_figure(objects, results, place, score):
     beside = [(13, 17, 19, 20)] * LENGTHS[place[0]]
     before = figures(objects, results)
     after = figures(objects, [*results, track(*place, beside, score=score)])
@@ -123,9 +123,9 @@ def test_what_finds_nothing_raises_nothing_and_comes_last_for_free(objects, resu
 
 @settings(max_examples=40)
 @given(objects, results, scores)
-def test_to_find_an_object_that_was_not_lowers_nothing(objects, results, score):
+def test_finding_one_more_object_lowers_no_figure(objects, results, score):
     assume(objects)
-    missed = as_found(objects[0])
+    missed = prediction_of(objects[0])
     others = [x for x in results if any(x[k] != missed[k] for k in ("video_id", "category_id"))]
     before = figures(objects, others)
     after = figures(objects, [*others, {**missed, "score": score}])
@@ -135,11 +135,11 @@ def test_to_find_an_object_that_was_not_lowers_nothing(objects, results, score):
 
 @settings(max_examples=60)
 @given(st.data(), st.integers(1, 3), st.integers(0, 3), st.integers(0, 3))
-def test_overlaps_are_those_of_the_pixels(data, length, predictions, truth):
+def test_overlaps_equal_those_of_the_pixels(data, length, predictions, truth):
     a, b = (data.draw(arrays(bool, (n, length, 4, 5))) for n in (predictions, truth))
 
     def to_track(masks):
-        """Where nothing is seen there is no mask, or, in odd frames, an empty one."""
+        """Where nothing is seen, there is no mask in even frames and an empty one in odd frames."""
         absent = [not mask.any() and t % 2 == 0 for t, mask in enumerate(masks)]
         rles = [None if x else encode(mask) for x, mask in zip(absent, masks, strict=True)]
         return Track(4, *track_to_counts(rles, 4, 5), average_area=1.0)

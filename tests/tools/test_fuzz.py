@@ -1,4 +1,4 @@
-"""Readers of what users give refuse what is damaged or hostile, in one line and in little time.
+"""Readers reject damaged and hostile files quickly and with one line.
 
 ``tools/fuzz.py`` does the same with any number of files.
 """
@@ -11,7 +11,7 @@ from random import Random
 
 import fuzzing.limits
 import pytest
-from fuzzing.limits import failures, make_input
+from fuzzing.limits import find_failures, make_input
 from fuzzing.readers import READERS, Reader
 
 from maskprop_d2.errors import InputError
@@ -20,8 +20,8 @@ SMALL = {"exported": 5}
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_reader_takes_or_refuses_anything(name, tmp_path):
-    """In this process, so that nothing is loaded anew; the command watches time and memory too."""
+def test_a_reader_reads_or_rejects_any_input(name, tmp_path):
+    """In this process, to save imports. The command checks time and memory too."""
     reader = READERS[name]
     path = tmp_path / f"input{reader.suffix}"
     for i in range(SMALL.get(name, 60)):
@@ -33,25 +33,25 @@ def test_a_reader_takes_or_refuses_anything(name, tmp_path):
             assert "\n" not in str(error) and len(str(error)) < 1000, i
         except Exception as error:
             raise AssertionError(f"input {i} of seed 0") from error
-        # Loading takes time once.
+        # The first input includes imports.
         assert i == 0 or time.process_time() - start < 2, i
 
 
-def test_each_reader_reads_what_is_whole(tmp_path, monkeypatch):
-    """Else the inputs that it refuses would say nothing."""
-    monkeypatch.setattr("fuzzing.readers.damaged", lambda _, data: data)
-    monkeypatch.setattr("fuzzing.readers.repacked", lambda _, data: data)
-    monkeypatch.setattr("fuzzing.mutate.damaged", lambda _, data: data)
-    monkeypatch.setattr("fuzzing.mutate.forged", lambda _, value, *more: value)
-    monkeypatch.setattr("fuzzing.readers.forged", lambda _, value, *more: value)
+def test_each_reader_reads_undamaged_input(tmp_path, monkeypatch):
+    """Otherwise rejected inputs would prove nothing."""
+    monkeypatch.setattr("fuzzing.readers.damage", lambda _, data: data)
+    monkeypatch.setattr("fuzzing.readers.damage_zip", lambda _, data: data)
+    monkeypatch.setattr("fuzzing.mutate.damage", lambda _, data: data)
+    monkeypatch.setattr("fuzzing.mutate.replace_values", lambda _, value, *more: value)
+    monkeypatch.setattr("fuzzing.readers.replace_values", lambda _, value, *more: value)
 
-    class Calm(Random):
+    class AlwaysSmall(Random):
         def random(self):
             return 0.05
 
     for name, reader in READERS.items():
         path = tmp_path / f"input{reader.suffix}"
-        path.write_bytes(reader.make(Calm()))
+        path.write_bytes(reader.make(AlwaysSmall()))
         reader.read(path)
         assert path.stat().st_size > 20, name
 
@@ -65,19 +65,19 @@ def test_each_reader_reads_what_is_whole(tmp_path, monkeypatch):
         ("{}['no']", "KeyError"),
     ],
 )
-def test_the_watch_sees_what_goes_wrong(monkeypatch, read, failure):
-    # A fresh process would have the real readers.
+def test_failures_are_detected(monkeypatch, read, failure):
+    # A spawned process would not see the patched readers.
     context = multiprocessing.get_context("fork")
     monkeypatch.setattr(multiprocessing, "get_context", lambda _: context)
     number = iter(range(100))
 
     def reading(path):
-        # After those that load what is loaded on first use.
+        # After the warm-up.
         if next(number) == 21:
             eval(read, {"os": os})
 
     reader = Reader(".txt", lambda _: b"text", reading)
     monkeypatch.setitem(fuzzing.limits.READERS, "faulty", reader)
-    found = list(failures("faulty", 1, 3))
+    found = list(find_failures("faulty", 1, 3))
     assert [i for i, _ in found] == [1]
     assert re.search(failure, found[0][1]), found

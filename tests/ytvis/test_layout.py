@@ -1,4 +1,4 @@
-"""Finding the files of the released data sets in the layouts that are in use."""
+"""Finding the files of datasets in the layouts that are in use."""
 
 import re
 
@@ -18,7 +18,7 @@ def touch(folder, *names):
 @pytest.mark.parametrize(
     ("split", "json_file", "frame"),
     [
-        # YouTube-VIS 2019 as released, and as Mask2Former has it.
+        # YouTube-VIS 2019 as released and in Mask2Former.
         ("train", "train.json", "train/JPEGImages/0043f083b5/00000.jpg"),
         ("val", "valid.json", "valid/JPEGImages/00f88c4f0a/00000.jpg"),
         ("test", "test.json", "test/JPEGImages/0065a4b3e3/00000.jpg"),
@@ -29,7 +29,7 @@ def touch(folder, *names):
         ("train", "annotations/instances_train_sub.json", "train/JPEGImages/0043f083b5/00000.jpg"),
         ("val", "annotations/instances_val_sub.json", "val/JPEGImages/00f88c4f0a/00000.jpg"),
         ("train", "annotations/train.json", "train/JPEGImages/0043f083b5/00000.jpg"),
-        # OVIS as released, and in other code.
+        # OVIS as released and in other code.
         ("train", "annotations_train.json", "train/2592a32c/img_0000001.jpg"),
         ("val", "annotations_valid.json", "valid/0a1e8e9d/img_0000001.jpg"),
         ("test", "annotations_test.json", "Images/test/4fc6a9a6/img_0000001.jpg"),
@@ -38,8 +38,8 @@ def touch(folder, *names):
         ("train_split", "train_split.json", "train/2592a32c/img_0000001.jpg"),
     ],
 )
-def test_every_layout_in_use_is_found(tmp_path, split, json_file, frame):
-    # The other splits of the same layout are no reason for a mistake.
+def test_every_layout_is_found(tmp_path, split, json_file, frame):
+    # Files of the other splits must not be taken.
     own = {"val": "valid", "val_split": "train", "train_split": "train"}.get(split, split)
     for other in {"train", "valid", "test"} - {own}:
         for name in (json_file, frame):
@@ -49,7 +49,7 @@ def test_every_layout_in_use_is_found(tmp_path, split, json_file, frame):
     assert find_split(tmp_path, split) == (str(tmp_path / json_file), root)
 
 
-def test_what_is_missing_is_told_with_what_was_looked_for_and_what_is_there(tmp_path):
+def test_the_error_names_what_was_tried_and_what_is_there(tmp_path):
     with pytest.raises(AnnotationError, match=r"gone does not hold.*there is no such folder"):
         find_split(tmp_path / "gone", "train")
     touch(tmp_path, "train.json", "Train/JPEGImages/v/0.jpg")
@@ -57,9 +57,9 @@ def test_what_is_missing_is_told_with_what_was_looked_for_and_what_is_there(tmp_
         find_split(tmp_path, "val")
     message = str(info.value)
     assert "'val' annotations: looked for valid.json, val.json, valid/instances.json" in message
-    assert "that folder holds Train/, train.json" in message
+    assert "the folder holds Train/, train.json" in message
     assert "datasets/README.md" in message and "\n" not in message
-    with pytest.raises(AnnotationError, match=r"frames of train\.json: looked for train/JPEGIm"):
+    with pytest.raises(AnnotationError, match=r"images of train\.json: looked for train/JPEGIm"):
         find_split(tmp_path, "train")
     with pytest.raises(AnnotationError, match=r"split_ytvis\.py makes it"):
         find_split(tmp_path, "val_split")

@@ -1,5 +1,5 @@
-"""The evaluator as a command, on data drawn here: wall time and peak memory. The first row is
-a small set, the second one of the size of YouTube-VIS 2019's validation set."""
+"""The evaluation command on synthetic data: wall time and peak memory. By default, the first row is
+a small set, and the second row has the size of YouTube-VIS 2019's validation set."""
 
 import argparse
 import json
@@ -26,18 +26,18 @@ print([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sizes of the sets."""
+    """Add the sizes of the sets."""
     parser.add_argument("--videos", type=int, nargs="+", default=[60, 302])
     parser.add_argument("--predictions", type=int, nargs="+", default=[900, 30_000])
-    parser.add_argument("--frames", type=int, default=36, help="of each video")
+    parser.add_argument("--frames", type=int, default=36, help="frames per video")
     parser.add_argument("--height", type=int, default=720)
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--keep", type=Path, help="keep the drawn files in this folder")
+    parser.add_argument("--keep", type=Path, help="keep the data in this folder")
 
 
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each pair of a number of videos and one of predictions."""
+    """A row for each pair of ``--videos`` and ``--predictions``."""
     rows = []
     for videos, predictions in zip(args.videos, args.predictions, strict=True):
         with tempfile.TemporaryDirectory() as temporary:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def draw(folder: Path, videos: int, predictions: int, args: argparse.Namespace) -> None:
-    """Write ``gt.json`` and ``results.json``: ellipses that move, and noisy copies of them."""
+    """Write ``gt.json`` with moving ellipses and ``results.json`` with noisy copies of them."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     objects = [draw_object(rng, video) for video in range(1, videos + 1) for _ in range(2)]
@@ -72,27 +72,27 @@ def draw(folder: Path, videos: int, predictions: int, args: argparse.Namespace) 
     }
     (folder / "gt.json").write_text(json.dumps(truth))
     with open(folder / "results.json", "w", encoding="utf-8") as file:
-        # Entry by entry: all of them are more than need be held.
+        # One entry at a time, to save memory.
         for i, entry in enumerate(draw_predictions(rng, objects, predictions, args)):
             file.write(("," if i else "[") + json.dumps(entry))
         file.write("]")
 
 
 def draw_object(rng: np.random.Generator, video: int) -> dict[str, Any]:
-    """Shares of the frame's sides: centre, radii, and the way from frame to frame."""
+    """A random ellipse: centre, radii, and motion per frame, as fractions of the frame size."""
     return {
         "video_id": video,
         "category_id": int(rng.integers(1, CATEGORIES + 1)),
         "centre": rng.uniform(0.2, 0.8, 2),
         "radii": rng.uniform(0.03, 0.2, 2),
-        "way": rng.normal(0, 0.005, 2),
+        "motion": rng.normal(0, 0.005, 2),
     }
 
 
 def draw_predictions(
     rng: np.random.Generator, objects: list[dict[str, Any]], number: int, args: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    """Half of them of the right category."""
+    """Noisy copies of the objects; about half have the right category."""
     for i in range(number):
         entry = track(rng, objects[i % len(objects)], 0.02, args)
         del entry["areas"]
@@ -102,9 +102,9 @@ def draw_predictions(
 
 
 def track(
-    rng: np.random.Generator, drawn: dict[str, Any], noise: float, args: argparse.Namespace
+    rng: np.random.Generator, ellipse: dict[str, Any], noise: float, args: argparse.Namespace
 ) -> dict[str, Any]:
-    """One object's masks, seen in nine of ten frames."""
+    """The masks of an object that is seen in nine of ten frames."""
     masks: list[Any] = []
     areas: list[Any] = []
     for t in range(args.frames):
@@ -112,30 +112,29 @@ def track(
             masks.append(None)
             areas.append(None)
             continue
-        y, x = drawn["centre"] + t * drawn["way"] + rng.normal(0, noise, 2)
-        ry, rx = drawn["radii"] + rng.uniform(0, noise, 2)
-        # As a polygon, since drawing all pixels would take an hour.
+        y, x = ellipse["centre"] + t * ellipse["motion"] + rng.normal(0, noise, 2)
+        ry, rx = ellipse["radii"] + rng.uniform(0, noise, 2)
+        # Encoding polygons is much faster than encoding pixels.
         corners = (x + rx * np.cos(ANGLES)) * args.width, (y + ry * np.sin(ANGLES)) * args.height
         polygon = np.stack(corners, axis=1).ravel().tolist()
         rle = coco_mask.frPyObjects([polygon], args.height, args.width)[0]
         masks.append({"size": rle["size"], "counts": rle["counts"].decode()})
         areas.append(int(coco_mask.area(rle)))
     return {
-        "video_id": drawn["video_id"],
-        "category_id": drawn["category_id"],
+        "video_id": ellipse["video_id"],
+        "category_id": ellipse["category_id"],
         "segmentations": masks,
         "areas": areas,
     }
 
 
 def measure(folder: Path, repeats: int) -> dict[str, Any]:
-    """The fastest of several runs in seconds, start and reading included, and the memory of its
-    largest process."""
+    """The wall time of the fastest of several runs, and the peak memory of the largest process."""
     evaluation = [sys.executable, "-m", "maskprop_d2.evaluation", "gt.json", "results.json"]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     runs = []
     for _ in range(repeats):
-        # A process's peak counts from before it loads its program: hence not straight from here.
+        # A forked process starts with the peak memory of its parent: start from a small one.
         command = [sys.executable, "-c", TIMED, *evaluation]
         output = subprocess.run(
             command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""Reading many inputs in a process of its own, which is watched."""
+"""Reading many inputs in a separate process with limits on time and memory."""
 
 import contextlib
 import logging
@@ -19,26 +19,25 @@ from maskprop_d2.errors import InputError
 from .readers import READERS
 
 SECONDS = 1.0
-"""Of computing, for one input."""
+"""CPU time limit for one input."""
 PATIENCE = 20.0
-"""Seconds after which a reader that computes nothing is taken to hang: others need the machine."""
+"""Wall time after which a reader hangs, in seconds: long, since the machine may be busy."""
 BYTES = 2**30
-"""For one input."""
+"""Memory limit for one input."""
 
 
 def make_input(name: str, seed: int, i: int) -> bytes:
-    """Input number i of a seed for a reader."""
+    """Input number ``i`` of a seed for the reader ``name``."""
     return READERS[name].make(Random(f"{name} {seed} {i}"))
 
 
-def failures(name: str, seed: int, count: int) -> Iterator[tuple[int, str]]:
-    """The numbers of the inputs that a reader fails on, and how.
+def find_failures(name: str, seed: int, count: int) -> Iterator[tuple[int, str]]:
+    """Read the inputs 0 to ``count - 1`` of a seed with the reader ``name``.
 
-    Args:
-        name: of the reader.
-        seed, count: inputs 0 .. count - 1 of the seed.
+    Yields:
+        the number of each input that the reader fails on, and how it fails.
     """
-    # Not forked: threads of this process could hold locks.
+    # Forking a process with threads can hang.
     context = multiprocessing.get_context("spawn")
     begin = 0
     while begin < count:
@@ -49,7 +48,7 @@ def failures(name: str, seed: int, count: int) -> Iterator[tuple[int, str]]:
         reading = begin - 1
         try:
             while reading < count:
-                # The first answer comes when everything is loaded.
+                # The first message comes after all imports.
                 if not ours.poll(PATIENCE if reading >= begin else 120):
                     yield reading, f"hangs for {PATIENCE:g} s"
                     break
@@ -60,7 +59,7 @@ def failures(name: str, seed: int, count: int) -> Iterator[tuple[int, str]]:
             process.join()
             yield reading, f"the process ends with {process.exitcode}"
             if reading < begin:
-                # It cannot even start.
+                # The process cannot start.
                 return
         process.kill()
         process.join()
@@ -68,19 +67,19 @@ def failures(name: str, seed: int, count: int) -> Iterator[tuple[int, str]]:
 
 
 def _work(name: str, seed: int, begin: int, count: int, answers: Connection) -> None:
-    """Tells of each input before it is read, and of each failure."""
+    """Send the number of each input before reading it, and each failure."""
     os.environ["AV_LOG_LEVEL"] = "quiet"
     logging.disable()
     warnings.simplefilter("ignore")
     reader = READERS[name]
     with tempfile.TemporaryDirectory() as folder, _silent_libraries():
         path = Path(folder) / f"input{reader.suffix}"
-        # Loads what is loaded on first use.
+        # Warm up, since some libraries are loaded on first use.
         for i in range(20):
             path.write_bytes(make_input(name, seed - 1, i))
             with contextlib.suppress(Exception):
                 reader.read(path)
-        # Far more than is allowed, so that it is noticed and not only refused.
+        # A hard limit far above the allowed memory, so that excess is measured.
         limit = _memory("VmSize") + 4 * BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         for i in range(begin, count):
@@ -97,13 +96,13 @@ def _work(name: str, seed: int, begin: int, count: int, answers: Connection) -> 
 
 
 def _read(name: str, path: Path) -> str | None:
-    """How reading fails; None if it is well."""
+    """How reading fails, None if it does not."""
     start = time.process_time()
     try:
         READERS[name].read(path)
     except InputError as error:
         if "\n" in str(error) or len(str(error)) > 1000:
-            return f"an error of many lines: {str(error)[:200]!r}"
+            return f"an error message of many lines: {str(error)[:200]!r}"
     except Exception:
         return traceback.format_exc()
     seconds = time.process_time() - start
@@ -111,7 +110,7 @@ def _read(name: str, path: Path) -> str | None:
 
 
 def _memory(kind: str) -> int:
-    """What the kernel says of this process's memory, in bytes."""
+    """A value of /proc/self/status in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{kind}:"):
             return int(line.split()[1]) * 1024
@@ -120,7 +119,7 @@ def _memory(kind: str) -> int:
 
 @contextlib.contextmanager
 def _silent_libraries() -> Iterator[None]:
-    """Those written in C complain of damaged files on standard error."""
+    """C libraries report damaged files on standard error: discard it."""
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)

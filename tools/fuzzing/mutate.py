@@ -1,4 +1,4 @@
-"""Damaging and forging inputs; ``random`` decides how."""
+"""Mutating inputs at random."""
 
 import io
 import json
@@ -7,7 +7,7 @@ import zipfile
 from random import Random
 from typing import Any
 
-# Where readers of numbers of 8 to 64 bits go wrong, little- and big-endian.
+# Edge cases of integers of 8 to 64 bits, little- and big-endian.
 EDGES = [
     (value & (2 ** (8 * size) - 1)).to_bytes(size, order)
     for size in (1, 2, 4, 8)
@@ -22,8 +22,8 @@ VALUES = [
 ]
 
 
-def damaged(random: Random, data: bytes) -> bytes:
-    """Bytes with some places changed, moved, repeated or left out."""
+def damage(random: Random, data: bytes) -> bytes:
+    """Change, delete, repeat or copy some parts of the data."""
     changed = bytearray(data)
     for _ in range(random.choice((1, 1, 2, 4, 16))):
         at = random.randrange(len(changed) + 1)
@@ -48,14 +48,14 @@ def damaged(random: Random, data: bytes) -> bytes:
     return bytes(changed)
 
 
-def forged(random: Random, value: Any, values: list[Any] | None = None) -> Any:
-    """A json-like value with something else in one or a few of its places."""
+def replace_values(random: Random, value: Any, values: list[Any] | None = None) -> Any:
+    """Replace one or a few values anywhere in a json-like value."""
     for _ in range(random.choice((1, 1, 2, 3))):
-        value = _replaced(random, value, values or VALUES)
+        value = _replace_value(random, value, values or VALUES)
     return value
 
 
-def _replaced(random: Random, value: Any, values: list[Any]) -> Any:
+def _replace_value(random: Random, value: Any, values: list[Any]) -> Any:
     if not isinstance(value, dict | list) or not value or random.random() < 0.1:
         return random.choice(values)
     copy = value.copy()
@@ -66,26 +66,26 @@ def _replaced(random: Random, value: Any, values: list[Any]) -> Any:
     elif kind < 0.1 and isinstance(copy, list):
         copy.insert(key, copy[key])
     else:
-        copy[key] = _replaced(random, value[key], values)
+        copy[key] = _replace_value(random, value[key], values)
     return copy
 
 
-def forged_json(random: Random, value: Any) -> bytes:
-    """A json file of a forged value, of a damaged one, or nested deep."""
+def damage_json(random: Random, value: Any) -> bytes:
+    """A json file with other values, damaged bytes, or deep nesting."""
     kind = random.random()
     if kind < 0.02:
         return random.choice((b"[", b'{"a":')) * random.choice((10, 10**5))
     if kind < 0.7:
-        return json.dumps(forged(random, value)).encode()
-    return damaged(random, json.dumps(value).encode())
+        return json.dumps(replace_values(random, value)).encode()
+    return damage(random, json.dumps(value).encode())
 
 
-def repacked(random: Random, archive: bytes) -> bytes:
-    """A zip archive with one entry damaged, left out or renamed, and checksums that fit."""
+def damage_zip(random: Random, archive: bytes) -> bytes:
+    """A zip archive with one entry damaged, deleted or renamed, and correct checksums."""
     written = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(written, "w") as new:
         names = old.namelist()
-        # Pickles decide how all else is read.
+        # Pickles control how everything else is read.
         chosen = random.choice([*names, *([x for x in names if x.endswith(".pkl")] * 5)])
         for name in names:
             content = old.read(name)
@@ -95,12 +95,12 @@ def repacked(random: Random, archive: bytes) -> bytes:
                     continue
                 if kind < 0.1:
                     name = random.choice(("../x", "/x", name + "x", random.choice(names)))
-                content = damaged(random, content)
+                content = damage(random, content)
             new.writestr(zipfile.ZipInfo(name), content)
     return written.getvalue()
 
 
-def forged_pickle(random: Random, value: Any) -> bytes:
-    """A pickle of a forged value, or a damaged one."""
-    data = pickle.dumps(forged(random, value) if random.random() < 0.3 else value, 2)
-    return damaged(random, data) if random.random() < 0.8 else data
+def damage_pickle(random: Random, value: Any) -> bytes:
+    """A pickle with other values, damaged bytes, or both."""
+    data = pickle.dumps(replace_values(random, value) if random.random() < 0.3 else value, 2)
+    return damage(random, data) if random.random() < 0.8 else data

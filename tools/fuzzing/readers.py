@@ -1,8 +1,6 @@
-"""
-The readers of what users give, and inputs for them.
+"""The readers of user input, and how to make inputs for them.
 
-Each reader has a function that makes input number i of a seed, as bytes, and one that reads a file.
-Reading must end with a result or with an ``InputError``.
+Reading must end with a result or an ``InputError``.
 """
 
 import io
@@ -29,17 +27,18 @@ from maskprop_d2.weights_file import read_weights
 from maskprop_d2.ytvis import iterate_json, load_json
 from maskprop_d2.ytvis.validation import find_problems
 
-from .mutate import VALUES, damaged, forged, forged_json, forged_pickle, repacked
+from .mutate import VALUES, damage, damage_json, damage_pickle, damage_zip, replace_values
 
 TINY = Path(__file__).parents[2] / "demo/maskprop_tiny.pt"
 
 
 class Reader(NamedTuple):
-    """
+    """A reader of files.
+
     Attributes:
         suffix: of the files.
-        make: an input from random numbers.
-        read: the reader.
+        make: makes the content of a random file.
+        read: reads a file.
     """
 
     suffix: str
@@ -86,7 +85,7 @@ def _make_rle(random: Random) -> bytes:
     if random.random() < 0.5:
         polygon = _ground_truth()["annotations"][0]["segmentations"][1]
         masks = [*_results()[0]["segmentations"], polygon]
-        return json.dumps(forged(random, random.choice(masks))).encode()
+        return json.dumps(replace_values(random, random.choice(masks))).encode()
     text = "".join(chr(random.randrange(48, 112)) for _ in range(random.randrange(30)))
     size = [random.choice((1, 20, 4096, 8191)) for _ in range(2)]
     return json.dumps({"size": size, "counts": text}).encode()
@@ -116,7 +115,7 @@ def _images() -> list[bytes]:
         file = io.BytesIO()
         image.save(file, kind, **options)
         written.append(file.getvalue())
-    # Small files of large images.
+    # Small files that decode to large images.
     for side in (9000, 20000):
         bomb = cv2.imencode(".png", np.zeros((side, side), np.uint8))[1].tobytes()
         written.append(bomb)
@@ -161,22 +160,22 @@ def _exported() -> dict[str, Any]:
 
 
 def _make_exported(random: Random) -> bytes:
-    """With other values beside the weights, other weights, or a damaged program."""
+    """An exported model with other values, other weights, or a damaged program."""
     contents = dict(_exported())
     kind = random.random()
     if kind < 0.1:
-        return damaged(random, TINY.read_bytes())
+        return damage(random, TINY.read_bytes())
     if kind < 0.2:
         contents["model"] = _other_weights(random, contents["model"])
     else:
         program = contents[KEY]["program"]
         values = {k: v for k, v in contents[KEY].items() if k != "program"}
         if kind < 0.25:
-            data = bytearray(damaged(random, program.numpy().tobytes()) or b"\0")
+            data = bytearray(damage(random, program.numpy().tobytes()) or b"\0")
             program = torch.frombuffer(data, dtype=torch.uint8)
         else:
             plain = [x for x in VALUES if x != "\ud800"]
-            values = forged(random, values, plain)
+            values = replace_values(random, values, plain)
         contents[KEY] = {**values, "program": program} if isinstance(values, dict) else values
     file = io.BytesIO()
     torch.save(contents, file)
@@ -190,25 +189,25 @@ def _other_weights(random: Random, weights: dict[str, Any]) -> dict[str, Any]:
 
 
 READERS = {
-    "annotations": Reader(".json", lambda x: forged_json(x, _ground_truth()), _read_annotations),
-    "results": Reader(".json", lambda x: forged_json(x, _results()), _read_results),
+    "annotations": Reader(".json", lambda x: damage_json(x, _ground_truth()), _read_annotations),
+    "results": Reader(".json", lambda x: damage_json(x, _results()), _read_results),
     "rle": Reader(".json", _make_rle, _read_rle),
     "image": Reader(
         ".png",
-        lambda x: damaged(x, x.choice(_images())),
+        lambda x: damage(x, x.choice(_images())),
         lambda path: list(FrameFiles([path])),
     ),
     "video": Reader(
         ".mp4",
-        lambda x: damaged(x, x.choice(_videos())),
+        lambda x: damage(x, x.choice(_videos())),
         lambda path: [frame.shape for frame in VideoFile(path)],
     ),
     "checkpoint": Reader(
         ".pth",
-        lambda x: (repacked if x.random() < 0.8 else damaged)(x, _checkpoint()),
+        lambda x: (damage_zip if x.random() < 0.8 else damage)(x, _checkpoint()),
         read_weights,
     ),
-    "zoo": Reader(".pkl", lambda x: forged_pickle(x, _zoo()), read_weights),
+    "zoo": Reader(".pkl", lambda x: damage_pickle(x, _zoo()), read_weights),
     "exported": Reader(
         ".pt", _make_exported, lambda path: VideoSegmenter.from_exported(path, device="cpu")
     ),

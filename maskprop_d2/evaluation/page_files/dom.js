@@ -1,7 +1,7 @@
 "use strict";
 
-/* Making elements, and what all parts of the page write and colour alike. Text goes in as text
-   only, so that a name in the data is never taken for markup. */
+/* Helpers to make elements, and formats and colours that all parts of the page share. Text is always
+   inserted as text, so that names in the data are never parsed as markup. */
 
 function element(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
@@ -29,8 +29,8 @@ function plural(number, noun) {
   return `${number} ${noun}${number === 1 ? "" : noun.endsWith("h") ? "es" : "s"}`;
 }
 
-/* The colour of an identity. The golden angle spreads hues evenly however many there are;
-   neighbours differ in lightness too. */
+/* The colour of an identity. The golden angle spreads any number of hues evenly; consecutive colours
+   differ in lightness, too. */
 function identityColor(number) {
   const lightness = [0.7, 0.62, 0.8][number % 3];
   return `oklch(${lightness} 0.18 ${(250 + 137.508 * number) % 360})`;

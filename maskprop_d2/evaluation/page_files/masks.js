@@ -1,10 +1,10 @@
 "use strict";
 
-/* COCO's compressed RLE -> paths to draw, exact to the pixel. */
+/* Converts compressed RLEs to paths that are exact to the pixel. */
 
-/* The run lengths, of zeros and ones in turn, down one column after the other. Written as numbers
-   in base 32, low digits first, a bit for "more follow", sign extended; from the fourth on, the
-   difference to the run before the last. */
+/* The lengths of alternating runs of zeros and ones, column by column. They are written as numbers in
+   base 32, low digits first, with a continuation bit and sign extension; from the fourth run on, as
+   the difference to the run before the last. */
 function runLengths(counts) {
   const runs = [];
   for (let i = 0; i < counts.length; ) {
@@ -22,7 +22,7 @@ function runLengths(counts) {
   return runs;
 }
 
-/* By column x the rows [start, end, start, end, ...] that belong to the mask. */
+/* For each column x of the mask its rows as [start, end, start, end, ...]. */
 function maskColumns(counts, height) {
   const columns = new Map();
   let at = 0;
@@ -40,8 +40,8 @@ function maskColumns(counts, height) {
   return columns;
 }
 
-/* The area and the outline of a mask as paths in pixels of the frame, and the place of its label:
-   the middle of its top. Null for an empty mask. */
+/* The area and the outline of a mask as paths in pixels of the frame, and the position of its label
+   at the top centre. Null for an empty mask. */
 function maskShape(counts, height) {
   const columns = maskColumns(counts, height);
   if (!columns.size) return null;
@@ -64,8 +64,8 @@ function maskShape(counts, height) {
   return { area, outline, x: (left + right) / 2, y: top };
 }
 
-/* The outline between two columns runs where just one of them belongs to the mask: between every
-   first and second of all their ends, sorted. */
+/* Adds the outline between two columns: it runs where exactly one of them belongs to the mask, which
+   is between each odd and the next even end, sorted. */
 function addSide(outline, x, before, after) {
   const ends = [...before, ...after].sort((a, b) => a - b);
   for (let i = 0; i < ends.length; i += 2) {

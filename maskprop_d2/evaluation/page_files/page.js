@@ -1,6 +1,6 @@
 "use strict";
 
-/* The page as a whole: figures, plots, the list of videos with its filters, the chosen video. */
+/* The whole page: figures, plots, the list of videos with filters, and the chosen video. */
 
 let page = null;
 
@@ -37,7 +37,7 @@ class Page {
       scored ? `${sources[1]} against ${sources[0]}` : `${sources[1]}, without ground truth`,
       plural(videos.length, "video"),
       ...(scored ? [plural(sum("objects"), "object")] : []),
-      `${plural(sum("predictions"), "prediction")} with a score of ${threshold.toFixed(2)} or more`,
+      `${plural(sum("predictions"), "prediction")} scored at least ${threshold.toFixed(2)}`,
     ].join(" · ");
     if (!scored) return;
     for (const [name, value] of Object.entries(scored.figures)) {
@@ -89,7 +89,7 @@ class Page {
       row.hidden = !fits;
       count += fits;
     }
-    const order = this.summary.scored ? ", those that cost most AP first" : "";
+    const order = this.summary.scored ? ", by AP cost" : "";
     byId("count").textContent = `${count} of ${plural(this.rows.length, "video")}${order}`;
     this.plot(category);
     const fitting = this.rows.filter((x) => !x.row.hidden);
@@ -113,7 +113,7 @@ class Page {
     byId("threshold-key").replaceChildren(...key);
   }
 
-  /* Chooses the video that the address names, if it names one. */
+  /* Chooses the video in the hash of the URL, if there is one. */
   followHash() {
     const found = /^#video-(\d+)$/.exec(window.location.hash);
     const known = found && this.rows.find((x) => x.video.id === Number(found[1]));
@@ -133,7 +133,7 @@ class Page {
   }
 
   onVideo(video) {
-    // Another one may have been chosen while this one was loaded.
+    // Another video may have been chosen in the meantime.
     if (video.id !== this.current) return;
     const line = this.summary.videos.find((x) => x.id === video.id);
     byId("video-name").textContent = line.name;
@@ -150,13 +150,13 @@ class Page {
 function gainElement(gain, most) {
   return element(
     "span",
-    { class: "gain", title: "points of AP that perfect predictions in this video would gain" },
+    { class: "gain", title: "AP points gained if the predictions of this video were perfect" },
     element("em", {}, `${gain > 0 ? "−" : ""}${gain.toFixed(2)} AP`),
     element("i", { style: `width:${(100 * Math.max(gain, 0)) / most}%` }),
   );
 }
 
-/* Two lines about a video; in the second are frames, of all its tracks together. */
+/* Two lines about a video: its tracks, and the frames with errors summed over its tracks. */
 function videoFacts(video, scored) {
   if (!scored) return [plural(video.predictions, "prediction")];
   const tracks = [plural(video.objects, "object")];
@@ -165,5 +165,5 @@ function videoFacts(video, scored) {
   const frames = Object.entries(kinds)
     .filter(([key]) => video[key])
     .map(([key, text], i) => `${video[key]}${i ? "" : video[key] === 1 ? " frame" : " frames"} ${text}`);
-  return [tracks.join(" · "), frames.join(", ") || "no frame wrong"];
+  return [tracks.join(" · "), frames.join(", ") || "no errors"];
 }

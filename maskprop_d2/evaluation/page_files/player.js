@@ -1,19 +1,19 @@
 "use strict";
 
-/* Frames with the masks of ground truth and predictions, side by side. */
+/* The player: frames with the masks of ground truth and predictions side by side. */
 
 const KEPT_FRAMES = 64;
 const FRAMES_AHEAD = 8;
 const CROWD_COLOR = "#8b93a1";
 
-/* Loads the frames of a video when they are asked for, and keeps the last of them. */
+/* Loads the frames of a video on demand and caches the most recently used. */
 class Frames {
   constructor(urls) {
     this.urls = urls;
     this.images = new Map();
   }
 
-  /* A promise of the image, of null if it cannot be loaded. */
+  /* A promise of the image, or of null if it cannot be loaded. */
   get(t) {
     let image = this.images.get(t);
     if (!image) {
@@ -21,7 +21,7 @@ class Frames {
       node.src = this.urls[t];
       image = node.decode().then(() => node, () => null);
     }
-    // The one that was used last comes last.
+    // Move it to the end: the map is ordered by last use.
     this.images.delete(t);
     this.images.set(t, image);
     if (this.images.size > KEPT_FRAMES) this.images.delete(this.images.keys().next().value);
@@ -98,7 +98,7 @@ class Player {
     event.preventDefault();
   }
 
-  /* Resolves when the frame is drawn, or is no longer wanted. */
+  /* Resolves when the frame is drawn or another one was requested. */
   async show(t) {
     if (!this.video) return;
     const { video, frames } = this;
@@ -173,7 +173,7 @@ function drawMask(context, shape, color, scale, pixels) {
   context.restore();
 }
 
-/* On a plate above x, y, or where there is room for it; `taken` are the plates so far. */
+/* Draws a label in a box above (x, y) or at the nearest free place; `taken` are earlier boxes. */
 function drawLabel(context, text, x, y, color, pixels, taken) {
   const { width, height } = context.canvas;
   context.font = `600 ${12 * pixels}px system-ui, "DejaVu Sans", sans-serif`;

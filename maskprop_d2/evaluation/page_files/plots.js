@@ -1,10 +1,10 @@
 "use strict";
 
-/* The two plots, drawn as SVG. A chosen category stands out in both. */
+/* The two plots as SVG. A chosen category is highlighted in both. */
 
 const PLOT_WIDTH = 560;
 
-/* A bar for each category, the best first. `choose(id)` is called when one is clicked. */
+/* A bar for each category, the best first. A click on a bar calls `choose(id)`. */
 function categoryPlot(scored, names, chosen, choose) {
   const rows = scored.by_category.filter((x) => x.AP !== null).sort((a, b) => b.AP - a.AP);
   const rowHeight = 26;
@@ -40,7 +40,7 @@ function categoryPlot(scored, names, chosen, choose) {
   return plot;
 }
 
-/* AP over all categories at each IoU threshold, over thin lines of the categories. */
+/* AP at each IoU threshold over all categories, and as thin lines for each category. */
 function thresholdPlot(scored, names, chosen) {
   const [left, right, top, bottom] = [40, PLOT_WIDTH - 20, 12, 262];
   const [first, last] = [scored.thresholds[0], scored.thresholds[scored.thresholds.length - 1]];

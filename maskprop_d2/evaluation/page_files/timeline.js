@@ -1,14 +1,14 @@
 "use strict";
 
-/* A strip for each object and each prediction. An object's strip has the colours of the predictions
-   that find it, a prediction's those of the objects that it lies on. */
+/* A strip for each track. The colours in an object's strip are those of the predictions that find
+   it; the colours in a prediction's strip are those of the objects that it covers. */
 
 const LEGEND = {
   found: "found",
-  "wrong category": "found, but in a wrong category",
+  "wrong category": "found with a wrong category",
   missed: "missed",
-  false: "no object there",
-  ignored: "in a crowd, not counted",
+  false: "false positive",
+  ignored: "on a crowd, not counted",
 };
 
 function timelineElement(video, names, seek) {
@@ -19,9 +19,9 @@ function timelineElement(video, names, seek) {
     root.append(element("h3", {}, title));
     tracks.forEach((track, i) => root.append(timelineRow(video, names, track, i, partners, seek)));
   };
-  add("Objects, and the predictions that find them", video.objects, video.predictions);
-  const lie = video.objects.length ? ", and the objects that they lie on" : "";
-  add(`Predictions${lie}`, video.predictions, video.objects);
+  add("Objects and the predictions that find them", video.objects, video.predictions);
+  const objects = video.objects.length ? " and the objects that they cover" : "";
+  add(`Predictions${objects}`, video.predictions, video.objects);
   const axis = element("div", { class: "axis" });
   for (const t of ticks(length)) {
     axis.append(element("span", { style: `left:${(100 * (t + 0.5)) / length}%` }, `${t}`));
@@ -86,13 +86,13 @@ function scoreText(score) {
   return score.toFixed(2);
 }
 
-/* Round frame numbers, about ten. */
+/* About ten round frame numbers. */
 function ticks(length) {
   const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find((x) => length / x <= 12) || 5000;
   return Array.from({ length: Math.ceil(length / step) }, (_, i) => i * step);
 }
 
-/* What this timeline has, and no more. */
+/* The states that occur in this timeline. */
 function legend(video) {
   const tracks = [...video.objects, ...video.predictions];
   const states = new Set(tracks.flatMap((x) => x.spans.map((span) => span.state)));
