@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import AnnotationError, MaskSizeError
 from ..ops.rle import compress_tracks
 from ..ytvis.checks import is_id, is_number
-from ..ytvis.problems import ProblemReport, ResultsProblem
+from ..ytvis.problems import EntryProblem, ProblemReport
 from .tracks import Track, Video, average_area, best_by_category, read_videos
 
 BATCH = 8
@@ -87,10 +87,10 @@ def read_predictions(
             if errors:
                 t, error = min(errors.items())
                 is_size = isinstance(error, MaskSizeError)
-                kind = ResultsProblem.MASK_SIZE if is_size else ResultsProblem.BAD_MASK
+                kind = EntryProblem.MASK_SIZE if is_size else EntryProblem.BAD_MASK
                 report.add(kind, f"entry {i}, frame {t}: {error}")
             elif compressed_only and not all(map(_is_compressed, entry["segmentations"])):
-                report.add(ResultsProblem.MASK_FORMAT, f"entry {i}")
+                report.add(EntryProblem.MASK_FORMAT, f"entry {i}")
             else:
                 yield video, Track(category_id, counts, areas, average_area(areas), score)
 
@@ -106,29 +106,29 @@ def describe(report: ProblemReport) -> list[str]:
 
 def _find_problem(
     entry: Any, videos: dict[int, Video], category_ids: set[int]
-) -> tuple[ResultsProblem, str] | None:
+) -> tuple[EntryProblem, str] | None:
     """What is wrong with an entry, apart from its masks."""
     if not isinstance(entry, dict):
-        return ResultsProblem.BAD_TYPE, f"must be an object, not {reprlib.repr(entry)}"
+        return EntryProblem.BAD_TYPE, f"must be an object, not {reprlib.repr(entry)}"
     video_id, category_id, score, masks = map(
         entry.get, ("video_id", "category_id", "score", "segmentations")
     )
     for key, value in (("video_id", video_id), ("category_id", category_id)):
         if not is_id(value):
             text = f"'{key}' must be a non-negative integer, not {reprlib.repr(value)}"
-            return ResultsProblem.BAD_ID, text
+            return EntryProblem.BAD_ID, text
     if not is_number(score):
-        return ResultsProblem.BAD_SCORE, f"'score' must be a number, not {reprlib.repr(score)}"
+        return EntryProblem.BAD_SCORE, f"'score' must be a number, not {reprlib.repr(score)}"
     if not isinstance(masks, list):
         text = f"'segmentations' must be a list, not {reprlib.repr(masks)}"
-        return ResultsProblem.BAD_TRACK, text
+        return EntryProblem.BAD_TRACK, text
     if video_id not in videos:
-        return ResultsProblem.UNKNOWN_VIDEO, f"'video_id' is {video_id}"
+        return EntryProblem.UNKNOWN_VIDEO, f"'video_id' is {video_id}"
     if category_id not in category_ids:
-        return ResultsProblem.UNKNOWN_CATEGORY, f"'category_id' is {category_id}"
+        return EntryProblem.UNKNOWN_CATEGORY, f"'category_id' is {category_id}"
     if len(masks) != videos[video_id].length:
         text = f"{len(masks)} masks or nulls for {videos[video_id].length} frames"
-        return ResultsProblem.TRACK_LENGTH, f"{text} of video {video_id}"
+        return EntryProblem.TRACK_LENGTH, f"{text} of video {video_id}"
     return None
 
 

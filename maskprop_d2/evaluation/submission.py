@@ -11,8 +11,8 @@ import argparse
 import io
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +20,19 @@ from ..errors import run_command
 from ..ytvis.problems import ProblemReport
 from ..ytvis.reading import iterate_json, iterate_list, load_json, read_errors
 from .predictions import describe, read_predictions
-from .tracks import Video, read_videos
+from .tracks import read_videos
 
 
-@dataclass
-class Submission:
-    """The outcome of the check.
-
-    Attributes:
-        problems: a line for each kind of problem; empty if it can be submitted.
-        entries: number of valid entries.
-        videos: number of videos with valid entries.
-    """
-
-    problems: list[str]
-    entries: int = 0
-    videos: int = 0
-
-
-def check_submission(set_file: str | Path, submission: str | Path) -> Submission:
+def check_submission(set_file: str | Path, submission: str | Path) -> tuple[list[str], int, int]:
     """Check ``results.zip``, or the ``results.json`` to be put into it.
 
     Args:
         set_file: annotation file of the set, with or without annotations.
         submission: a .zip file, or else json (.json or .json.gz).
+
+    Returns:
+        a line for each kind of problem, the number of valid entries, and the number of videos with
+        valid entries.
 
     Raises:
         AnnotationError: if it cannot be checked.
@@ -51,14 +40,23 @@ def check_submission(set_file: str | Path, submission: str | Path) -> Submission
     ground_truth = load_json(set_file)
     videos = read_videos(ground_truth, set_file)
     category_ids = {x["id"] for x in ground_truth["categories"]}
-    if not str(submission).endswith(".zip"):
-        return _check_entries(iterate_json(submission), videos, category_ids)
-    with read_errors(submission), zipfile.ZipFile(submission) as archive:
-        names = archive.namelist()
-    if names != ["results.json"]:
-        listed = ", ".join([repr(x) for x in names[:5]] + ["..."] * (len(names) > 5)) or "nothing"
-        return Submission([f"the archive must hold results.json and no folder, but holds {listed}"])
-    return _check_entries(_iterate_zip(submission), videos, category_ids)
+    entries = iterate_json(submission)
+    if str(submission).endswith(".zip"):
+        with read_errors(submission), zipfile.ZipFile(submission) as archive:
+            names = archive.namelist()
+        if names != ["results.json"]:
+            listed = [*map(repr, names[:5]), *["..."] * (len(names) > 5)] or ["nothing"]
+            text = f"the archive must hold only results.json, but holds {', '.join(listed)}"
+            return [text], 0, 0
+        entries = _iterate_zip(submission)
+    report = ProblemReport()
+    # The official code reads no other masks than compressed RLEs.
+    tracks = read_predictions(entries, videos, category_ids, report, compressed_only=True)
+    counts = Counter(video.id for video, _ in tracks)
+    problems = describe(report)
+    if not counts and not problems:
+        problems = ["there are no entries; the official code fails on that"]
+    return problems, counts.total(), len(counts)
 
 
 def _iterate_zip(path: str | Path) -> Iterator[Any]:
@@ -69,21 +67,6 @@ def _iterate_zip(path: str | Path) -> Iterator[Any]:
         io.TextIOWrapper(file, "utf-8") as text,
     ):
         yield from iterate_list(text)
-
-
-def _check_entries(
-    entries: Iterable[Any], videos: dict[int, Video], category_ids: set[int]
-) -> Submission:
-    report = ProblemReport()
-    number, video_ids = 0, set()
-    # The official code reads no other masks than compressed RLEs.
-    for video, _ in read_predictions(entries, videos, category_ids, report, compressed_only=True):
-        number += 1
-        video_ids.add(video.id)
-    problems = describe(report)
-    if not number and not problems:
-        problems = ["there are no entries; the official code fails on that"]
-    return Submission(problems, number, len(video_ids))
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
@@ -98,13 +81,13 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    checked = check_submission(args.set, args.submission)
-    for problem in checked.problems:
+    problems, entries, videos = check_submission(args.set, args.submission)
+    for problem in problems:
         print(f"problem: {problem}")
-    print(f"{args.submission}: {checked.entries} valid entries for {checked.videos} videos")
-    if not checked.problems and not args.submission.endswith(".zip"):
+    print(f"{args.submission}: {entries} valid entries for {videos} videos")
+    if not problems and not args.submission.endswith(".zip"):
         print("Evaluation servers take it as results.json in a .zip archive.")
-    sys.exit(1 if checked.problems else 0)
+    sys.exit(1 if problems else 0)
 
 
 if __name__ == "__main__":

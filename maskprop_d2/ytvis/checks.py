@@ -7,9 +7,9 @@ from typing import Any
 
 from ..errors import AnnotationError
 from ..ops.rle import MAX_PIXELS, MAX_SIDE
-from .problems import AnnotationProblem
+from .problems import Problem
 
-Finding = tuple[AnnotationProblem, str]
+Finding = tuple[Problem, str]
 """A problem, and a text with the entry and what is wrong with it."""
 
 
@@ -30,27 +30,25 @@ def check_ground_truth(data: Any, source: str | Path = "ground truth") -> None:
 def find_errors(data: Any) -> Iterator[Finding]:
     """All fatal problems of an annotation file, except for its masks and frames."""
     if not isinstance(data, dict):
-        yield AnnotationProblem.NO_LIST, "must be an object with 'videos' and 'categories'"
+        yield Problem.NO_LIST, "must be an object with 'videos' and 'categories'"
         return
-    videos = yield from _index(data, "videos", AnnotationProblem.BAD_VIDEO)
-    categories = yield from _index(data, "categories", AnnotationProblem.BAD_CATEGORY)
-    lengths: dict[int, int | None] = {}
-    for video_id, video in videos.items():
-        errors = list(_video_errors(video))
-        yield from errors
-        lengths[video_id] = None if errors else len(video["file_names"])
+    videos = yield from _index(data, "videos", Problem.BAD_VIDEO)
+    categories = yield from _index(data, "categories", Problem.BAD_CATEGORY)
+    for video in videos.values():
+        yield from _video_errors(video)
     id_of_name: dict[str, int] = {}
     for category_id, category in categories.items():
         name = category.get("name")
         if not isinstance(name, str):
-            yield AnnotationProblem.BAD_CATEGORY, f"category {category_id} needs a 'name'"
+            yield Problem.BAD_CATEGORY, f"category {category_id} needs a 'name'"
         elif id_of_name.setdefault(name, category_id) != category_id:
             both = f"categories {id_of_name[name]} and {category_id}"
-            yield AnnotationProblem.NAME_TWICE, f"{both} have the same name, {reprlib.repr(name)}"
+            yield Problem.NAME_TWICE, f"{both} have the same name, {reprlib.repr(name)}"
     if data.get("annotations") is not None:
-        tracks = yield from _index(data, "annotations", AnnotationProblem.BAD_TRACK)
+        tracks = yield from _index(data, "annotations", Problem.BAD_TRACK)
+        lengths = {id_: len(video["file_names"]) for id_, video in usable_videos(data).items()}
         for track in tracks.values():
-            yield from _track_errors(track, lengths, categories)
+            yield from _track_errors(track, videos, categories, lengths)
 
 
 def usable_videos(data: dict[str, Any]) -> dict[int, dict[str, Any]]:
@@ -64,19 +62,19 @@ def usable_videos(data: dict[str, Any]) -> dict[int, dict[str, Any]]:
 
 
 def _index(
-    data: dict[str, Any], key: str, problem: AnnotationProblem
+    data: dict[str, Any], key: str, problem: Problem
 ) -> Generator[Finding, None, dict[int, dict[str, Any]]]:
     """Yield what is wrong with the ids of a list; return the entries by id."""
     entries = data.get(key)
     if not isinstance(entries, list):
-        yield AnnotationProblem.NO_LIST, f"'{key}' must be a list"
+        yield Problem.NO_LIST, f"'{key}' must be a list"
         return {}
     by_id: dict[int, dict[str, Any]] = {}
     for i, entry in enumerate(entries):
         if not _has_id(entry):
             yield problem, f"entry {i} of '{key}' needs an 'id', a non-negative integer"
         elif entry["id"] in by_id:
-            yield AnnotationProblem.ID_TWICE, f"two entries of '{key}' have the id {entry['id']}"
+            yield Problem.ID_TWICE, f"two entries of '{key}' have the id {entry['id']}"
         else:
             by_id[entry["id"]] = entry
     return by_id
@@ -88,47 +86,42 @@ def _video_errors(video: dict[str, Any]) -> Iterator[Finding]:
     height: Any = video.get("height")
     width: Any = video.get("width")
     if not isinstance(names, list) or not names or not all(isinstance(x, str) for x in names):
-        yield AnnotationProblem.BAD_VIDEO, f"{where} needs 'file_names', a list of its frames"
+        yield Problem.BAD_VIDEO, f"{where} needs 'file_names', a list of its frames"
     elif not (_is_side(height) and _is_side(width)):
         sides = reprlib.repr([height, width])
         text = f"{where} needs 'height' and 'width', 1 to {MAX_SIDE - 1} pixels each, not {sides}"
-        yield AnnotationProblem.BAD_VIDEO, text
+        yield Problem.BAD_VIDEO, text
     elif height * width > MAX_PIXELS:
         text = f"{where} has {width} x {height} pixels a frame: the limit is {MAX_PIXELS}"
-        yield AnnotationProblem.BAD_VIDEO, text
+        yield Problem.BAD_VIDEO, text
 
 
 def _track_errors(
-    track: dict[str, Any], lengths: dict[int, int | None], categories: dict[int, dict[str, Any]]
+    track: dict[str, Any],
+    videos: dict[int, dict[str, Any]],
+    categories: dict[int, dict[str, Any]],
+    lengths: dict[int, int],
 ) -> Iterator[Finding]:
-    """What is wrong with an annotation.
-
-    Args:
-        track: an entry of ``annotations`` with an id.
-        lengths: number of frames by video id, None for videos that cannot be used.
-        categories: by id.
-    """
     where = f"annotation {track['id']}"
     video_id, category_id = track.get("video_id"), track.get("category_id")
     if not is_id(category_id) or category_id not in categories:
         text = f"{where}: unknown 'category_id' {reprlib.repr(category_id)}"
-        yield AnnotationProblem.UNKNOWN_CATEGORY, text
+        yield Problem.UNKNOWN_CATEGORY, text
     areas = track.get("areas")
     if areas is not None and not (isinstance(areas, list) and all(map(_is_area, areas))):
         text = f"{where}: 'areas' must hold a number of pixels or null for each frame"
-        yield AnnotationProblem.BAD_AREAS, text
+        yield Problem.BAD_AREAS, text
     if track.get("iscrowd", 0) not in (0, 1):
-        yield AnnotationProblem.BAD_CROWD, f"{where}: 'iscrowd' must be 0 or 1"
+        yield Problem.BAD_CROWD, f"{where}: 'iscrowd' must be 0 or 1"
     masks = track.get("segmentations")
-    if not is_id(video_id) or video_id not in lengths:
-        text = f"{where}: unknown 'video_id' {reprlib.repr(video_id)}"
-        yield AnnotationProblem.UNKNOWN_VIDEO, text
+    if not is_id(video_id) or video_id not in videos:
+        yield Problem.UNKNOWN_VIDEO, f"{where}: unknown 'video_id' {reprlib.repr(video_id)}"
     elif not isinstance(masks, list):
         text = f"{where}: 'segmentations' must be a list with a mask or null for each frame"
-        yield AnnotationProblem.BAD_TRACK, text
-    elif lengths[video_id] not in (None, len(masks)):
+        yield Problem.BAD_TRACK, text
+    elif len(masks) != lengths.get(video_id, len(masks)):
         text = f"{len(masks)} masks or nulls, but video {video_id} has {lengths[video_id]} frames"
-        yield AnnotationProblem.TRACK_LENGTH, f"{where}: 'segmentations' has {text}"
+        yield Problem.TRACK_LENGTH, f"{where}: 'segmentations' has {text}"
 
 
 def escapes_folder(name: str) -> bool:

@@ -9,7 +9,7 @@ FEW_PIXELS = 10
 """An object with fewer pixels in a frame is likely an annotation error."""
 
 
-class Problem(Enum):
+class ProblemKind(Enum):
     """A kind of problem.
 
     Attributes:
@@ -22,7 +22,7 @@ class Problem(Enum):
         self.fatal = fatal
 
 
-class AnnotationProblem(Problem):
+class Problem(ProblemKind):
     """What can be wrong with a dataset. With the problems that are not fatal, training and
     evaluation go on, but learn or count something else than intended."""
 
@@ -57,7 +57,7 @@ class AnnotationProblem(Problem):
     WRONG_BOX = "'bboxes' that differ from those of the masks (x, y, width, height)", False
 
 
-class ResultsProblem(Problem):
+class EntryProblem(ProblemKind):
     """What can be wrong with an entry of a results file. It is malformed (fatal), or it does not
     match the ground truth and can be dropped."""
 
@@ -82,10 +82,10 @@ class ProblemReport:
     """
 
     def __init__(self) -> None:
-        self.counts: Counter[Problem] = Counter()
-        self.examples: defaultdict[Problem, list[str]] = defaultdict(list)
+        self.counts: Counter[ProblemKind] = Counter()
+        self.examples: defaultdict[ProblemKind, list[str]] = defaultdict(list)
 
-    def add(self, problem: Problem, where: str) -> None:
+    def add(self, problem: ProblemKind, where: str) -> None:
         """Count a problem."""
         self.counts[problem] += 1
         if len(self.examples[problem]) < EXAMPLES:
@@ -96,6 +96,6 @@ class ProblemReport:
         """Whether any problem is fatal."""
         return any(problem.fatal for problem in self.counts)
 
-    def ranked(self) -> list[tuple[Problem, int]]:
+    def ranked(self) -> list[tuple[ProblemKind, int]]:
         """The counts, fatal problems first, then by falling count."""
         return sorted(self.counts.items(), key=lambda x: (not x[0].fatal, -x[1]))

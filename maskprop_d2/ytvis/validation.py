@@ -12,7 +12,7 @@ from ..ops.rle import compress_tracks
 from ..video.frame_files import natural_sort
 from ..video.images import image_size
 from .checks import Finding, escapes_folder, find_errors, is_id, is_number, usable_videos
-from .problems import FEW_PIXELS, AnnotationProblem
+from .problems import FEW_PIXELS, Problem
 
 # Tools round areas and boxes differently: areas may differ by this share plus this many pixels,
 # the sides of boxes by this many pixels.
@@ -28,7 +28,7 @@ def find_problems(data: dict[str, Any]) -> Iterator[Finding]:
     yield from _frame_list_problems(videos.values())
     tracks = _objects(data.get("annotations"))
     if not tracks:
-        yield AnnotationProblem.NO_ANNOTATION, "'annotations' is absent or empty"
+        yield Problem.NO_ANNOTATION, "'annotations' is absent or empty"
         return
     for track in tracks:
         video_id: Any = track.get("video_id")
@@ -37,8 +37,8 @@ def find_problems(data: dict[str, Any]) -> Iterator[Finding]:
         if video and isinstance(masks, list) and len(masks) == len(video["file_names"]):
             yield from _mask_problems(track, video)
     for problem, key, name in (
-        (AnnotationProblem.NO_TRACK, "videos", "video"),
-        (AnnotationProblem.UNUSED_CATEGORY, "categories", "category"),
+        (Problem.NO_TRACK, "videos", "video"),
+        (Problem.UNUSED_CATEGORY, "categories", "category"),
     ):
         used = {x[f"{name}_id"] for x in tracks if is_id(x.get(f"{name}_id"))}
         ids = {x["id"] for x in _objects(data.get(key)) if is_id(x.get("id"))}
@@ -68,12 +68,12 @@ def find_frame_problems(videos: Iterable[dict[str, Any]], folder: Path) -> Itera
             height, width = image_size(folder / name)
         except VideoError:
             if (folder / name).is_file():
-                return AnnotationProblem.BAD_FRAME, where
-            return AnnotationProblem.MISSING_FRAME, where
+                return Problem.BAD_FRAME, where
+            return Problem.MISSING_FRAME, where
         if (height, width) == (video["height"], video["width"]):
             return None
         text = f"{where} has {width} x {height}, not {video['width']} x {video['height']}"
-        return AnnotationProblem.FRAME_SIZE, text
+        return Problem.FRAME_SIZE, text
 
     frames = [(video, t, name) for video in videos for t, name in enumerate(video["file_names"])]
     with ThreadPoolExecutor(THREADS) as pool:
@@ -91,15 +91,14 @@ def _frame_list_problems(videos: Iterable[dict[str, Any]]) -> Iterator[Finding]:
         for t, name in enumerate(names):
             where = f"video {video['id']}, frame {t}"
             if escapes_folder(name):
-                yield AnnotationProblem.OUTSIDE_ROOT, f"{where}: {name}"
+                yield Problem.OUTSIDE_ROOT, f"{where}: {name}"
             if first_use.setdefault(name, where) != where:
-                yield AnnotationProblem.FRAME_TWICE, f"{first_use[name]} and {where}: {name}"
+                yield Problem.FRAME_TWICE, f"{first_use[name]} and {where}: {name}"
         if names != natural_sort(names):
-            yield AnnotationProblem.FRAME_ORDER, f"video {video['id']}"
+            yield Problem.FRAME_ORDER, f"video {video['id']}"
         length = video.get("length", len(names))
         if length != len(names):
-            text = f"video {video['id']}: {length!r} for {len(names)} frames"
-            yield AnnotationProblem.VIDEO_LENGTH, text
+            yield Problem.VIDEO_LENGTH, f"video {video['id']}: {length!r} for {len(names)} frames"
 
 
 def _mask_problems(track: dict[str, Any], video: dict[str, Any]) -> Iterator[Finding]:
@@ -107,62 +106,49 @@ def _mask_problems(track: dict[str, Any], video: dict[str, Any]) -> Iterator[Fin
     height, width = video["height"], video["width"]
     masks = track["segmentations"]
     counts, areas, errors = compress_tracks([(masks, height, width)])[0]
-    for t, error in errors.items():
-        is_size = isinstance(error, MaskSizeError)
-        problem = AnnotationProblem.MASK_SIZE if is_size else AnnotationProblem.BAD_MASK
-        yield problem, f"{where}, frame {t}: {error}"
-    for t in (t for t, text in enumerate(counts) if text is not None):
-        if areas[t] == 0:
-            yield AnnotationProblem.EMPTY_MASK, f"{where}, frame {t}"
-        elif areas[t] < FEW_PIXELS:
-            yield AnnotationProblem.FEW_PIXELS, f"{where}, frame {t}: {areas[t]}"
-        if isinstance(masks[t], list) and any(
-            min(polygon) < -1 or max(polygon[::2]) > width + 1 or max(polygon[1::2]) > height + 1
-            for polygon in masks[t]
-        ):
-            yield AnnotationProblem.MASK_OUTSIDE, f"{where}, frame {t}"
+    stated = {}
+    for key, problem in (("areas", Problem.WRONG_AREA), ("bboxes", Problem.WRONG_BOX)):
+        values = track.get(key)
+        if isinstance(values, list) and len(values) == len(masks):
+            stated[key] = values
+        elif values is not None:
+            yield problem, f"{where}: '{key}' must be a list with an entry for each frame"
+    for t, (mask, text) in enumerate(zip(masks, counts, strict=True)):
+        here = f"{where}, frame {t}"
+        if t in errors:
+            is_size = isinstance(errors[t], MaskSizeError)
+            yield Problem.MASK_SIZE if is_size else Problem.BAD_MASK, f"{here}: {errors[t]}"
+            continue
+        area = int(areas[t])
+        if "areas" in stated and _differs(stated["areas"][t] or 0, area):
+            yield Problem.WRONG_AREA, f"{here}: {stated['areas'][t]} instead of {area}"
+        if text is None:
+            continue
+        if area == 0:
+            yield Problem.EMPTY_MASK, here
+            continue
+        if area < FEW_PIXELS:
+            yield Problem.FEW_PIXELS, f"{here}: {area}"
+        if isinstance(mask, list) and _reaches_outside(mask, height, width):
+            yield Problem.MASK_OUTSIDE, here
+        box = coco_mask.toBbox({"size": [height, width], "counts": text}).tolist()
+        if "bboxes" in stated and not _is_close(stated["bboxes"][t], box):
+            yield Problem.WRONG_BOX, f"{here}: {stated['bboxes'][t]} instead of {box}"
     if not errors and not areas.any():
-        yield AnnotationProblem.EMPTY_TRACK, where
-    good = {t: int(area) for t, area in enumerate(areas) if t not in errors}
-    yield from _area_problems(track.get("areas"), good, len(masks), where)
-    boxes = {
-        t: coco_mask.toBbox({"size": [height, width], "counts": counts[t]}).tolist()
-        for t, area in good.items()
-        if area
-    }
-    yield from _box_problems(track.get("bboxes"), boxes, len(masks), where)
+        yield Problem.EMPTY_TRACK, where
 
 
-def _area_problems(
-    stated: Any, areas: dict[int, int], length: int, where: str
-) -> Iterator[Finding]:
-    """Compare the areas that an annotation states with those of its good masks, by frame."""
-    if not isinstance(stated, list):
-        return
-    if len(stated) != length:
-        yield AnnotationProblem.WRONG_AREA, f"{where}: {len(stated)} for {length} frames"
-        return
-    for t, area in areas.items():
-        value = stated[t] or 0
-        if is_number(value) and abs(value - area) > AREA_SLACK + AREA_TOLERANCE * area:
-            text = f"{where}, frame {t}: {stated[t]} instead of {area}"
-            yield AnnotationProblem.WRONG_AREA, text
+def _reaches_outside(polygons: list[list[float]], height: int, width: int) -> bool:
+    """Whether polygons reach more than a pixel outside of their frame."""
+    return any(
+        min(polygon) < -1 or max(polygon[::2]) > width + 1 or max(polygon[1::2]) > height + 1
+        for polygon in polygons
+    )
 
 
-def _box_problems(
-    stated: Any, boxes: dict[int, list[float]], length: int, where: str
-) -> Iterator[Finding]:
-    """Compare the boxes that an annotation states with those of its good masks, by frame."""
-    if stated is None:
-        return
-    if not isinstance(stated, list) or len(stated) != length:
-        text = f"{where}: must be a list with an entry for each frame"
-        yield AnnotationProblem.WRONG_BOX, text
-        return
-    for t, box in boxes.items():
-        if not _is_close(stated[t], box):
-            text = f"{where}, frame {t}: {stated[t]} instead of {box}"
-            yield AnnotationProblem.WRONG_BOX, text
+def _differs(value: Any, area: int) -> bool:
+    """Whether a stated area differs from the mask's. (Other values than numbers are errors.)"""
+    return is_number(value) and abs(value - area) > AREA_SLACK + AREA_TOLERANCE * area
 
 
 def _is_close(value: Any, box: list[float]) -> bool:

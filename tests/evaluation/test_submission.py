@@ -58,7 +58,7 @@ def test_valid_submission(check, tmp_path):
 def test_archive_must_hold_one_file(check, names, listed):
     status, output, _ = check([(name, "[]") for name in names])
     assert status == 1
-    assert f"must hold results.json and no folder, but holds {listed}\n" in output
+    assert f"must hold only results.json, but holds {listed}\n" in output
 
 
 def test_bad_entries_are_counted_with_an_example(check):

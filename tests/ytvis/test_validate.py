@@ -14,7 +14,7 @@ from maskprop_d2.commands.validate import main
 from maskprop_d2.errors import AnnotationError
 from maskprop_d2.evaluation.tracks import read_videos
 from maskprop_d2.ops.rle import encode
-from maskprop_d2.ytvis.problems import AnnotationProblem, ProblemReport
+from maskprop_d2.ytvis.problems import Problem, ProblemReport
 from maskprop_d2.ytvis.validation import find_problems
 
 
@@ -77,49 +77,49 @@ OUTSIDE = [[-20, 5, 10, 5, 10, 15, -20, 15]]
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [
-        (change(["videos"], 3), AnnotationProblem.NO_LIST),
-        (change(["categories", 0, "name"], 3), AnnotationProblem.BAD_CATEGORY),
-        (change(["categories", 0, "id"], True), AnnotationProblem.BAD_CATEGORY),
-        (change(["videos", 0, "height"], 10**9), AnnotationProblem.BAD_VIDEO),
-        (change(["videos", 0, "file_names"], []), AnnotationProblem.BAD_VIDEO),
-        (change(["videos", 0], None), AnnotationProblem.BAD_VIDEO),
-        (change([*TRACK], []), AnnotationProblem.BAD_TRACK),
-        (change([*TRACK, "segmentations"], None), AnnotationProblem.BAD_TRACK),
-        (append_copy("annotations"), AnnotationProblem.ID_TWICE),
-        (append_copy("videos", file_names=["w/0.png"]), AnnotationProblem.ID_TWICE),
-        (change([*TRACK, "video_id"], 8), AnnotationProblem.UNKNOWN_VIDEO),
-        (change([*TRACK, "category_id"], [30]), AnnotationProblem.UNKNOWN_CATEGORY),
-        (change([*TRACK, "segmentations"], [FRAME] * 3), AnnotationProblem.TRACK_LENGTH),
+        (change(["videos"], 3), Problem.NO_LIST),
+        (change(["categories", 0, "name"], 3), Problem.BAD_CATEGORY),
+        (change(["categories", 0, "id"], True), Problem.BAD_CATEGORY),
+        (change(["videos", 0, "height"], 10**9), Problem.BAD_VIDEO),
+        (change(["videos", 0, "file_names"], []), Problem.BAD_VIDEO),
+        (change(["videos", 0], None), Problem.BAD_VIDEO),
+        (change([*TRACK], []), Problem.BAD_TRACK),
+        (change([*TRACK, "segmentations"], None), Problem.BAD_TRACK),
+        (append_copy("annotations"), Problem.ID_TWICE),
+        (append_copy("videos", file_names=["w/0.png"]), Problem.ID_TWICE),
+        (change([*TRACK, "video_id"], 8), Problem.UNKNOWN_VIDEO),
+        (change([*TRACK, "category_id"], [30]), Problem.UNKNOWN_CATEGORY),
+        (change([*TRACK, "segmentations"], [FRAME] * 3), Problem.TRACK_LENGTH),
         (
             change([*TRACK, "segmentations", 0, "size"], [WIDTH, HEIGHT]),
-            AnnotationProblem.MASK_SIZE,
+            Problem.MASK_SIZE,
         ),
-        (change([*TRACK, "segmentations", 0, "counts"], "?"), AnnotationProblem.BAD_MASK),
-        (change([*TRACK, "segmentations", 0, "counts"], [5, 10**30]), AnnotationProblem.BAD_MASK),
-        (change([*TRACK, "segmentations", 0], [[1, 2, 3, 4]]), AnnotationProblem.BAD_MASK),
-        (change([*TRACK, "areas", 0], "100"), AnnotationProblem.BAD_AREAS),
-        (change(["videos", 0, "file_names", 3], "../v/3.png"), AnnotationProblem.OUTSIDE_ROOT),
-        (change(["videos", 0, "file_names", 3], "/v/3.png"), AnnotationProblem.OUTSIDE_ROOT),
-        (append_copy("videos", id=8, file_names=["w/0.png"]), AnnotationProblem.NO_TRACK),
-        (change(["annotations"], []), AnnotationProblem.NO_ANNOTATION),
-        (append_copy("categories", id=31, name="circle"), AnnotationProblem.UNUSED_CATEGORY),
-        (change(["categories", 0, "name"], "ghost"), AnnotationProblem.NAME_TWICE),
-        (change(["videos", 0, "length"], 5), AnnotationProblem.VIDEO_LENGTH),
-        (change(["videos", 0, "file_names", 1], "v/0.png"), AnnotationProblem.FRAME_TWICE),
-        (change(["videos", 0, "file_names", 0], "v/9.png"), AnnotationProblem.FRAME_ORDER),
-        (change([*TRACK, "segmentations"], [None] * 4), AnnotationProblem.EMPTY_TRACK),
-        (change([*TRACK, "segmentations", 0, "counts"], [2400]), AnnotationProblem.EMPTY_MASK),
-        (change([*TRACK, "segmentations", 0], OUTSIDE), AnnotationProblem.MASK_OUTSIDE),
-        (change([*TRACK, "segmentations", 0], PIXEL), AnnotationProblem.FEW_PIXELS),
-        (change([*TRACK, "areas", 0], 200), AnnotationProblem.WRONG_AREA),
-        (change([*TRACK, "areas", 0], None), AnnotationProblem.WRONG_AREA),
-        (change(["annotations", 1, "areas", 0], 100), AnnotationProblem.WRONG_AREA),
-        (change([*TRACK, "areas"], [100] * 5), AnnotationProblem.WRONG_AREA),
-        (change([*TRACK, "bboxes", 1], [5, 10, 15, 20]), AnnotationProblem.WRONG_BOX),
-        (change([*TRACK, "bboxes", 1], [10**400] * 4), AnnotationProblem.WRONG_BOX),
-        (change([*TRACK, "areas", 1], -1), AnnotationProblem.BAD_AREAS),
-        (change([*TRACK, "iscrowd"], 2), AnnotationProblem.BAD_CROWD),
-        (change([*TRACK, "bboxes"], [[0, 10, 10, 10]]), AnnotationProblem.WRONG_BOX),
+        (change([*TRACK, "segmentations", 0, "counts"], "?"), Problem.BAD_MASK),
+        (change([*TRACK, "segmentations", 0, "counts"], [5, 10**30]), Problem.BAD_MASK),
+        (change([*TRACK, "segmentations", 0], [[1, 2, 3, 4]]), Problem.BAD_MASK),
+        (change([*TRACK, "areas", 0], "100"), Problem.BAD_AREAS),
+        (change(["videos", 0, "file_names", 3], "../v/3.png"), Problem.OUTSIDE_ROOT),
+        (change(["videos", 0, "file_names", 3], "/v/3.png"), Problem.OUTSIDE_ROOT),
+        (append_copy("videos", id=8, file_names=["w/0.png"]), Problem.NO_TRACK),
+        (change(["annotations"], []), Problem.NO_ANNOTATION),
+        (append_copy("categories", id=31, name="circle"), Problem.UNUSED_CATEGORY),
+        (change(["categories", 0, "name"], "ghost"), Problem.NAME_TWICE),
+        (change(["videos", 0, "length"], 5), Problem.VIDEO_LENGTH),
+        (change(["videos", 0, "file_names", 1], "v/0.png"), Problem.FRAME_TWICE),
+        (change(["videos", 0, "file_names", 0], "v/9.png"), Problem.FRAME_ORDER),
+        (change([*TRACK, "segmentations"], [None] * 4), Problem.EMPTY_TRACK),
+        (change([*TRACK, "segmentations", 0, "counts"], [2400]), Problem.EMPTY_MASK),
+        (change([*TRACK, "segmentations", 0], OUTSIDE), Problem.MASK_OUTSIDE),
+        (change([*TRACK, "segmentations", 0], PIXEL), Problem.FEW_PIXELS),
+        (change([*TRACK, "areas", 0], 200), Problem.WRONG_AREA),
+        (change([*TRACK, "areas", 0], None), Problem.WRONG_AREA),
+        (change(["annotations", 1, "areas", 0], 100), Problem.WRONG_AREA),
+        (change([*TRACK, "areas"], [100] * 5), Problem.WRONG_AREA),
+        (change([*TRACK, "bboxes", 1], [5, 10, 15, 20]), Problem.WRONG_BOX),
+        (change([*TRACK, "bboxes", 1], [10**400] * 4), Problem.WRONG_BOX),
+        (change([*TRACK, "areas", 1], -1), Problem.BAD_AREAS),
+        (change([*TRACK, "iscrowd"], 2), Problem.BAD_CROWD),
+        (change([*TRACK, "bboxes"], [[0, 10, 10, 10]]), Problem.WRONG_BOX),
     ],
 )
 def test_every_problem_is_found(data, tmp_path, capsys, edit, expected):
@@ -129,7 +129,7 @@ def test_every_problem_is_found(data, tmp_path, capsys, edit, expected):
     assert validate(tmp_path, data) == int(report.fatal)
     assert expected.text in capsys.readouterr().out
     # The rest of the package fails on fatal problems and on no others.
-    if expected is not AnnotationProblem.OUTSIDE_ROOT:
+    if expected is not Problem.OUTSIDE_ROOT:
         assert usable(data) != report.fatal
 
 
@@ -164,10 +164,10 @@ def test_frames_are_checked(data, tmp_path, capsys):
     assert validate(tmp_path, data, "--images", str(tmp_path)) == 1
     printed = capsys.readouterr().out
     for problem, where in (
-        (AnnotationProblem.MISSING_FRAME, f"video 7, frame 0: {tmp_path}/v/0.png"),
-        (AnnotationProblem.BAD_FRAME, f"video 7, frame 1: {tmp_path}/v/1.png"),
+        (Problem.MISSING_FRAME, f"video 7, frame 0: {tmp_path}/v/0.png"),
+        (Problem.BAD_FRAME, f"video 7, frame 1: {tmp_path}/v/1.png"),
         (
-            AnnotationProblem.FRAME_SIZE,
+            Problem.FRAME_SIZE,
             f"video 7, frame 2: {tmp_path}/v/2.png has 40 x 60, not 60 x 40",
         ),
     ):
@@ -211,7 +211,7 @@ def test_validation_agrees_with_reading_on_random_damage(data):
         for _ in range(rng.randint(1, 3)):
             damage(damaged, rng)
         report = find(damaged)
-        escapes = AnnotationProblem.OUTSIDE_ROOT in report.counts
+        escapes = Problem.OUTSIDE_ROOT in report.counts
         assert escapes or report.fatal != usable(damaged), damaged
 
 
