@@ -21,16 +21,6 @@ from maskprop_d2.ytvis import check_ground_truth, load_json
 from maskprop_d2.ytvis.writing import track_fields, write_json_files
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", required=True, help="COCO's instances_*.json")
-    parser.add_argument("--output", type=Path, required=True, help="json file to write")
-    return parser.parse_args(argv)
-
-
 def convert(args: argparse.Namespace) -> None:
     """Read, convert and write.
 
@@ -92,7 +82,13 @@ def _to_track(annotation: dict[str, Any], sizes: dict[int, tuple[int, int]]) -> 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
-    run_command(lambda: convert(parse_args(argv)))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", required=True, help="COCO's instances_*.json")
+    parser.add_argument("--output", type=Path, required=True, help="json file to write")
+    args = parser.parse_args(argv)
+    run_command(lambda: convert(args))
 
 
 if __name__ == "__main__":

@@ -22,32 +22,6 @@ from maskprop_d2.ytvis.writing import write_annotations
 BACKGROUND, VOID = 0, 255
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--frames", type=Path, required=True, help="folder of folders of images")
-    parser.add_argument("--masks", type=Path, required=True, help="folder of folders of PNGs")
-    parser.add_argument("--output", type=Path, required=True, help="json file to write")
-    parser.add_argument(
-        "--binary", action="store_true", help="masks show one object: all pixels that are not black"
-    )
-    parser.add_argument(
-        "--categories",
-        metavar="JSON",
-        help="categories of the objects, as in davis_semantics.json: "
-        '{"VIDEO": {"ID": "NAME"}} (default: one category, "object")',
-    )
-    parser.add_argument(
-        "--videos",
-        nargs="+",
-        metavar="NAME",
-        help="convert only these, for example $(cat DAVIS/ImageSets/2017/train.txt)",
-    )
-    return parser.parse_args(argv)
-
-
 def convert(args: argparse.Namespace) -> None:
     """Read, convert and write.
 
@@ -95,7 +69,29 @@ def _read_categories(path: str) -> dict[str, dict[str, str]]:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
-    run_command(lambda: convert(parse_args(argv)))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--frames", type=Path, required=True, help="folder of folders of images")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of folders of PNGs")
+    parser.add_argument("--output", type=Path, required=True, help="json file to write")
+    parser.add_argument(
+        "--binary", action="store_true", help="masks show one object: all pixels that are not black"
+    )
+    parser.add_argument(
+        "--categories",
+        metavar="JSON",
+        help="categories of the objects, as in davis_semantics.json: "
+        '{"VIDEO": {"ID": "NAME"}} (default: one category, "object")',
+    )
+    parser.add_argument(
+        "--videos",
+        nargs="+",
+        metavar="NAME",
+        help="convert only these, for example $(cat DAVIS/ImageSets/2017/train.txt)",
+    )
+    args = parser.parse_args(argv)
+    run_command(lambda: convert(args))
 
 
 if __name__ == "__main__":

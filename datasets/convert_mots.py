@@ -20,25 +20,6 @@ from maskprop_d2.ytvis.writing import write_annotations
 BACKGROUND, IGNORE = 0, 10_000
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--frames", type=Path, required=True, help="folder of folders of images")
-    parser.add_argument("--masks", type=Path, required=True, help="folder of folders of PNGs")
-    parser.add_argument("--output", type=Path, required=True, help="json file to write")
-    parser.add_argument(
-        "--categories",
-        nargs="+",
-        metavar="NAME",
-        default=["car", "pedestrian"],
-        help="names of the classes 1, 2, ... (default: %(default)s)",
-    )
-    parser.add_argument("--videos", nargs="+", metavar="NAME", help="convert only these videos")
-    return parser.parse_args(argv)
-
-
 def convert(args: argparse.Namespace) -> None:
     """Read, convert and write.
 
@@ -62,7 +43,22 @@ def convert(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
-    run_command(lambda: convert(parse_args(argv)))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--frames", type=Path, required=True, help="folder of folders of images")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of folders of PNGs")
+    parser.add_argument("--output", type=Path, required=True, help="json file to write")
+    parser.add_argument(
+        "--categories",
+        nargs="+",
+        metavar="NAME",
+        default=["car", "pedestrian"],
+        help="names of the classes 1, 2, ... (default: %(default)s)",
+    )
+    parser.add_argument("--videos", nargs="+", metavar="NAME", help="convert only these videos")
+    args = parser.parse_args(argv)
+    run_command(lambda: convert(args))
 
 
 if __name__ == "__main__":

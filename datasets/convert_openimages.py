@@ -36,25 +36,6 @@ COLUMNS = ("MaskPath", "ImageID", "LabelName")
 ASPECT_TOLERANCE = 0.02
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--csv", type=Path, required=True, help="*-object-segmentation.csv")
-    parser.add_argument("--classes", type=Path, required=True, help="class-descriptions*.csv")
-    parser.add_argument("--masks", type=Path, required=True, help="folder of masks")
-    parser.add_argument("--images", type=Path, required=True, help="folder of images")
-    parser.add_argument("--output", type=Path, required=True, help="json file to write")
-    parser.add_argument(
-        "--like",
-        metavar="JSON",
-        help="a file in COCO or YouTube-VIS format with the categories to convert (default: all "
-        "of --classes)",
-    )
-    return parser.parse_args(argv)
-
-
 def convert(args: argparse.Namespace) -> None:
     """Read, convert and write.
 
@@ -168,7 +149,22 @@ def _read_rows(path: Path) -> Iterator[list[str]]:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
-    run_command(lambda: convert(parse_args(argv)))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--csv", type=Path, required=True, help="*-object-segmentation.csv")
+    parser.add_argument("--classes", type=Path, required=True, help="class-descriptions*.csv")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of masks")
+    parser.add_argument("--images", type=Path, required=True, help="folder of images")
+    parser.add_argument("--output", type=Path, required=True, help="json file to write")
+    parser.add_argument(
+        "--like",
+        metavar="JSON",
+        help="a file in COCO or YouTube-VIS format with the categories to convert (default: all "
+        "of --classes)",
+    )
+    args = parser.parse_args(argv)
+    run_command(lambda: convert(args))
 
 
 if __name__ == "__main__":

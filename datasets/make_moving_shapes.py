@@ -36,25 +36,6 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n")
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = _Parser(description=__doc__.split("\n")[0])
-    parser.add_argument("--output", type=Path, required=True, help="folder to make")
-    parser.add_argument("--train", type=int, required=True, help="number of training videos")
-    parser.add_argument("--val", type=int, required=True, help="number of validation videos")
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--height", type=int, default=128)
-    parser.add_argument("--width", type=int, default=192)
-    parser.add_argument("--length", type=int, default=24, help="frames per video")
-    parser.add_argument("--hard", action="store_true", help="fast, crowded, with much occlusion")
-    args = parser.parse_args(argv)
-    minimum = {"train": 0, "val": 0, "seed": 0, "height": 32, "width": 32, "length": 1}
-    for name, least in minimum.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
-    return args
-
-
 def make_data_set(args: argparse.Namespace) -> None:
     """Make the dataset, unless it exists already, made with these arguments by this version.
 
@@ -161,7 +142,20 @@ def make_video(
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
-    args = parse_args(argv)
+    parser = _Parser(description=__doc__.split("\n")[0])
+    parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    parser.add_argument("--train", type=int, required=True, help="number of training videos")
+    parser.add_argument("--val", type=int, required=True, help="number of validation videos")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--height", type=int, default=128)
+    parser.add_argument("--width", type=int, default=192)
+    parser.add_argument("--length", type=int, default=24, help="frames per video")
+    parser.add_argument("--hard", action="store_true", help="fast, crowded, with much occlusion")
+    args = parser.parse_args(argv)
+    minimum = {"train": 0, "val": 0, "seed": 0, "height": 32, "width": 32, "length": 1}
+    for name, least in minimum.items():
+        if getattr(args, name) < least:
+            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
     run_command(lambda: make_data_set(args))
 
 

@@ -22,28 +22,6 @@ from maskprop_d2.ytvis.layout import data_set_folder, find_split
 from maskprop_d2.ytvis.writing import write_json_files
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--dataset",
-        choices=["ytvis_2019", "ytvis_2021", "ovis"],
-        help="a dataset in $DETECTRON2_DATASETS",
-    )
-    source.add_argument("--json", type=Path, help="any annotation file in YouTube-VIS format")
-    parser.add_argument(
-        "--fraction", type=float, default=0.1, help="of videos to hold out (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    args = parser.parse_args(argv)
-    if not 0 < args.fraction < 1:
-        parser.error(f"--fraction must be between 0 and 1, not {args.fraction}")
-    return args
-
-
 def hold_out(categories_of: dict[int, set[int]], fraction: float, seed: int) -> set[int]:
     """Choose videos such that each category, and the total, has its share of them, at least one.
 
@@ -141,7 +119,24 @@ def _print_counts(data: dict[str, Any], categories_of: dict[int, set[int]], val:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
-    run_command(lambda: split(parse_args(argv)))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--dataset",
+        choices=["ytvis_2019", "ytvis_2021", "ovis"],
+        help="a dataset in $DETECTRON2_DATASETS",
+    )
+    source.add_argument("--json", type=Path, help="any annotation file in YouTube-VIS format")
+    parser.add_argument(
+        "--fraction", type=float, default=0.1, help="of videos to hold out (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    args = parser.parse_args(argv)
+    if not 0 < args.fraction < 1:
+        parser.error(f"--fraction must be between 0 and 1, not {args.fraction}")
+    run_command(lambda: split(args))
 
 
 if __name__ == "__main__":

@@ -217,10 +217,7 @@ def _check_frames(images: Path, videos: Any) -> None:
 
 
 def _check_output(output: Path) -> None:
-    """Only an earlier page may be replaced."""
-    if output.is_dir():
-        if not any(output.iterdir()) or (output / "data/summary.js").is_file():
-            return
-    elif not output.exists():
-        return
-    raise AnnotationError(f"--output {output} exists and is not a results page: choose another one")
+    """Only an empty folder or an earlier page may be replaced."""
+    is_free = not any(output.iterdir()) if output.is_dir() else not output.exists()
+    if not is_free and not (output / "data/summary.js").is_file():
+        raise AnnotationError(f"--output {output} exists and is not a results page")
