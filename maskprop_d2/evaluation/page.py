@@ -24,15 +24,7 @@ from .identity import identity_measures
 from .matching import IOU_THRESHOLDS
 from .per_video import ap_gains
 from .predictions import read_tracks
-from .timeline import (
-    FALSE,
-    FOUND,
-    MISSED,
-    WRONG_CATEGORY,
-    Timeline,
-    prediction_timeline,
-    video_timeline,
-)
+from .timeline import FALSE, FOUND, MISSED, WRONG_CATEGORY, Line, video_timeline
 from .tracks import Track, Video, best_by_category
 from .video_ap import Metrics, score_tracks
 
@@ -89,14 +81,11 @@ def write_page(
         for video in tqdm(videos, desc="page", unit="video", disable=None):
             entry = entries[video.id]
             predictions = shown_predictions(video, threshold)
-            if video.id in pairs:
-                timeline = video_timeline(video, predictions, pairs[video.id], threshold)
-            else:
-                timeline = prediction_timeline(predictions)
+            lines = video_timeline(video, predictions, pairs.get(video.id), threshold)
             urls = [_url(images / x, output) for x in entry["file_names"]]
-            data = _video_data(video, predictions, timeline, urls)
+            data = _video_data(video, predictions, *lines, urls)
             _write_call(folder / f"data/video_{video.id}.js", "receiveVideo", data)
-            row = _video_row(video, predictions, timeline)
+            row = _video_row(video, predictions, *lines)
             rows.append({**row, "name": video_name(entry), "gain": gains.get(video.id)})
         # Without gains they stay sorted by id.
         rows.sort(key=lambda x: -(x["gain"] or 0))
@@ -141,7 +130,11 @@ def _figures(metrics: Metrics, identity: dict[str, Any]) -> dict[str, Any]:
 
 
 def _video_data(
-    video: Video, predictions: list[Track], timeline: Timeline, urls: list[str]
+    video: Video,
+    predictions: list[Track],
+    object_lines: list[Line],
+    prediction_lines: list[Line],
+    urls: list[str],
 ) -> dict[str, Any]:
     """What the player draws; masks are the counts of compressed RLEs."""
     objects = [x for x in video.truth if not x.is_crowd]
@@ -153,12 +146,12 @@ def _video_data(
         "frames": urls,
         "objects": [
             {**asdict(line), **_track_data(track)}
-            for track, line in zip(objects, timeline.objects, strict=True)
+            for track, line in zip(objects, object_lines, strict=True)
         ],
         "crowds": [_track_data(x) for x in crowds],
         "predictions": [
             {**asdict(line), **_track_data(track), "score": round(track.score, 4)}
-            for track, line in zip(predictions, timeline.predictions, strict=True)
+            for track, line in zip(predictions, prediction_lines, strict=True)
         ],
     }
 
@@ -168,23 +161,28 @@ def _track_data(track: Track) -> dict[str, Any]:
     return {"category": track.category_id, "masks": masks}
 
 
-def _video_row(video: Video, predictions: list[Track], timeline: Timeline) -> dict[str, Any]:
+def _video_row(
+    video: Video,
+    predictions: list[Track],
+    object_lines: list[Line],
+    prediction_lines: list[Line],
+) -> dict[str, Any]:
     """A video in the list of videos, with numbers of frames summed over its tracks."""
 
     def frames(state: str) -> int:
-        return sum(x.frames(state) for x in timeline.objects)
+        return sum(x.frames(state) for x in object_lines)
 
     return {
         "id": video.id,
         "length": video.length,
         "categories": sorted({x.category_id for x in [*video.truth, *predictions]}),
-        "objects": len(timeline.objects),
+        "objects": len(object_lines),
         "predictions": len(predictions),
-        "switches": sum(len(x.switches) for x in timeline.objects),
+        "switches": sum(len(x.switches) for x in object_lines),
         "found": frames(FOUND),
         "wrong_category": frames(WRONG_CATEGORY),
         "missed": frames(MISSED),
-        "false": sum(x.frames(FALSE) for x in timeline.predictions),
+        "false": sum(x.frames(FALSE) for x in prediction_lines),
     }
 
 

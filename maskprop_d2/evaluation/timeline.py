@@ -65,30 +65,22 @@ class Line:
         return sum(x.end - x.start for x in self.spans if x.state == state)
 
 
-@dataclass
-class Timeline:
-    """The lines of a video's objects, without crowds, and of its predictions."""
-
-    objects: list[Line]
-    predictions: list[Line]
-
-
 def video_timeline(
     video: Video,
     predictions: list[Track],
-    frame_pairs: dict[int, FramePairs],
+    frame_pairs: dict[int, FramePairs] | None,
     threshold: float,
-) -> Timeline:
-    """The timeline of a video with ground truth.
+) -> tuple[list[Line], list[Line]]:
+    """The lines of a video's objects, without crowds, and of its predictions.
 
     Args:
-        video: with its ground truth.
+        video: with its ground truth, if any.
         predictions: the P predictions that reach the threshold, by falling score.
-        frame_pairs: of all predictions, by category id.
+        frame_pairs: of all predictions, by category id; None without ground truth.
         threshold: the score threshold.
     """
     objects = [x for x in video.truth if not x.is_crowd]
-    found, switches = _pair_objects(video, objects, predictions, frame_pairs, threshold)
+    found, switches = _pair_objects(video, objects, predictions, frame_pairs or {}, threshold)
     ious = frame_ious(
         video, predictions, video.truth, frame_intersections(video, predictions, video.truth)
     )
@@ -113,19 +105,11 @@ def video_timeline(
     prediction_lines = []
     for p, track in enumerate(predictions):
         partners = {FOUND: found[p], WRONG_CATEGORY: confused[p]}
-        spans = _spans(track, partners, [IGNORED if x else FALSE for x in in_crowd[p]])
+        unpaired = SEEN if frame_pairs is None else FALSE
+        spans = _spans(track, partners, [IGNORED if x else unpaired for x in in_crowd[p]])
         color = colors[p] if p in colors else next(other_colors)
         prediction_lines.append(Line(color, spans, []))
-    return Timeline(object_lines, prediction_lines)
-
-
-def prediction_timeline(predictions: list[Track]) -> Timeline:
-    """The timeline of a video without ground truth."""
-    lines = [
-        Line(p, _spans(track, {}, [SEEN] * len(track.areas)), [])
-        for p, track in enumerate(predictions)
-    ]
-    return Timeline([], lines)
+    return object_lines, prediction_lines
 
 
 def _pair_objects(

@@ -104,8 +104,8 @@ def colored_predictions(method: Scored, video_id: int) -> Colored:
     the object that it finds in most frames, one to one, and any other has one of its own."""
     video = method.videos[video_id]
     predictions = shown_predictions(video, method.threshold)
-    lines = video_timeline(video, predictions, method.pairs[video_id], method.threshold)
-    return [(track, line.color) for track, line in zip(predictions, lines.predictions, strict=True)]
+    _, lines = video_timeline(video, predictions, method.pairs[video_id], method.threshold)
+    return [(track, line.color) for track, line in zip(predictions, lines, strict=True)]
 
 
 def _drawn(frames: dict[int, np.ndarray], tracks: Colored, video: Video) -> Iterator[np.ndarray]:
