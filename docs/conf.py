@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from sphinx.ext import autosummary
+
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 
@@ -21,6 +23,9 @@ extensions = [
 exclude_patterns = ["_build", "templates"]
 templates_path = ["templates"]
 html_theme = "furo"
+html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 # Markdown: links to headings, and $math$. The notebook shows its stored outputs.
 myst_heading_anchors = 4
@@ -29,6 +34,8 @@ nb_execution_mode = "off"
 
 # API reference.
 autosummary_generate = True
+# A summary is a docstring's first sentence, which does not end here.
+autosummary.WELL_KNOWN_ABBREVIATIONS += ("Sec.", "Eq.", "Fig.")
 autosummary_ignore_module_all = True
 autoclass_content = "both"
 autodoc_default_options = {"members": True, "ignore-module-all": True, "show-inheritance": True}
