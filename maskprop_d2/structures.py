@@ -1,19 +1,19 @@
 """
-The typed records that cross rooms. Nothing here needs Detectron2.
+The records that are passed between packages. They do not depend on Detectron2.
 
-Shape shorthand, used in every docstring of this package:
+Shapes in all docstrings of this package:
 
-    L, T    frames in the video; clip radius: a clip has 2T+1 frames, fewer at the ends
+    L, T    frames in the video; clip radius: a clip has 2T+1 frames, fewer at the ends of the video
     H, W    frame size in pixels
-    h, w    the propagation grid: the frame at the stride of one pyramid level (stride 8 for P3)
+    h, w    the propagation grid: the frame at the stride of one pyramid level (8 for P3)
     N       instances detected in one frame (may be 0)
-    S       target frames of one propagation
+    S       target frames of a propagation
     K       categories; class scores have K+1 columns, the last is background
     C, D    channels of the pyramid level; channels of the mask classifier
     m       side of the mask head's output (28), or of refined masks
 
-A frame index is called t, a target frame s = t + delta. Soft masks are float in [0, 1]; binary
-masks are bool. Boxes are XYXY in pixels of the network's input unless a name says ``_video``.
+A frame index is t, a target frame s = t + delta. Soft masks are float in [0, 1]; binary masks are
+bool. Boxes are XYXY in pixels of the network's input unless their name ends in ``_video``.
 """
 
 from __future__ import annotations
@@ -24,34 +24,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    # Rooms that know no tensors, like evaluation, start without loading torch.
+    # Packages without tensors, such as evaluation, start faster without torch.
     from torch import Tensor
 
 RLE = dict[str, Any]
 """COCO's compressed run-length encoding: ``{"size": [H, W], "counts": str}``."""
 
 IGNORED = 255
-"""In maps of semantic classes, a pixel that nothing is known of."""
+"""Label of ignored pixels in semantic maps."""
 
 
 @dataclass
 class FrameOutput:
-    """What a frame network gives for one frame: its detections, and small maps for propagation.
+    """The output of a network for one frame: its detections, and feature maps for tracking.
 
     Attributes:
         boxes_video: (N, 4) boxes in pixels of the video frame.
-        scores: (N,) detection scores in [0, 1], the score of the detected category.
+        scores: (N,) detection scores in [0, 1], of the detected categories.
         class_scores: (N, K+1) softmax vectors.
         box_masks: (N, m, m) soft masks that fill ``mask_boxes_video``.
-        grid_masks: (N, h, w) the masks, before they are refined, pasted onto the propagation grid.
-        grid_box_video: (4,) the box, in pixels of the video frame, that the grid covers.
-        maps: what the network's ``propagate``, and its ``mask_propagator`` if it has one, need of
-            this frame, by name, each (channels, h, w).
-        crops_video: (N, 4) the crops, larger than the boxes, in which masks were refined, or None.
-        embeddings: (N, E) vectors whose dot product tells whether two detections show one object;
-            None from a network that has not learnt them.
-        crop_scores: (N, K) softmax vectors of a classifier that looks at crops of the frame alone;
-            None from a network without one.
+        grid_masks: (N, h, w) masks on the propagation grid, from before their refinement.
+        grid_box_video: (4,) box, in pixels of the video frame, that the grid covers.
+        maps: (channels, h, w) maps by name, for propagation from and to this frame.
+        crops_video: (N, 4) crops, larger than the boxes, in which masks were refined; or None.
+        embeddings: (N, E) appearance vectors, whose dot product is high for detections of one
+            object; None from a network without an embedding head.
+        crop_scores: (N, K) softmax vectors from image crops alone; None from a network without a
+            crop classifier.
     """
 
     boxes_video: Tensor
@@ -69,6 +68,11 @@ class FrameOutput:
         return len(self.scores)
 
     @property
+    def labels(self) -> Tensor:
+        """(N,) the most probable category of each detection."""
+        return self.class_scores[:, :-1].argmax(1)
+
+    @property
     def mask_boxes_video(self) -> Tensor:
         """(N, 4) the boxes that ``box_masks`` fill, in pixels of the video frame."""
         return self.boxes_video if self.crops_video is None else self.crops_video
@@ -76,12 +80,12 @@ class FrameOutput:
 
 @dataclass
 class Frame:
-    """One frame of a video and what the network gives for it: all that a tracking method sees.
+    """The input of a tracking method: one frame and the output of the network for it.
 
     Attributes:
         index: frame index t.
         image: (H, W, 3) uint8 RGB.
-        output: the detections and feature maps.
+        output: detections and feature maps.
     """
 
     index: int
@@ -94,9 +98,10 @@ class ClipTracks:
     """The clip-level instance tracks around one frame (Sec. 4.1 of the paper).
 
     Attributes:
-        center: frame index t of the clip's centre, whose N detections are tracked.
-        start: frame index of the first mask; the clip covers ``start .. start + len(masks) - 1``.
-        masks: (S, N, h, w) soft masks; at ``center - start`` those of the detector itself.
+        center: frame index t of the clip's centre, whose N detections are propagated.
+        start: frame index of the first mask.
+        masks: (S, N, h, w) soft masks in the frames from ``start`` on; those in the centre are the
+            detector's.
         class_scores: (N, K+1) softmax vectors of the detections.
     """
 
@@ -113,14 +118,13 @@ class ClipTracks:
 
 @dataclass
 class TrackedFrame:
-    """What a tracking method says of one frame.
+    """The output of a tracking method for one frame.
 
     Attributes:
         index: frame index t.
         ids: video-level ids, from 0, of its N detections.
-        clip: their masks in the frames around; None where the method propagates no masks.
-        class_scores: (N, K+1) vectors that count for the tracks' categories and scores; None where
-            they are the detector's.
+        clip: the masks of the detections in the frames around; None if the method has none.
+        class_scores: (N, K+1) class scores that replace the detector's; None to keep those.
     """
 
     index: int
@@ -136,9 +140,9 @@ class FrameResult:
     Attributes:
         index: frame index t.
         frame: (H, W, 3) uint8 RGB, the frame itself, for drawing.
-        track_ids: ids of the objects seen in this frame, from 0.
-        labels: category index in 0..K-1 of each object, as known by now: it may change later.
-        scores: score in [0, 1] of each object, as known by now.
+        track_ids: ids, from 0, of the objects in this frame.
+        labels: category index in 0..K-1 of each object so far; it may change in later frames.
+        scores: score in [0, 1] of each object so far.
         masks: one RLE of the frame's size for each object.
     """
 
@@ -152,13 +156,13 @@ class FrameResult:
 
 @dataclass
 class VideoTrack:
-    """One video-level track, for one category.
+    """One video-level track with one category.
 
     Attributes:
         track_id: its id.
         label: category index in 0..K-1.
         score: in [0, 1].
-        masks: L entries, an RLE or None where the object is not seen.
+        masks: L entries, an RLE or None for a frame without the object.
     """
 
     track_id: int
@@ -169,15 +173,15 @@ class VideoTrack:
 
 @dataclass
 class VideoTracks:
-    """The video-level tracks of one video; ``as_dict`` is the model's output for a video.
+    """The video-level tracks of one video.
 
-    A track may stand several times, once for each category that is reported for it.
+    A track may occur several times, with a different category each time.
 
     Attributes:
         image_size: (H, W).
         pred_scores: score in [0, 1] of each track.
         pred_labels: category index in 0..K-1 of each track.
-        pred_masks: for each track L entries, an RLE or None where the object is not seen.
+        pred_masks: for each track L entries, an RLE or None for a frame without the object.
         track_ids: id of each track.
     """
 
@@ -188,5 +192,5 @@ class VideoTracks:
     track_ids: list[int]
 
     def as_dict(self) -> dict[str, Any]:
-        """The record as a plain dict."""
+        """The record as a dict, the output of the meta-architecture for a video."""
         return dict(self.__dict__)

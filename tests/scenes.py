@@ -1,41 +1,39 @@
-"""Drawn scenes with a detector that sees what the scene says, and propagates perfectly."""
+"""Drawn scenes, and a network with perfect detections and perfect propagation in them."""
 
 import cv2
 import numpy as np
 import torch
 
-from maskprop_d2.inference import VideoSegmenter
-from maskprop_d2.structures import FrameOutput
-from maskprop_d2.tracking import build_tracker
-from maskprop_d2.tracking.base import FrameNetwork
+from maskprop_d2.structures import Frame, FrameOutput
+from maskprop_d2.tracking import FrameNetwork, build_tracker, option_names
 
 HEIGHT, WIDTH, STRIDE, SIDE = 96, 160, 4, 28
 
 
 def texture(seed, height=SIDE, width=SIDE, color=(127, 127, 127)):
-    """Blots around a colour."""
+    """Random blots around a colour."""
     blots = np.random.default_rng(seed).integers(-60, 61, (height // 4, width // 4, 3))
     return (cv2.resize(blots.astype(np.float32), (width, height)) + color).clip(0, 255)
 
 
 class Object:
-    """A textured square; ``places`` holds its left upper corner in each frame.
+    """A textured square; ``places`` holds its upper left corner in each frame.
 
-    Embeddings of one look, below 8, have a dot product of 31.5, those of two of -4.5.
+    Embeddings of equal appearances, in 0..7, have a dot product of 31.5, others of -4.5.
     """
 
-    def __init__(self, places, look=0, category=0, color=(200, 60, 60)):
+    def __init__(self, places, appearance=0, category=0, color=(200, 60, 60)):
         self.places = places
-        self.embedding = 6 * (torch.eye(8)[look] - 1 / 8)
+        self.embedding = 6 * (torch.eye(8)[appearance] - 1 / 8)
         self.category = category
-        self.texture = texture(look, color=color)
+        self.texture = texture(appearance, color=color)
 
 
 class Scene(FrameNetwork):
-    """Objects by name, nearer ones later, in front of a still background.
+    """Objects by name, the last one in front, over a static background.
 
-    ``missed`` holds (name, t) of what is not detected; ``doubled`` what is detected once more,
-    less surely, eight pixels below.
+    ``missed`` holds the (name, t) that are not detected. Those in ``doubled`` are detected a second
+    time, with a lower score and eight pixels below.
     """
 
     def __init__(self, objects, missed=(), doubled=()):
@@ -43,7 +41,7 @@ class Scene(FrameNetwork):
         self.length = len(next(iter(objects.values())).places)
 
     def images(self):
-        """Their first pixel holds the frame index."""
+        """The first pixel holds the frame index."""
         background = texture(99, HEIGHT, WIDTH, (60, 110, 60))
         for t in range(self.length):
             image = background.copy()
@@ -53,8 +51,14 @@ class Scene(FrameNetwork):
             image[0, 0] = t
             yield image.astype(np.uint8)
 
+    def frames(self):
+        """The input of a tracker."""
+        images = list(self.images())
+        outputs = self.detect(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
+        return [Frame(t, *x) for t, x in enumerate(zip(images, outputs, strict=True))]
+
     def detections(self, t):
-        """Names, (N, 4) boxes and (N,) scores, the names' order another one each frame."""
+        """N names, (N, 4) boxes and (N,) scores, in another order each frame."""
         found = []
         for name, x in self.objects.items():
             left, top = x.places[t]
@@ -67,7 +71,7 @@ class Scene(FrameNetwork):
         corners = torch.tensor([x[1:3] for x in found]).reshape(-1, 2).float()
         return [x[0] for x in found], boxes_at(corners), torch.tensor([x[3] for x in found])
 
-    # What follows is that of a FrameNetwork.
+    # The methods of FrameNetwork.
 
     def detect(self, frames):
         return [self._output(t) for t in frames[:, 0, 0, 0].tolist()]
@@ -92,7 +96,7 @@ class Scene(FrameNetwork):
         )
 
     def propagate(self, source, targets):
-        """Each mask goes with its object."""
+        """Masks move with their objects."""
         names, boxes, _ = self.detections(source.maps["t"])
         masks = []
         for target in targets:
@@ -109,68 +113,63 @@ class Scene(FrameNetwork):
 
 
 class ScriptedPropagator:
-    """Knows the objects by their masks, and then where they can be seen, whatever is detected."""
+    """Recognises objects by their masks, and moves the visible part of their masks with them."""
 
     def __init__(self, scene):
         self.scene = scene
 
-    def appearances(self, masks, maps):
+    def templates(self, masks, maps):
+        """The names of the objects."""
         names, boxes, _ = self.scene.detections(maps["t"])
         known = grid_masks(boxes)
         return [names[[torch.equal(mask, x) for x in known].index(True)] for mask in masks]
 
-    def carry(self, masks, source, target, appearances):
-        assert len(masks) == len(appearances) and target["t"] == source["t"] + 1
+    def propagate(self, masks, source, target, templates):
+        assert len(masks) == len(templates) and target["t"] == source["t"] + 1
         names = list(self.scene.objects)
         corners = torch.tensor([x.places[target["t"]] for x in self.scene.objects.values()])
         moved = []
-        for name in appearances:
+        for name in templates:
             i = names.index(name.split()[0])
-            mine = corners[i] + torch.tensor([0, 8 * name.endswith("again")])
-            own, *nearer = grid_masks(boxes_at(torch.cat([mine[None], corners[i + 1 :]])))
-            moved.append(own * (1 - sum(nearer, torch.zeros(()))).clamp(min=0))
+            corner = corners[i] + torch.tensor([0, 8 * name.endswith("again")])
+            own, *in_front = grid_masks(boxes_at(torch.cat([corner[None], corners[i + 1 :]])))
+            moved.append(own * (1 - sum(in_front, torch.zeros(()))).clamp(min=0))
         return torch.stack(moved)
 
 
 def boxes_at(corners):
-    """(N, 4) boxes of objects by their left upper corners."""
+    """(N, 4) boxes of objects by their upper left corners."""
     return torch.cat([corners, corners + SIDE], dim=1).float()
 
 
 def grid_masks(boxes):
-    """(N, h, w) the covered share of each cell."""
+    """(N, h, w) the covered fraction of each cell."""
     fine = torch.zeros(len(boxes), HEIGHT, WIDTH)
     for mask, (x0, y0, x1, y1) in zip(fine, boxes.clamp(min=0).int().tolist(), strict=True):
         mask[y0:y1, x0:x1] = 1
     return torch.nn.functional.avg_pool2d(fine[:, None], STRIDE)[:, 0]
 
 
+def make_tracker(method, network, **options):
+    """A tracker with those of the options that the method has."""
+    return build_tracker(
+        method, network, **{k: v for k, v in options.items() if k in option_names(method)}
+    )
+
+
 def track(method, scene, radius=3):
-    """The ids of each object over the frames, None where it is not detected."""
-    make = build_tracker(method, clip_radius=radius, threshold=0.1, exclusive=True)
-    ids = {}
-
-    def spy(network):
-        tracker = make(network)
-        for method_name in ("add", "finish"):
-            run = getattr(tracker, method_name)
-            setattr(tracker, method_name, lambda *frame, run=run: note(run(*frame)))
-        return tracker
-
-    def note(tracked):
-        ids.update({x.index: x.ids for x in tracked})
-        return tracked
-
-    segmenter = VideoSegmenter(scene, make_tracker=spy)
-    assert [x.index for x in segmenter.stream(scene.images())] == list(range(scene.length))
+    """The ids of each object in all frames; None where it is not detected."""
+    tracker = make_tracker(method, scene, clip_radius=radius, threshold=0.1)
+    tracked = [x for frame in scene.frames() for x in tracker.add(frame)] + tracker.finish()
+    assert [x.index for x in tracked] == list(range(scene.length))
     found = {}
-    for t in range(scene.length):
-        for name, track_id in zip(scene.detections(t)[0], ids[t], strict=True):
+    for t, frame in enumerate(tracked):
+        for name, track_id in zip(scene.detections(t)[0], frame.ids, strict=True):
             found.setdefault(name, [None] * scene.length)[t] = track_id
     return found
 
 
-def pieces(ids):
-    """An object's ids as runs: [0, 0, None, 2] -> [0, 2]."""
+def id_runs(ids):
+    """The ids of an object without repetitions: [0, 0, None, 2] -> [0, 2]."""
     seen = [x for x in ids if x is not None]
     return [x for i, x in enumerate(seen) if i == 0 or x != seen[i - 1]]

@@ -205,7 +205,7 @@ def run(args: argparse.Namespace) -> None:
             print("Interrupted before the first frame was finished.", file=sys.stderr)
             sys.exit(128 + interruption.signal)
         folder = args.output.parent if is_video_name(args.output) else args.output
-        save_results(stream.each_track(num_frames), names, folder / "results.json")
+        save_results(stream.iter_tracks(num_frames), names, folder / "results.json")
     if interruption.signal:
         print("Interrupted: the finished frames are kept.", file=sys.stderr)
     seconds = time.perf_counter() - start

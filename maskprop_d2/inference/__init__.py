@@ -1,5 +1,6 @@
 """Streaming inference: frames -> detections -> tracks."""
 
-from .segmenter import VideoSegmenter, VideoStream
+from .segmenter import VideoSegmenter
+from .stream import VideoStream
 
 __all__ = ["VideoSegmenter", "VideoStream"]

@@ -1,65 +1,62 @@
-"""The finished masks of a video's tracks. An hour of video has more of them than memory should."""
+"""Storage for the finished masks of a video, which may be too many for memory."""
 
 import weakref
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from tempfile import SpooledTemporaryFile
 
 from ..structures import RLE
 
-IN_MEMORY = 16 * 2**20
-"""Bytes of masks from which on they move to a temporary file."""
+MAX_MEMORY = 16 * 2**20
+"""Bytes of masks above which they move to a temporary file."""
 
 
 class MaskStore:
-    """Keeps the RLEs of all tracks, frame by frame, and gives them track by track.
+    """Takes the RLEs of all tracks frame by frame, and returns them track by track.
 
-    Only where each one lies stays in memory: 24 bytes a mask.
+    Apart from ``max_memory`` bytes, only an index stays in memory: 24 bytes per mask.
 
     Attributes:
         num_frames: frames added so far.
     """
 
-    def __init__(self, in_memory: int = IN_MEMORY) -> None:
+    def __init__(self, max_memory: int = MAX_MEMORY) -> None:
         """
         Args:
-            in_memory: see ``IN_MEMORY``.
+            max_memory: bytes of masks above which they move to a temporary file.
         """
         self.num_frames = 0
-        self._counts = SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115
+        self._counts = SpooledTemporaryFile(max_size=max_memory)  # noqa: SIM115
         weakref.finalize(self, self._counts.close)
         self._end = 0
         self._size: list[int] = []
-        # Of each track, for each of its masks: frame, place in the file, length.
-        self._places: dict[int, array[int]] = {}
+        # For each track a flat list of frame, offset in the file and length of its masks.
+        self._index: dict[int, array[int]] = {}
 
     def add_frame(self, masks: Mapping[int, RLE]) -> None:
-        """Add the masks of the next frame, by track id; all are of one size."""
+        """Add the masks of the next frame, by track id; all masks of a video have one size."""
         self._counts.seek(self._end)
         for track_id, mask in masks.items():
             self._size = mask["size"]
             counts = mask["counts"].encode()
             self._counts.write(counts)
-            place = self._places.setdefault(track_id, array("q"))
-            place.extend((self.num_frames, self._end, len(counts)))
+            entries = self._index.setdefault(track_id, array("q"))
+            entries.extend((self.num_frames, self._end, len(counts)))
             self._end += len(counts)
         self.num_frames += 1
 
     def track_ids(self) -> list[int]:
-        """The ids of all tracks with a mask, sorted."""
-        return sorted(self._places)
+        """The sorted ids of all tracks with a mask."""
+        return sorted(self._index)
 
     def track(self, track_id: int, num_frames: int) -> list[RLE | None]:
-        """A track's masks in the first frames; None where it has none."""
+        """The masks of a track in the first ``num_frames`` frames; None for a frame without one."""
         masks: list[RLE | None] = [None] * num_frames
-        for frame, start, length in _triples(self._places[track_id]):
+        entries = self._index[track_id]
+        for frame, offset, length in zip(entries[::3], entries[1::3], entries[2::3], strict=True):
             if frame >= num_frames:
                 break
-            self._counts.seek(start)
+            self._counts.seek(offset)
             counts = self._counts.read(length).decode()
             masks[frame] = {"size": list(self._size), "counts": counts}
         return masks
-
-
-def _triples(values: "array[int]") -> Iterator[tuple[int, int, int]]:
-    return zip(values[::3], values[1::3], values[2::3], strict=True)

@@ -1,4 +1,4 @@
-"""What is known of the tracks of one video: scores and finished masks."""
+"""The scores and finished masks of the tracks of one video."""
 
 from collections.abc import Iterator
 
@@ -10,31 +10,26 @@ from ..structures import RLE, FrameResult, VideoTrack
 from .mask_store import MaskStore
 
 
-class TrackBook:
-    """Collects scores and masks of a video's tracks, frame by frame.
-
-    Attributes:
-        frame_size: (H, W), None before the first frame.
-    """
+class TrackRecords:
+    """Collects the scores and masks of a video's tracks, frame by frame."""
 
     def __init__(self) -> None:
-        self.frame_size: tuple[int, int] | None = None
         self._score_sums: dict[int, Tensor] = {}
         self._num_scores: dict[int, int] = {}
         self._masks = MaskStore()
 
     def add_scores(self, ids: list[int], class_scores: Tensor) -> None:
-        """Add the detections of one frame: their ids, and (N, K+1) their softmax vectors."""
+        """Add the detections of one frame: their N ids and (N, K+1) softmax vectors."""
         for track_id, scores in zip(ids, class_scores[:, :-1].cpu(), strict=True):
             self._score_sums[track_id] = self._score_sums.get(track_id, 0) + scores
             self._num_scores[track_id] = self._num_scores.get(track_id, 0) + 1
 
     def add_frame(self, frame: np.ndarray, masks: dict[int, RLE]) -> FrameResult:
-        """Add the final masks of the next frame, by track id.
+        """Add the final masks of the next frame.
 
         Args:
             frame: (H, W, 3) uint8 RGB.
-            masks: RLEs of the frame's size, of the tracks that are seen in it.
+            masks: RLEs of the frame's size by the ids of the tracks that are seen in it.
         """
         self._masks.add_frame(masks)
         best = [self.class_scores(track_id).max(0) for track_id in masks]
@@ -48,27 +43,27 @@ class TrackBook:
         )
 
     def class_scores(self, track_id: int) -> Tensor:
-        """(K,) the track's score for each category: the mean over its detections (Sec. 4.3)."""
+        """(K,) class scores of a track, the mean over its detections (Sec. 4.3)."""
         return self._score_sums[track_id] / self._num_scores[track_id]
 
     def tracks(
         self, class_floor: float, track_score: str, num_frames: int | None = None
     ) -> Iterator[VideoTrack]:
-        """The tracks that are seen at least once, for their best category and for each further
-        one scored at least ``class_floor``; of the first ``num_frames`` frames, or of all. See
-        ``VideoSegmenter`` for ``track_score``.
+        """The tracks with at least one mask in the first ``num_frames`` frames (default: in all).
+
+        For ``class_floor`` and ``track_score`` see ``VideoSegmenter``.
         """
         if num_frames is None:
             num_frames = self._masks.num_frames
         for track_id in self._masks.track_ids():
             masks = self._masks.track(track_id, num_frames)
-            seen = sum(mask is not None for mask in masks)
-            if not seen:
+            num_seen = sum(mask is not None for mask in masks)
+            if not num_seen:
                 continue
             scores = self.class_scores(track_id)
-            wanted = scores >= class_floor
-            wanted[scores.argmax()] = True
+            reported = scores >= class_floor
+            reported[scores.argmax()] = True
             if track_score == "video":
-                scores = scores * (seen / num_frames)
-            for label in torch.nonzero(wanted)[:, 0].tolist():
+                scores = scores * (num_seen / num_frames)
+            for label in torch.nonzero(reported)[:, 0].tolist():
                 yield VideoTrack(track_id, label, float(scores[label]), masks)

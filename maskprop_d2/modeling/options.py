@@ -8,7 +8,7 @@ from detectron2.modeling import Backbone
 
 from ..errors import InputError
 from ..networks.base import FrameSettings
-from ..tracking import MASK_PROPAGATORS
+from ..tracking import MASK_PROPAGATORS, option_names
 
 
 def network_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, dict[str, Any]]:
@@ -88,28 +88,31 @@ def embedding_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
 
 
 def segmenter_options(cfg: Any) -> dict[str, Any]:
-    """Arguments of ``VideoSegmenter.from_options``, besides the network, from the config."""
-    options = cfg.MODEL.MASKPROP
-    tracker = {
-        "name": options.TRACKER,
+    """Arguments of ``VideoSegmenter.from_options``, besides the network, from the config.
+
+    A method's options come from ``MASKPROP.LINKING``, from its own node ``MASKPROP.<NAME>``, and
+    from the nodes that methods share; those that the method does not have are dropped.
+
+    Raises:
+        InputError: for an unknown tracking method.
+    """
+    options, linking = cfg.MODEL.MASKPROP, cfg.MODEL.MASKPROP.LINKING
+    names = option_names(options.TRACKER)
+    values = {
         "clip_radius": options.CLIP_RADIUS,
-        "threshold": options.LINKING.THRESHOLD,
-        "exclusive": options.LINKING.EXCLUSIVE,
-        "match": options.LINKING.MATCH,
-        "categories": options.LINKING.CATEGORIES,
+        "threshold": linking.THRESHOLD,
+        "exclusive": linking.EXCLUSIVE,
+        "match": linking.MATCH,
+        "categories": linking.CATEGORIES,
+        "flow_model": options.FLOW.MODEL,
+        "flow_weights": options.FLOW.WEIGHTS,
+        **{k.lower(): v for k, v in options.get(options.TRACKER.upper(), {}).items()},
     }
-    # Methods that have options of their own have a node of their own.
-    nodes = [options.get(options.TRACKER.upper())]
-    if options.TRACKER == "ensemble":
-        nodes.append(options.FLOW)
-    found = [x for x in nodes if isinstance(x, CfgNode)]
-    if found:
-        tracker["options"] = {k.lower(): v for node in found for k, v in node.items()}
     return {
-        "tracker": tracker,
-        "final_mask": options.LINKING.FINAL_MASK,
-        "class_floor": options.LINKING.CLASS_FLOOR,
-        "track_score": options.LINKING.TRACK_SCORE,
+        "tracker": {"name": options.TRACKER, **{k: values[k] for k in names if k in values}},
+        "final_mask": linking.FINAL_MASK,
+        "class_floor": linking.CLASS_FLOOR,
+        "track_score": linking.TRACK_SCORE,
         "frames_per_batch": options.FRAMES_PER_BATCH,
     }
 

@@ -1,90 +1,96 @@
 """
-Tracking methods: which detections of a video's frames are one object.
+Tracking methods: they link the detections of a video's frames into tracks.
 
-Each method is a file with a function ``build``, which takes ``Linking`` and the method's own
-options and gives a ``TrackerFactory``; ``TRACKERS`` names them. What methods share stands in files
-of its own; no method knows another.
+Each method is one file with one ``Tracker`` class, listed in ``TRACKERS``. Methods share code
+through the other files and never import each other. To add a method, write its class in a new
+file and add a line to ``TRACKERS``.
 """
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import InputError
-from . import (
-    deepsort,
-    ensemble,
-    feelvos,
-    flow,
-    iou,
-    iou_plus,
-    maskprop,
-    masktrack,
-    osmn,
-    seqtracker,
-)
-from .base import Linking, Tracker, TrackerFactory
-from .mask_propagator import MaskPropagator
+from .base import FrameNetwork, MaskPropagator, OnlineTracker, Tracker
+from .deepsort import DeepSORTTracker
+from .ensemble import EnsembleTracker
+from .feelvos import FEELVOS, FEELVOSTracker
+from .flow import FlowTracker
+from .iou import IoUTracker
+from .iou_plus import IoUPlusTracker
+from .maskprop import MaskPropTracker
+from .masktrack import MaskTrackTracker
+from .osmn import OSMN, OSMNTracker
+from .seqtracker import SeqTracker
 
 __all__ = [
     "MASK_PROPAGATORS",
     "OWN_WEIGHTS",
     "TRACKERS",
-    "Linking",
+    "FrameNetwork",
     "MaskPropagator",
+    "OnlineTracker",
     "Tracker",
-    "TrackerFactory",
     "build_tracker",
+    "option_names",
 ]
 
-TRACKERS: dict[str, Callable[..., TrackerFactory]] = {
-    "maskprop": maskprop.build,
-    "flow": flow.build,
-    "iou": iou.build,
-    "iou_plus": iou_plus.build,
-    "masktrack": masktrack.build,
-    "deepsort": deepsort.build,
-    "seqtracker": seqtracker.build,
-    "feelvos": feelvos.build,
-    "osmn": osmn.build,
-    "ensemble": ensemble.build,
+TRACKERS: dict[str, type[Tracker]] = {
+    "maskprop": MaskPropTracker,
+    "flow": FlowTracker,
+    "iou": IoUTracker,
+    "iou_plus": IoUPlusTracker,
+    "masktrack": MaskTrackTracker,
+    "deepsort": DeepSORTTracker,
+    "seqtracker": SeqTracker,
+    "feelvos": FEELVOSTracker,
+    "osmn": OSMNTracker,
+    "ensemble": EnsembleTracker,
 }
-"""The methods that ``MODEL.MASKPROP.TRACKER`` can name."""
+"""Tracking methods by their names in ``MODEL.MASKPROP.TRACKER``."""
 
-MASK_PROPAGATORS: dict[str, Callable[[int], MaskPropagator]] = {
-    "feelvos": feelvos.FEELVOS,
-    "osmn": osmn.OSMN,
-}
-"""The networks of those that have one of their own, by C, the channels of the pyramid level."""
+MASK_PROPAGATORS: dict[str, Callable[[int], MaskPropagator]] = {"feelvos": FEELVOS, "osmn": OSMN}
+"""The networks of methods that have one of their own; the argument is C of the pyramid level."""
 
 OWN_WEIGHTS = {
     "masktrack": "embedding.",
     **{x: f"mask_propagators.{x}." for x in MASK_PROPAGATORS},
     "ensemble": "crop_classifier.",
 }
-"""What the names of a model's weights begin with that only this method needs, by method."""
+"""By method, the prefix of those weights in a checkpoint that only this method needs."""
 
 
-def build_tracker(
-    name: str,
-    *,
-    clip_radius: int,
-    threshold: float,
-    exclusive: bool,
-    match: str = "near",
-    categories: bool = True,
-    options: Mapping[str, Any] | None = None,
-) -> TrackerFactory:
-    """What makes a tracker for each video, for ``MODEL.MASKPROP.TRACKER``.
-
-    Args:
-        name: one of ``TRACKERS``.
-        clip_radius, threshold, exclusive, match, categories: see ``Linking``.
-        options: those of the method alone, by default its own defaults.
+def option_names(name: str) -> list[str]:
+    """The names of a tracking method's options.
 
     Raises:
-        InputError: for an unknown name, or options that cannot be used.
+        InputError: for an unknown method.
     """
     if name not in TRACKERS:
-        raise InputError(f"unknown tracking method '{name}': there are {', '.join(TRACKERS)}")
-    linking = Linking(clip_radius, threshold, exclusive, match, categories)
-    return TRACKERS[name](linking, **(options or {}))
+        raise InputError(f"unknown tracking method '{name}': choose one of {', '.join(TRACKERS)}")
+    parameters = inspect.signature(TRACKERS[name]).parameters.values()
+    return [x.name for x in parameters if x.kind is x.KEYWORD_ONLY]
+
+
+def build_tracker(name: str, network: FrameNetwork, **options: Any) -> Tracker:
+    """A new tracker for one video.
+
+    Args:
+        name: a method in ``TRACKERS``.
+        network: detects in the video's frames.
+        **options: the keyword-only arguments of the method's class.
+
+    Raises:
+        InputError: for an unknown method or option, or a wrong value.
+    """
+    known = option_names(name)
+    for option in options:
+        if option not in known:
+            raise InputError(
+                f"tracking method '{name}' has no option '{option}': "
+                f"it has {', '.join(known) or 'none'}"
+            )
+    try:
+        return TRACKERS[name](network, **options)
+    except InputError as error:
+        raise InputError(f"tracking method '{name}': {error}") from error

@@ -1,28 +1,27 @@
-"""The interface of a tracking method."""
+"""The interfaces of tracking methods, and of the network that they run on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ..structures import Frame, FrameOutput, TrackedFrame
-from .mask_propagator import MaskPropagator
 
 
 class FrameNetwork(Protocol):
-    """All that video inference knows of a network: the meta-architecture is one."""
+    """The network as video inference and tracking methods see it."""
 
     def detect(self, frames: Tensor) -> list[FrameOutput]:
-        """Detect in a batch of frames, (B, 3, H, W) uint8 RGB, as if they were a whole video."""
+        """Detect in a batch of frames, (B, 3, H, W) uint8 RGB, taken as a whole video."""
 
     def detect_stream(self, batches: Iterable[Tensor]) -> Iterator[FrameOutput]:
-        """Detect in all frames of a video, in order; they may come in before the first comes out.
+        """Detect in all frames of a video, in order, with constant memory.
 
         Args:
-            batches: the frames, (B, 3, H, W) uint8 RGB at a time. Memory does not grow with their
-                number.
+            batches: the frames, (B, 3, H, W) uint8 RGB each. Several may be read before the first
+                output.
         """
         for frames in batches:
             yield from self.detect(frames)
@@ -30,70 +29,128 @@ class FrameNetwork(Protocol):
     def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
         """Propagate the masks of ``source`` to ``targets``: (S, N, h, w) soft masks."""
 
-    def mask_propagator(self, method: str) -> MaskPropagator:
-        """The trained network of a tracking method that has one of its own.
+    def mask_propagator(self, method: str) -> "MaskPropagator":
+        """The trained network of a tracking method in ``MASK_PROPAGATORS``.
 
         Raises:
-            MissingWeightsError: if it is not there.
+            MissingWeightsError: if the model does not have it.
         """
 
 
-class Tracker(Protocol):
+class Tracker(ABC):
     """Gives the detections of one video their video-level ids.
 
-    Frames go in one at a time, in order. They come out in order too, each as soon as the method
-    knows its ids: at once (``OnlineTracker``), some frames later (``ClipTracker``), or all at the
-    end (offline methods). What a method needs of a frame until then it keeps itself; it should be
-    little where it is kept for the whole video.
+    A new tracker is made for each video. Frames go in one at a time, in order. They come out in
+    the same order, each as soon as its ids are known: at once (``OnlineTracker``), T frames later
+    (``ClipTracker``), or all at the end of the video (offline methods).
+
+    The options of a method are the keyword-only arguments of its class, which raises an
+    ``InputError`` for a wrong value.
 
     Attributes:
-        clip_radius: how many frames on each side its clips cover; 0: it propagates no masks.
+        clip_radius: T, the number of frames on each side that ``TrackedFrame.clip`` covers; 0 if
+            the method gives no clips.
     """
 
-    clip_radius: int
+    clip_radius = 0
 
+    def __init__(self, network: FrameNetwork):
+        """``network``: detects in the video's frames."""
+        self.network = network
+
+    @abstractmethod
     def add(self, frame: Frame) -> list[TrackedFrame]:
-        """Take the next frame, and give those whose ids are now known."""
+        """Take the next frame; return the frames whose ids are known now.
+
+        Raises:
+            MissingWeightsError: if the network lacks the weights that the method needs.
+        """
 
     def finish(self) -> list[TrackedFrame]:
-        """The video is over: give the frames that are left."""
+        """Return the remaining frames at the end of the video."""
+        return []
 
 
-class OnlineTracker(ABC):
-    """A ``Tracker`` that knows the ids of a frame when it sees it."""
-
-    clip_radius = 0
+class OnlineTracker(Tracker):
+    """A ``Tracker`` that knows the ids of a frame at once."""
 
     @abstractmethod
     def link(self, frame: Frame) -> list[int]:
         """The ids, from 0, of the N detections of the next frame."""
 
     def add(self, frame: Frame) -> list[TrackedFrame]:
-        """See ``Tracker.add``."""
         return [TrackedFrame(frame.index, self.link(frame))]
 
-    def finish(self) -> list[TrackedFrame]:
-        """See ``Tracker.finish``."""
-        return []
 
+class MaskPropagator(ABC, nn.Module):
+    """A tracking method's own network: it propagates object masks from frame to frame.
 
-@dataclass(frozen=True)
-class Linking:
-    """The options that methods share.
-
-    Attributes:
-        clip_radius: T, of the methods that propagate masks.
-        threshold: matching score above which an id is taken over.
-        exclusive: whether an id is given at most once in a frame.
-        match, categories: see ``ClipLinker``.
+    Masks and maps are on the propagation grid, (h, w). The network keeps a template of each object
+    from the first frame in which it is seen. In training it takes the place of the propagation
+    branch: ``encode`` and ``forward`` have the same signatures.
     """
 
-    clip_radius: int
-    threshold: float
-    exclusive: bool
-    match: str
-    categories: bool
+    @abstractmethod
+    def encode(self, features: Tensor) -> dict[str, Tensor]:
+        """Maps of B frames, which are stored in ``FrameOutput.maps``.
 
+        Args:
+            features: (B, C, h, w) features of the pyramid level.
 
-TrackerFactory = Callable[[FrameNetwork], Tracker]
-"""Makes a new tracker for a video, over the network that detects in it."""
+        Returns:
+            (B, channels, h, w) maps by name. The names differ from those of other networks.
+        """
+
+    @abstractmethod
+    def templates(self, masks: Tensor, maps: dict[str, Tensor]) -> list[Tensor]:
+        """What to remember of objects from the first frame in which they are seen.
+
+        Args:
+            masks: (N, h, w) soft masks of the objects.
+            maps: maps of the frame, (channels, h, w) each.
+
+        Returns:
+            one tensor per object, whose shape depends on the network.
+        """
+
+    @abstractmethod
+    def logits(
+        self,
+        masks: Tensor,
+        source: dict[str, Tensor],
+        target: dict[str, Tensor],
+        templates: list[Tensor],
+    ) -> Tensor:
+        """(N, h, w) mask logits in the target frame; those of the background are 0.
+
+        The arguments are those of ``propagate``.
+        """
+
+    def propagate(
+        self,
+        masks: Tensor,
+        source: dict[str, Tensor],
+        target: dict[str, Tensor],
+        templates: list[Tensor],
+    ) -> Tensor:
+        """Propagate masks from one frame to another.
+
+        Args:
+            masks: (N, h, w) soft masks of the objects in the source frame.
+            source: maps of the source frame, (channels, h, w) each.
+            target: maps of the target frame.
+            templates: N templates of the objects.
+
+        Returns:
+            (N, h, w) soft masks, a softmax over the objects and the background.
+        """
+        logits = self.logits(masks, source, target, templates)
+        background = logits.new_zeros(1, *logits.shape[1:])
+        return torch.cat([logits, background]).softmax(0)[: len(masks)]
+
+    def forward(
+        self, masks: Tensor, source: dict[str, Tensor], targets: list[dict[str, Tensor]]
+    ) -> Tensor:
+        """Propagate masks from the first frame of the objects to S others: (S, N, h, w)."""
+        templates = self.templates(masks, source)
+        return torch.stack([self.propagate(masks, source, x, templates) for x in targets])

@@ -1,48 +1,52 @@
-"""The idea of FEELVOS (Voigtlaender et al., CVPR 2019): objects are found again by embeddings.
+"""
+The idea of FEELVOS (Voigtlaender et al., CVPR 2019): objects are found again by pixel embeddings.
 
-Kept from the paper: an embedding of each cell; global matching to the object where it was first
-seen, local matching to the frame before within a window, both by the distance to the nearest
-embedding, d = 1 - 2 / (1 + exp(D)); and a small head of depthwise 7 x 7 convolutions that makes a
-logit of these cues for each object alone, before a softmax over the objects.
+Kept from the paper: an embedding of each cell; global matching with the object's first frame and
+local matching with the previous frame within a window, both by the distance to the nearest
+embedding, d = 1 - 2 / (1 + exp(D)); and a small head of depthwise 7 x 7 convolutions that computes
+a logit from these cues for each object alone, before a softmax over the objects.
 
-What differs: it works on the detector's pyramid, on the propagation grid, instead of a DeepLab of
-its own. D is the mean, not the sum, of squared differences, so that distances do not saturate
-before anything is learnt, and cues are 1 - d, so that 0 means nothing alike, also beyond the
-borders. The background has no first appearance: it is matched locally, as what no track covers,
-and its logit is constant. The head is smaller: two layers and 16 channels of features. It is
-trained from a frame to others, where the first appearance and the frame before are the same one.
+Differences: it works on the detector's pyramid, on the propagation grid, instead of its own
+DeepLab. D is the mean, not the sum, of squared differences, so that distances are not saturated at
+the start of training, and cues are 1 - d, so that 0 means no similarity, also beyond the borders.
+The background has no first frame: it is matched locally, as the cells that no track covers, and its
+logit is constant. The head is smaller, with two layers and 16 channels of features. It is trained
+on pairs of frames, where the first frame is also the previous one.
 """
 
 import torch
 from torch import Tensor, nn
 
-from .base import Linking, TrackerFactory
-from .mask_propagator import MaskPropagator
-from .propagated_tracks import track_by
+from .base import MaskPropagator
+from .propagation_tracker import PropagationTracker
 
 EMBEDDING, FEATURES, HIDDEN = 32, 16, 48
-"""Channels: of the embedding, of the features that the head sees, and inside of the head."""
+"""Channels of the embedding, of the features that the head sees, and of the head's layers."""
 
 RADIUS = 8
-"""Of the window of local matching, in cells."""
+"""Radius of the window of local matching, in cells."""
 
 MAX_CELLS = 1024
-"""So many cells of a first appearance are remembered, spread evenly (the paper's number)."""
+"""Largest number of cells in a template, spread evenly (the paper's number)."""
 
 ROWS = 16
-"""Local matching takes so many rows at once, so that memory does not go with (h w)^2."""
+"""Rows that are matched locally at once: memory does not grow with (h w)^2."""
 
 
-def build(linking: Linking) -> TrackerFactory:
-    """See ``build_tracker``."""
-    return track_by("feelvos", linking)
+class FEELVOSTracker(PropagationTracker):
+    """Tracks by detection over masks that ``FEELVOS`` propagates."""
+
+    method = "feelvos"
 
 
 class FEELVOS(MaskPropagator):
-    """See the head of this file."""
+    """The network: embeddings, features and a head. Templates are the embeddings of cells."""
 
     def __init__(self, in_channels: int):
-        """``in_channels``: C of the pyramid level."""
+        """
+        Args:
+            in_channels: C of the pyramid level.
+        """
         super().__init__()
         self.embedding = nn.Sequential(
             nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels),
@@ -51,39 +55,37 @@ class FEELVOS(MaskPropagator):
             nn.Conv2d(in_channels, EMBEDDING, 1),
         )
         self.features = nn.Conv2d(in_channels, FEATURES, 1)
-        # Beside features: the previous mask, and how alike a cell is to the object's first
-        # appearance, and to the object and the background in the frame before.
+        # Beside features: the previous mask, and the similarity of a cell to the object's template,
+        # and to the object and the background in the previous frame.
         self.head = nn.Sequential(
             *_separable(FEATURES + 4, HIDDEN), *_separable(HIDDEN, HIDDEN), nn.Conv2d(HIDDEN, 1, 1)
         )
 
     def encode(self, features: Tensor) -> dict[str, Tensor]:
-        """See ``MaskPropagator.encode``."""
         return {
             "feelvos_embedding": self.embedding(features),
             "feelvos_features": self.features(features),
         }
 
-    def appearances(self, masks: Tensor, maps: dict[str, Tensor]) -> list[Tensor]:
-        """The embeddings of each object's cells, (cells, channels)."""
-        found = []
+    def templates(self, masks: Tensor, maps: dict[str, Tensor]) -> list[Tensor]:
+        """For each object the (cells, channels) embeddings of its cells."""
+        templates = []
         for mask in masks > 0.5:
             cells = maps["feelvos_embedding"][:, mask].T
-            found.append(cells[:: -(-len(cells) // MAX_CELLS) or 1])
-        return found
+            templates.append(cells[:: -(-len(cells) // MAX_CELLS) or 1])
+        return templates
 
     def logits(
         self,
         masks: Tensor,
         source: dict[str, Tensor],
         target: dict[str, Tensor],
-        appearances: list[Tensor],
+        templates: list[Tensor],
     ) -> Tensor:
-        """See ``MaskPropagator.logits``."""
-        # Differences of large numbers: mixed precision would round them away.
+        # In full precision: distances are small differences of large numbers.
         with torch.autocast(masks.device.type, enabled=False):
             now, before = (x["feelvos_embedding"].float() for x in (target, source))
-            first = match_globally(now, [x.float() for x in appearances])
+            first = match_globally(now, [x.float() for x in templates])
             objects = masks > 0.5
             local = match_locally(now, before, torch.cat([objects, ~objects.any(0, True)]))
         background = local[-1:].expand_as(masks)
@@ -93,17 +95,17 @@ class FEELVOS(MaskPropagator):
 
 
 def _separable(in_channels: int, channels: int) -> list[nn.Module]:
-    """A depthwise 7 x 7 convolution and one over the channels."""
+    """A depthwise 7 x 7 convolution, a 1 x 1 convolution and a ReLU."""
     depthwise = nn.Conv2d(in_channels, in_channels, 7, padding=3, groups=in_channels)
     return [depthwise, nn.Conv2d(in_channels, channels, 1), nn.ReLU()]
 
 
 def match_globally(embedding: Tensor, objects: list[Tensor]) -> Tensor:
-    """How alike each cell of a frame is to the most alike of each object's cells.
+    """Similarity of each cell of a frame to the most similar cell of each template.
 
     Args:
-        embedding: (channels, h, w).
-        objects: for each of N objects (cells, channels), of 0 or more cells.
+        embedding: (channels, h, w) embedding of the frame.
+        objects: for each of N objects the (cells, channels) embeddings of 0 or more cells.
 
     Returns:
         (N, h, w) in [0, 1]; 0 for an object without cells.
@@ -112,19 +114,20 @@ def match_globally(embedding: Tensor, objects: list[Tensor]) -> Tensor:
     if not objects:
         return embedding.new_zeros(0, height, width)
     distances = _distances(embedding.flatten(1).T, torch.cat(objects))
-    of_objects = distances.split([len(x) for x in objects], dim=1)
-    return _likeness(torch.stack([_nearest(x) for x in of_objects])).unflatten(1, (height, width))
+    per_object = distances.split([len(x) for x in objects], dim=1)
+    nearest = torch.stack([_nearest(x) for x in per_object])
+    return _similarity(nearest).unflatten(1, (height, width))
 
 
 def match_locally(now: Tensor, before: Tensor, members: Tensor) -> Tensor:
-    """The same with cells of the frame before, at most ``RADIUS`` rows and columns away.
+    """The same with cells of the previous frame, at most ``RADIUS`` rows and columns away.
 
     Args:
-        now, before: (channels, h, w) embeddings of a frame and of the one before.
-        members: (M, h, w) bool, the cells of each of M objects in the frame before.
+        now, before: (channels, h, w) embeddings of a frame and of the previous one.
+        members: (M, h, w) bool, the cells of each of M objects in the previous frame.
 
     Returns:
-        (M, h, w) in [0, 1]; 0 where an object has no cell in the window.
+        (M, h, w) in [0, 1]; 0 where the window has no cell of the object.
     """
     height, width = now.shape[1:]
     y, x = (
@@ -144,7 +147,7 @@ def match_locally(now: Tensor, before: Tensor, members: Tensor) -> Tensor:
         distances = distances.masked_fill(far, torch.inf)
         cells = members.flatten(1)[:, there]
         nearest.append(torch.stack([_nearest(distances[:, m]) for m in cells]))
-    return _likeness(torch.cat(nearest, dim=1)).unflatten(1, (height, width))
+    return _similarity(torch.cat(nearest, dim=1)).unflatten(1, (height, width))
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
@@ -154,12 +157,12 @@ def _distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _nearest(distances: Tensor) -> Tensor:
-    """(P,) least of (P, Q) distances, infinite where there is none."""
+    """(P,) minima of (P, Q) distances, infinite for Q = 0."""
     if distances.shape[1] == 0:
         return distances.new_full((len(distances),), torch.inf)
     return distances.min(1).values
 
 
-def _likeness(distances: Tensor) -> Tensor:
+def _similarity(distances: Tensor) -> Tensor:
     """2 / (1 + exp(D)), in [0, 1]: 1 minus the paper's distance."""
     return 2 * torch.sigmoid(-distances)

@@ -1,30 +1,25 @@
-"""Linking by mask IoU of neighbouring frames alone: the yardstick for propagation."""
+"""Linking by mask IoU between neighbouring frames alone: the baseline for propagation."""
 
 from torch import Tensor
 
-from ..ops.soft_iou import pairwise_soft_iou
 from ..structures import Frame
-from .assignment import IdAssigner
-from .base import Linking, OnlineTracker, TrackerFactory
-
-
-def build(linking: Linking) -> TrackerFactory:
-    """See ``build_tracker``."""
-    return lambda network: IoUTracker(linking)
+from .base import FrameNetwork, OnlineTracker
+from .matching import IdAssigner, mask_iou
 
 
 class IoUTracker(OnlineTracker):
-    """A detection takes the id of the detection of the frame before whose mask overlaps most."""
+    """A detection gets the id of the detection in the previous frame whose mask overlaps most."""
 
-    def __init__(self, linking: Linking):
-        """See ``IdAssigner``; the scores are IoUs of binary masks."""
-        self._assigner = IdAssigner(linking.threshold, linking.exclusive)
-        self._previous: tuple[Tensor, list[int]] | None = None
+    def __init__(self, network: FrameNetwork, *, threshold: float = 0.03):
+        """``threshold``: mask IoU above which a detection gets the id of another."""
+        super().__init__(network)
+        self._assigner = IdAssigner(threshold)
+        self._masks: Tensor | None = None
+        self._ids: list[int] = []
 
     def link(self, frame: Frame) -> list[int]:
-        """See ``OnlineTracker.link``."""
-        masks = (frame.output.grid_masks > 0.5).flatten(1).float()
-        previous_masks, previous_ids = self._previous or (masks[:0], [])
-        ids = self._assigner.assign(pairwise_soft_iou(masks, previous_masks), previous_ids)
-        self._previous = masks, ids
-        return ids
+        masks = frame.output.grid_masks
+        previous = masks[:0] if self._masks is None else self._masks
+        self._ids = self._assigner.assign(mask_iou(masks, previous), self._ids)
+        self._masks = masks
+        return self._ids

@@ -1,19 +1,13 @@
-"""MaskProp: clips by the network's own propagation branch (Sec. 4.2 and 4.3 of the paper)."""
-
-from functools import partial
+"""MaskProp: masks are propagated by the network's propagation branch (Sec. 4.2 of the paper)."""
 
 from torch import Tensor
 
 from ..structures import Frame
-from .base import FrameNetwork, Linking, TrackerFactory
-from .clips import ClipTracker
+from .clip_tracker import ClipTracker
 
 
-def build(linking: Linking) -> TrackerFactory:
-    """See ``build_tracker``."""
-    return lambda network: ClipTracker(partial(propagate, network), linking)
+class MaskPropTracker(ClipTracker):
+    """Links clips of masks that the network propagates."""
 
-
-def propagate(network: FrameNetwork, source: Frame, targets: list[Frame]) -> Tensor:
-    """See ``clips.Propagate``."""
-    return network.propagate(source.output, [x.output for x in targets])
+    def propagate(self, source: Frame, targets: list[Frame]) -> Tensor:
+        return self.network.propagate(source.output, [x.output for x in targets])

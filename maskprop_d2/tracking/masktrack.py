@@ -1,40 +1,37 @@
-"""MaskTrack R-CNN (Yang et al., ICCV 2019): learned appearance, and IoUTracker+'s cues."""
+"""MaskTrack R-CNN (Yang et al., ICCV 2019): learned appearance and the cues of IoUTracker+."""
 
-from typing import Any
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from ..errors import MissingWeightsError
-from ..structures import Frame
-from .assignment import assign_best_first
-from .base import Linking, OnlineTracker, TrackerFactory
-from .memory import Memory
+from ..structures import FrameOutput
+from .memory_tracker import MemoryTracker
 
 
-def build(linking: Linking, **options_of_the_head: Any) -> TrackerFactory:
-    """See ``build_tracker``. Its options are the network's: they describe the embedding head."""
-    return lambda network: MaskTrack()
+class MaskTrackTracker(MemoryTracker):
+    """A detection gets its most probable id by appearance, score, box overlap and category.
 
-
-class MaskTrack(OnlineTracker):
-    """A detection takes the id that it most probably shows, by appearance, score, overlap with the
-    latest box, and category.
-
-    Of detections that want one id the best match has it, and the others their next best that
-    beats being new. (The published code drops the others, and if a weaker one came first, both
-    keep the id.)
+    Of the detections that match one id best, the one with the highest score gets it, the others
+    their next best that scores higher than a new id. (The published code drops the others; if a
+    weaker one came first, both keep the id.)
     """
 
-    def __init__(self) -> None:
-        self._memory = Memory()
+    def scores(self, output: FrameOutput) -> tuple[Tensor, Tensor]:
+        scores, new_scores = super().scores(output)
+        appearance, new_appearance = self.appearance_scores(output)
+        return scores + appearance, new_scores + new_appearance
 
-    def link(self, frame: Frame) -> list[int]:
-        """See ``OnlineTracker.link``.
+    def appearance_scores(self, output: FrameOutput) -> tuple[Tensor, Tensor]:
+        """The learned term of the matching scores.
 
-        Raises:
-            MissingWeightsError: if the network gives no embeddings.
+        Returns:
+            (N, Y) log-probabilities that each detection shows each of the ``objects``, and (N,)
+            that it shows none of them.
         """
-        if frame.output.embeddings is None:
+        if output.embeddings is None:
             raise MissingWeightsError("masktrack", "this model")
-        scores, new_scores, ids = self._memory.cues(frame)
-        known, new = self._memory.appearance(frame.output.embeddings)
-        columns = assign_best_first(scores + known, new_scores + new)
-        return self._memory.update(frame, [None if x is None else ids[x] for x in columns])
+        known = [x.embedding[None] for x in self.objects.values() if x.embedding is not None]
+        logits = output.embeddings @ torch.cat([output.embeddings[:0], *known]).T
+        log_probabilities = F.pad(logits, (1, 0)).log_softmax(1)
+        return log_probabilities[:, 1:], log_probabilities[:, 0]

@@ -1,8 +1,8 @@
-"""Optical flow between two images: OpenCV's DIS, or torchvision's RAFT."""
+"""Optical flow between frames, OpenCV's DIS or torchvision's RAFT, and masks warped by it."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
-from urllib.error import URLError
 
 import cv2
 import numpy as np
@@ -12,93 +12,171 @@ from torch.nn import functional as F
 from torchvision.models import optical_flow
 
 from ..errors import InputError
+from ..structures import Frame
 
 Flow = Callable[[np.ndarray, np.ndarray, torch.device], Tensor]
-"""From images a and b, (H, W, 3) uint8 RGB, to (2, H', W') where each pixel of a is in b, less
-where it is in a: x and y as shares of the images' sides. On the device that is named."""
+"""From images a and b, (H, W, 3) uint8 RGB, to (2, H', W') displacements (x, y) of the pixels of a
+to where they are in b, as fractions of the image's width and height, on the given device."""
 
 RAFT = {
     "raft_small": (optical_flow.raft_small, optical_flow.Raft_Small_Weights.DEFAULT),
     "raft_large": (optical_flow.raft_large, optical_flow.Raft_Large_Weights.DEFAULT),
 }
 
+PIXELS_PER_CELL = 4
+"""Resolution of the images for flow, per cell of the propagation grid: finer motion is lost there
+anyway."""
 
+
+@lru_cache(maxsize=1)
 def build_flow(model: str, weights: str) -> Flow:
-    """
+    """Load a flow model. The latest one is kept, since trackers are made anew for each video.
+
     Args:
         model: "dis", "raft_small" or "raft_large".
-        weights: of RAFT: a file with the model's ``state_dict``; empty: torchvision downloads its
-            own, or takes them from torch's cache.
+        weights: for RAFT, a file with the model's ``state_dict``; empty: torchvision's weights,
+            from torch's cache or downloaded.
 
     Raises:
-        InputError: for an unknown model, or weights that cannot be had.
+        InputError: for an unknown model, or weights that cannot be loaded.
     """
     if model == "dis":
         return dis_flow
     if model not in RAFT:
-        raise InputError(f"FLOW.MODEL must be 'dis', {', '.join(map(repr, RAFT))}, not '{model}'")
+        raise InputError(f"flow_model must be 'dis', {', '.join(map(repr, RAFT))}, not '{model}'")
     return RAFTFlow(model, weights)
 
 
 def dis_flow(a: np.ndarray, b: np.ndarray, device: torch.device) -> Tensor:
-    """Dense inverse search (Kroeger et al., ECCV 2016): no training, on the CPU. See ``Flow``."""
+    """Dense inverse search (Kroeger et al., ECCV 2016), a ``Flow`` without training on the CPU."""
     # It matches patches of 8 pixels on a pyramid.
-    grey_a, grey_b = (cv2.cvtColor(_at_least(x, 32), cv2.COLOR_RGB2GRAY) for x in (a, b))
+    gray_a, gray_b = (cv2.cvtColor(_enlarge(x, 32), cv2.COLOR_RGB2GRAY) for x in (a, b))
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = dis.calc(grey_a, grey_b, np.zeros((*grey_a.shape, 2), np.float32))
-    return _as_shares(torch.from_numpy(flow).permute(2, 0, 1)).to(device)
+    flow = dis.calc(gray_a, gray_b, np.zeros((*gray_a.shape, 2), np.float32))
+    return _as_fractions(torch.from_numpy(flow).permute(2, 0, 1)).to(device)
 
 
 class RAFTFlow:
-    """RAFT (Teed and Deng, ECCV 2020). See ``Flow``."""
+    """RAFT (Teed and Deng, ECCV 2020), a ``Flow``."""
 
     def __init__(self, model: str, weights: str):
-        """See ``build_flow``."""
-        build, published = RAFT[model]
-        try:
-            self._network = build(weights=None if weights else published, progress=False).eval()
-        except (URLError, OSError, RuntimeError) as error:
-            raise InputError(
-                f"the weights of {model} cannot be downloaded ({error}): get {published.url} "
-                "and name the file in MODEL.MASKPROP.FLOW.WEIGHTS"
-            ) from error
-        if weights:
-            _load(self._network, model, weights)
+        """The arguments are those of ``build_flow``."""
+        self._network = _load_raft(model, weights).eval()
 
     @torch.no_grad()
     def __call__(self, a: np.ndarray, b: np.ndarray, device: torch.device) -> Tensor:
-        """See ``Flow``."""
         # Its pyramid halves the sides 3 times, and those of its correlations 3 times more.
-        pair = [torch.from_numpy(_at_least(x, 128)).permute(2, 0, 1)[None] for x in (a, b)]
+        pair = [torch.from_numpy(_enlarge(x, 128)).permute(2, 0, 1)[None] for x in (a, b)]
         images = torch.cat(pair).to(device).float() / 127.5 - 1
         height, width = (-(-side // 8) * 8 for side in images.shape[-2:])
         images = F.interpolate(images, (height, width), mode="bilinear", antialias=True)
         self._network.to(device)
-        return _as_shares(self._network(images[:1], images[1:])[-1][0])
+        return _as_fractions(self._network(images[:1], images[1:])[-1][0])
 
 
-def _load(network: nn.Module, model: str, weights: str) -> None:
-    """Give the network the weights of a file.
-
-    Raises:
-        InputError: if they are none of this model.
-    """
-    where = f"MODEL.MASKPROP.FLOW.WEIGHTS is {weights}"
+def _load_raft(model: str, weights: str) -> nn.Module:
+    build, published = RAFT[model]
+    if not weights:
+        try:
+            return build(weights=published, progress=False)
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"the weights of {model} cannot be downloaded ({error}): get {published.url} "
+                "and name the file in flow_weights (MODEL.MASKPROP.FLOW.WEIGHTS)"
+            ) from error
     if not Path(weights).is_file():
-        raise InputError(f"{where}: there is no such file")
+        raise InputError(f"flow_weights is {weights}: there is no such file")
+    network = build()
     try:
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    # On other files torch raises whatever it stumbles over.
+    # torch raises exceptions of many kinds on other files.
     except Exception as error:
-        raise InputError(f"{where}: these are no weights of {model}") from error
+        raise InputError(f"flow_weights is {weights}: these are not weights of {model}") from error
+    return network
 
 
-def _at_least(image: np.ndarray, side: int) -> np.ndarray:
+def _enlarge(image: np.ndarray, min_side: int) -> np.ndarray:
     """The image, enlarged if a side is shorter than this."""
-    height, width = (max(x, side) for x in image.shape[:2])
+    height, width = (max(x, min_side) for x in image.shape[:2])
     return image if image.shape[:2] == (height, width) else cv2.resize(image, (width, height))
 
 
-def _as_shares(flow: Tensor) -> Tensor:
-    """(2, H', W') in pixels -> as shares of the sides."""
+def _as_fractions(flow: Tensor) -> Tensor:
+    """(2, H', W') flow in pixels -> as fractions of the width and height."""
     return flow / flow.new_tensor([flow.shape[2], flow.shape[1]])[:, None, None]
+
+
+class FlowPropagator:
+    """Warps the masks of one video by optical flow.
+
+    Flow is computed only between neighbouring frames, in both directions and once per video, and
+    chained over the grid to reach frames further away: 2 flows per frame for any T, instead of 2T
+    from t to each s. It is also more accurate, since flow works best for small motion: for a square
+    of 28 pixels that moves 6 per frame, DIS in steps gives IoUs of 0.92, 0.65 and 0.50 after 1, 2
+    and 3 frames; directly 0.92, 0.26 and 0.12. Masks that are hidden in between are lost: they do
+    not come back from behind an occluder.
+    """
+
+    def __init__(self, flow: Flow):
+        self._flow = flow
+        # Displacements between two neighbouring frames, by their indices.
+        self._steps: dict[tuple[int, int], Tensor] = {}
+
+    def __call__(self, source: Frame, targets: list[Frame]) -> Tensor:
+        """Warp the masks of a frame to the frames around it; see ``ClipTracker.propagate``."""
+        frames = {x.index: x for x in (source, *targets)}
+        # Later calls do not look further back.
+        self._steps = {k: v for k, v in self._steps.items() if min(k) >= min(frames)}
+        masks = {}
+        for direction in (-1, 1):
+            current, shift = source, torch.zeros(())
+            while (following := frames.get(current.index + direction)) is not None:
+                step = self._step(following, current)
+                # From the cells of the following frame to the current one, and on to the source.
+                shift = step if current is source else step + _sample(shift, step, "border")
+                masks[following.index] = _sample(source.output.grid_masks, shift, "zeros")
+                current = following
+        return torch.stack([masks[x.index] for x in targets])
+
+    def _step(self, frame: Frame, neighbor: Frame) -> Tensor:
+        """(2, h, w) displacements (x, y) of the cells of a frame to where they are in its
+        neighbour, as fractions of the grid's sides."""
+        key = frame.index, neighbor.index
+        if key in self._steps:
+            return self._steps[key]
+        height, width = frame.image.shape[:2]
+        masks = frame.output.grid_masks
+        x0, y0, x1, y1 = frame.output.grid_box_video.tolist()
+        size = int(masks.shape[-2]), int(masks.shape[-1])
+        scale = min(1.0, PIXELS_PER_CELL * size[1] / (x1 - x0))
+        a, b = _shrink(frame.image, scale), _shrink(neighbor.image, scale)
+        flow = self._flow(a, b, masks.device).to(masks)
+        # The grid also covers the padding of the network's input.
+        to_grid = torch.tensor([width / (x1 - x0), height / (y1 - y0)]).to(masks)
+        centers = _cell_centers(*size).to(masks) / to_grid[:, None, None]
+        centers += torch.tensor([x0 / width, y0 / height]).to(masks)[:, None, None]
+        grid = (2 * centers - 1).permute(1, 2, 0)[None]
+        at_cells = F.grid_sample(flow[None], grid, padding_mode="border", align_corners=False)
+        self._steps[key] = at_cells[0] * to_grid[:, None, None]
+        return self._steps[key]
+
+
+def _shrink(image: np.ndarray, scale: float) -> np.ndarray:
+    """The image, resized by a factor of at most 1."""
+    if scale == 1:
+        return image
+    size = [max(round(side * scale), 1) for side in reversed(image.shape[:2])]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _cell_centers(height: int, width: int) -> Tensor:
+    """(2, h, w) centres (x, y) of the cells of a grid, as fractions of its sides."""
+    y, x = (torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width
+    return torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)])
+
+
+def _sample(maps: Tensor, shift: Tensor, padding_mode: str) -> Tensor:
+    """(C, h, w) maps, sampled for each cell at its centre plus ``shift``, (2, h, w)."""
+    places = _cell_centers(*maps.shape[-2:]).to(shift) + shift
+    grid = (2 * places - 1).permute(1, 2, 0)[None]
+    return F.grid_sample(maps[None], grid, padding_mode=padding_mode, align_corners=False)[0]

@@ -1,40 +1,44 @@
-"""The idea of OSMN (Yang et al., CVPR 2018): a segmentation network that is told what to look for.
+"""
+The idea of OSMN (Yang et al., CVPR 2018): a segmentation network modulated for each object.
 
 Kept from the paper: one network for all objects, whose layers are modulated for each object. A
-visual modulator scales their channels by what the object looked like when it was first seen, a
-spatial modulator adds to each place by where it was in the frame before, as a Gaussian of the
-mask's mean and deviation.
+visual modulator scales their channels by what the object looked like in its first frame; a spatial
+modulator adds a bias to each cell by where the object was in the previous frame, as a Gaussian of
+the mask's mean and deviation.
 
-What differs: the network is four layers on the detector's pyramid, on the propagation grid, not a
-VGG on the image; the visual modulator is two linear layers on the features' mean under the mask,
-not a second VGG on a crop; the spatial one sees the mask too, beside its Gaussian. Objects compete
-in a softmax against a constant background. It is trained from a frame to others, where the first
-appearance and the frame before are the same one.
+Differences: the network is four layers on the detector's pyramid, on the propagation grid, not a
+VGG on the image; the visual modulator is two linear layers on the mean feature under the mask, not
+a second VGG on a crop; the spatial modulator also sees the mask itself. Objects compete in a
+softmax with a constant background. It is trained on pairs of frames, where the first frame is also
+the previous one.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .base import Linking, TrackerFactory
-from .mask_propagator import MaskPropagator
-from .propagated_tracks import track_by
+from .base import MaskPropagator
+from .propagation_tracker import PropagationTracker
 
 CHANNELS = 32
 DILATIONS = (1, 2, 4, 1)
-"""Of the layers: together they see 8 cells each way."""
+"""Dilations of the layers. Together their receptive field is 8 cells to each side."""
 
 
-def build(linking: Linking) -> TrackerFactory:
-    """See ``build_tracker``."""
-    return track_by("osmn", linking)
+class OSMNTracker(PropagationTracker):
+    """Tracks by detection over masks that ``OSMN`` propagates."""
+
+    method = "osmn"
 
 
 class OSMN(MaskPropagator):
-    """See the head of this file."""
+    """The network: modulated layers and their modulators. Templates are mean features."""
 
     def __init__(self, in_channels: int):
-        """``in_channels``: C of the pyramid level."""
+        """
+        Args:
+            in_channels: C of the pyramid level.
+        """
         super().__init__()
         self.features = nn.Sequential(nn.Conv2d(in_channels, CHANNELS, 3, padding=1), nn.ReLU())
         self.layers = nn.ModuleList(
@@ -49,11 +53,10 @@ class OSMN(MaskPropagator):
         self.predictor = nn.Conv2d(CHANNELS, 1, 1)
 
     def encode(self, features: Tensor) -> dict[str, Tensor]:
-        """See ``MaskPropagator.encode``."""
         return {"osmn": self.features(features)}
 
-    def appearances(self, masks: Tensor, maps: dict[str, Tensor]) -> list[Tensor]:
-        """The mean of the features under each mask, (channels,)."""
+    def templates(self, masks: Tensor, maps: dict[str, Tensor]) -> list[Tensor]:
+        """For each object the (channels,) mean feature under its mask."""
         sums = masks.flatten(1) @ maps["osmn"].flatten(1).to(masks).T
         return list(sums / masks.sum((1, 2)).clamp(min=1e-6)[:, None])
 
@@ -62,12 +65,11 @@ class OSMN(MaskPropagator):
         masks: Tensor,
         source: dict[str, Tensor],
         target: dict[str, Tensor],
-        appearances: list[Tensor],
+        templates: list[Tensor],
     ) -> Tensor:
-        """See ``MaskPropagator.logits``."""
-        looks = torch.stack(appearances) if appearances else masks.new_zeros(0, CHANNELS)
-        # At 0 the layers are those of an ordinary network.
-        scales = 1 + self.visual(looks)[:, :, None, None]
+        means = torch.stack(templates) if templates else masks.new_zeros(0, CHANNELS)
+        # Modulators that give 0 leave the layers as they are.
+        scales = 1 + self.visual(means)[:, :, None, None]
         biases = self.spatial(torch.stack([masks, gaussians(masks)], dim=1))
         x = target["osmn"].expand(len(masks), -1, -1, -1)
         modulations = (x.chunk(len(DILATIONS), dim=1) for x in (scales, biases))
@@ -77,16 +79,19 @@ class OSMN(MaskPropagator):
 
 
 def gaussians(masks: Tensor) -> Tensor:
-    """For each of (N, h, w) soft masks a blob with its mean and deviations, 1 in the middle; none
-    for an empty mask."""
+    """Gaussians with the mean and the deviations of (N, h, w) soft masks.
+
+    Returns:
+        (N, h, w) values in [0, 1], 1 in the mean; all 0 for an empty mask.
+    """
     total = masks.sum((1, 2))
-    blobs = (total > 0).to(masks)[:, None, None]
+    values = (total > 0).to(masks)[:, None, None]
     for dim in (1, 2):
-        places = torch.arange(masks.shape[dim], device=masks.device, dtype=masks.dtype)
+        positions = torch.arange(masks.shape[dim], device=masks.device, dtype=masks.dtype)
         shares = masks.sum(3 - dim) / total.clamp(min=1e-6)[:, None]
-        mean = shares @ places
-        # An object of one cell is about so wide.
-        variance = shares @ places.square() - mean.square() + 0.25
-        exponents = (places - mean[:, None]).square() / variance[:, None] / -2
-        blobs = blobs * exponents.exp().unsqueeze(3 - dim)
-    return blobs
+        mean = shares @ positions
+        # About the variance of one cell, so that it is never 0.
+        variance = shares @ positions.square() - mean.square() + 0.25
+        exponents = (positions - mean[:, None]).square() / variance[:, None] / -2
+        values = values * exponents.exp().unsqueeze(3 - dim)
+    return values

@@ -105,29 +105,46 @@ def test_the_score_threshold_goes_up_and_down():
     assert numbers[0] > numbers[1] > numbers[2]
 
 
-def test_the_options_of_the_file_are_followed(changed):
-    segmenter = {"tracker": {"name": "iou", "threshold": 0.1, "exclusive": True, "clip_radius": 3}}
-    built = VideoSegmenter.from_exported(changed(segmenter={**segmenter, "class_floor": 0.2}))
+def test_the_options_of_the_file_are_used(changed):
+    segmenter = {"tracker": {"name": "iou", "threshold": 0.1}, "class_floor": 0.2}
+    built = VideoSegmenter.from_exported(changed(segmenter=segmenter))
     assert built.class_floor == 0.2
     assert built.stream([]).tracker.clip_radius == 0
 
 
+def test_the_tracker_options_of_older_files_are_read(changed):
+    """They list linking options for every method, and keep the others in a dict."""
+    linking = {"clip_radius": 2, "threshold": 0.1, "exclusive": True, "match": "all"}
+    for name, options in (
+        ("iou", {}),
+        ("masktrack", {"options": {"enabled": True, "fc_dim": 1024}}),
+        ("flow", {"options": {"model": "dis", "weights": ""}}),
+        ("deepsort", {"options": {"max_age": 7, "max_appearance_distance": 0.2}}),
+    ):
+        path = changed(segmenter={"tracker": {"name": name, **linking, **options}})
+        tracker = VideoSegmenter.from_exported(path, device="cpu").stream([]).tracker
+        assert tracker.clip_radius == (2 if name == "flow" else 0)
+    assert tracker._max_age == 7
+    wrong = {"tracker": {"name": "flow", **linking, "options": {"model": "raft"}}}
+    with pytest.raises(ModelFileError, match=r"model\.pt: .* flow_model must be .*, not 'raft'"):
+        VideoSegmenter.from_exported(changed(segmenter=wrong))
+
+
 @pytest.mark.parametrize("method", [x for x in TRACKERS if x not in OWN_WEIGHTS])
-def test_any_method_links_what_it_finds(segmenter, changed, method):
-    tracker = {"name": method, "threshold": 0.1, "exclusive": True, "clip_radius": 2}
+def test_any_method_links_its_detections(segmenter, changed, method):
     frames = draw(6, seed=9)[0]
-    path = changed(segmenter={"tracker": tracker})
+    path = changed(segmenter={"tracker": {"name": method, "threshold": 0.1, "clip_radius": 2}})
     linked = VideoSegmenter.from_exported(path, device="cpu").segment(frames)
-    # The scene is easy: all methods find the tracks of the file's own.
+    # The scene is easy: all methods find the same tracks.
     assert sorted(linked.pred_scores) == pytest.approx(
         sorted(segmenter.segment(frames).pred_scores)
     )
 
 
 @pytest.mark.parametrize("method", OWN_WEIGHTS)
-def test_a_method_whose_weights_are_not_in_the_file_says_so(changed, method):
-    tracker = {"name": method, "threshold": 0.1, "exclusive": True, "clip_radius": 2}
-    segmenter = VideoSegmenter.from_exported(changed(segmenter={"tracker": tracker}), device="cpu")
+def test_missing_weights_of_a_method_are_named(changed, method):
+    path = changed(segmenter={"tracker": {"name": method, "threshold": 0.1}})
+    segmenter = VideoSegmenter.from_exported(path, device="cpu")
     with pytest.raises(MissingWeightsError, match=f"this model has no weights for .* '{method}'"):
         segmenter.segment(draw(2)[0])
 

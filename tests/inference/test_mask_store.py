@@ -1,4 +1,4 @@
-"""The finished masks of a video."""
+"""Storage for the masks of a video, in memory and in a file."""
 
 import pytest
 
@@ -9,16 +9,16 @@ def rle(text):
     return {"size": [4, 6], "counts": text}
 
 
-@pytest.mark.parametrize("in_memory", [1, 1000], ids=["in a file", "in memory"])
-def test_masks_come_back_track_by_track(in_memory):
-    store = MaskStore(in_memory)
+@pytest.mark.parametrize("max_memory", [1, 1000], ids=["in a file", "in memory"])
+def test_masks_come_back_track_by_track(max_memory):
+    store = MaskStore(max_memory)
     store.add_frame({7: rle("abc"), 2: rle("de")})
     store.add_frame({})
     store.add_frame({2: rle("f")})
     assert store.num_frames == 3
     assert store.track_ids() == [2, 7]
     assert store.track(2, 3) == [rle("de"), None, rle("f")]
-    # To read moves no mask that comes later.
+    # Frames may be added after reading.
     store.add_frame({7: rle("ghij")})
     assert store.track(7, 4) == [rle("abc"), None, None, rle("ghij")]
     assert store.track(2, 2) == [rle("de"), None]
@@ -26,8 +26,8 @@ def test_masks_come_back_track_by_track(in_memory):
 
 def test_long_videos_take_little_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    store = MaskStore(in_memory=10_000)
+    store = MaskStore(max_memory=10_000)
     for _ in range(100):
         store.add_frame({i: rle("x" * 50) for i in range(10)})
     assert store._counts._rolled
-    assert sum(len(place) for place in store._places.values()) == 3 * 1000
+    assert sum(len(x) for x in store._index.values()) == 3 * 1000

@@ -98,7 +98,7 @@ def test_videos_of_any_length_with_any_method(options):
         results = list(stream)
         assert [x.index for x in results] == list(range(length))
         assert [x.frame[0, 0, 0] for x in results] == list(range(length))
-        assert all(len(x.masks) == length for x in stream.each_track())
+        assert all(len(x.masks) == length for x in stream.iter_tracks())
         assert len(stream.tracks().track_ids) > 0
 
 

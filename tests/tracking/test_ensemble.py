@@ -1,85 +1,75 @@
-"""EnsembleVIS: tracklets by flow, merges by looks, and categories by the crop classifier."""
+"""EnsembleVIS: tracklets by flow, merging by appearance, categories by the crop classifier."""
 
 import numpy as np
 import pytest
 import torch
-from scenes import Object, Scene, pieces, track
+from scenes import Object, Scene, id_runs, track
 
 from maskprop_d2.errors import InputError, MissingWeightsError
 from maskprop_d2.inference import VideoSegmenter
 from maskprop_d2.tracking import build_tracker
-from maskprop_d2.tracking.ensemble import Tracklet, merge
+from maskprop_d2.tracking.ensemble import Tracklet, merge_tracklets
 
 RED, BLUE = (200, 60, 60), (60, 60, 200)
 
 
-def tracker(**options):
-    return build_tracker(
-        "ensemble", clip_radius=1, threshold=0.1, exclusive=True, options=options or None
-    )
+def segmenter(scene, method="ensemble", class_floor=1.0, **options):
+    tracker = {"name": method, "threshold": 0.1, **options}
+    return VideoSegmenter.from_options(scene, tracker=tracker, class_floor=class_floor)
 
 
-def tracklet(first, last, *look):
-    return Tracklet(first, last, np.array(look, np.float32))
+def tracklet(first, last, *appearance):
+    return Tracklet(first, last, np.array(appearance, np.float32))
 
 
-def test_a_tracklet_follows_what_moves_further_than_its_masks_overlap():
-    """No merge helps, since what looks alike is always there too."""
+def test_a_tracklet_follows_an_object_whose_masks_do_not_overlap():
+    # Merging cannot help: another object of the same appearance is in every frame.
     fast = Object([(4 + 22 * t, 20) for t in range(6)], 1, color=RED)
     scene = Scene({"a": fast, "b": Object([(4, 60)] * 6, 1, color=RED)})
     found = track("ensemble", scene)
-    assert [pieces(found[name]) for name in "ab"] in ([[0], [1]], [[1], [0]])
-    without_flow = build_tracker("iou", clip_radius=1, threshold=0.15, exclusive=True)
-    stream = VideoSegmenter(scene, make_tracker=without_flow).stream(scene.images())
-    assert len({y for x in stream for y in x.track_ids}) == 7
+    assert [id_runs(found[name]) for name in "ab"] in ([[0], [1]], [[1], [0]])
+    without_flow = segmenter(scene, "iou", threshold=0.15).segment(scene.images())
+    assert len(set(without_flow.track_ids)) == 7
 
 
-def test_tracklets_are_merged_if_they_look_alike_and_are_never_seen_at_once():
+def test_similar_tracklets_without_a_common_frame_are_merged():
     red, blue = (5.0, 0, 0), (0, 2.0, 0)
-    # However many detections they are made of.
-    assert merge([tracklet(0, 3, *red), tracklet(5, 9, 0.1, 0, 0)], 0.2) == [0, 0]
-    assert merge([tracklet(0, 3, *red), tracklet(5, 9, *blue)], 0.2) == [0, 1]
-    assert merge([tracklet(0, 5, *red), tracklet(5, 9, *red)], 0.2) == [0, 1]
-    assert merge([tracklet(0, 9, *red), tracklet(4, 5, *red)], 0.2) == [0, 1]
-    # Not by way of a third that either could be merged with, but not both.
-    assert merge([tracklet(0, 3, *red), tracklet(2, 5, *red), tracklet(7, 9, *red)], 0.2)[:2] == [
-        0,
-        1,
-    ]
-    # Nor with one that is too far from any.
-    between = tracklet(4, 5, 1, 0.6, 0)
-    three = [tracklet(0, 3, 1, 0, 0), between, tracklet(6, 9, 1, 1.4, 0)]
-    assert merge(three[:2], 0.2) == merge(three[1:], 0.2) == [0, 0]
-    assert len(set(merge(three, 0.2))) == 2
+    # The number of their detections does not matter.
+    assert merge_tracklets([tracklet(0, 3, *red), tracklet(5, 9, 0.1, 0, 0)], 0.2) == [0, 0]
+    assert merge_tracklets([tracklet(0, 3, *red), tracklet(5, 9, *blue)], 0.2) == [0, 1]
+    assert merge_tracklets([tracklet(0, 5, *red), tracklet(5, 9, *red)], 0.2) == [0, 1]
+    assert merge_tracklets([tracklet(0, 9, *red), tracklet(4, 5, *red)], 0.2) == [0, 1]
+    # Not through a third one that could merge with either.
+    three = [tracklet(0, 3, *red), tracklet(2, 5, *red), tracklet(7, 9, *red)]
+    assert merge_tracklets(three, 0.2)[:2] == [0, 1]
+    # Nor through one that is similar to both.
+    three = [tracklet(0, 3, 1, 0, 0), tracklet(4, 5, 1, 0.6, 0), tracklet(6, 9, 1, 1.4, 0)]
+    assert merge_tracklets(three[:2], 0.2) == merge_tracklets(three[1:], 0.2) == [0, 0]
+    assert len(set(merge_tracklets(three, 0.2))) == 2
 
 
-def test_the_most_alike_are_merged_first_and_ids_go_by_first_tracklets():
+def test_the_most_similar_tracklets_merge_first_and_ids_follow_the_first_tracklets():
     a, b = tracklet(0, 3, 0, 1, 0.1), tracklet(2, 5, 0, 1, 0.4)
-    assert merge([a, b, tracklet(7, 8, 0, 1, 0.38), tracklet(8, 9, 0, 1, 0.08)], 0.2) == [
-        0,
-        1,
-        1,
-        0,
-    ]
-    assert merge([], 0.2) == [] and merge([a], 0.2) == [0]
-    # What has no mask looks like nothing, and like nothing else.
-    assert merge([tracklet(0, 1, 0, 0, 0), tracklet(2, 3, 0, 0, 0)], 0.2) == [0, 1]
+    c, d = tracklet(7, 8, 0, 1, 0.38), tracklet(8, 9, 0, 1, 0.08)
+    assert merge_tracklets([a, b, c, d], 0.2) == [0, 1, 1, 0]
+    assert merge_tracklets([], 0.2) == [] and merge_tracklets([a], 0.2) == [0]
+    # Tracklets without masks are similar to nothing.
+    assert merge_tracklets([tracklet(0, 1, 0, 0, 0), tracklet(2, 3, 0, 0, 0)], 0.2) == [0, 1]
 
 
-@pytest.mark.parametrize(("limit", "objects"), [(0.2, 2), (1.0, 1)])
-def test_one_that_comes_elsewhere_when_another_is_gone_is_it_if_they_look_alike(limit, objects):
+@pytest.mark.parametrize(("max_distance", "objects"), [(0.2, 2), (1.0, 1)])
+def test_an_object_that_reappears_elsewhere_keeps_its_id_by_appearance(max_distance, objects):
     for color, expected in ((RED, 1), (BLUE, objects)):
         a = Object([(10, 10)] * 12, 1, color=RED)
         b = Object([(100, 50)] * 12, 1, color=color)
-        gone = [("a", t) for t in range(5, 12)] + [("b", t) for t in range(7)]
-        scene = Scene({"a": a, "b": b}, gone)
-        make = tracker(max_appearance_distance=limit)
-        stream = VideoSegmenter(scene, make_tracker=make).stream(scene.images())
-        assert {y for x in stream for y in x.track_ids} == set(range(expected))
+        missed = [("a", t) for t in range(5, 12)] + [("b", t) for t in range(7)]
+        scene = Scene({"a": a, "b": b}, missed)
+        tracks = segmenter(scene, max_appearance_distance=max_distance).segment(scene.images())
+        assert tracks.track_ids == list(range(expected))
 
 
 class Classified(Scene):
-    """The detector says one category, the classifier in most frames another."""
+    """The classifier differs from the detector, and from itself in some frames."""
 
     def _output(self, t):
         output = super()._output(t)
@@ -87,44 +77,38 @@ class Classified(Scene):
         return output
 
 
-def test_the_classifier_says_what_a_track_is_and_the_detector_how_sure_that_is():
+def test_categories_are_the_classifiers_and_certainty_is_the_detectors():
     scene = Classified({"a": Object([(10 + 2 * t, 10) for t in range(8)], category=2)})
-    segmenter = VideoSegmenter(scene, make_tracker=tracker(), class_floor=0.18)
-    tracks = segmenter.segment(scene.images())
-    # In two of the eight frames it errs; the detector's background has 0.05.
+    tracks = segmenter(scene, class_floor=0.18).segment(scene.images())
+    # It errs in two of eight frames; the detector gives 0.05 to the background.
     expected = [0.95 * (0.75 * 0.1 + 0.25 * 0.5), 0.95 * (0.75 * 0.8 + 0.25 * 0.1)]
     assert tracks.pred_labels == [0, 1]
     assert tracks.pred_scores == pytest.approx(expected)
-    # Other methods take no notice.
-    make = build_tracker("iou", clip_radius=1, threshold=0.1, exclusive=True)
-    tracks = VideoSegmenter(scene, make_tracker=make).segment(scene.images())
+    # Other methods ignore the classifier.
+    tracks = segmenter(scene, "iou").segment(scene.images())
     assert tracks.pred_labels == [2] and tracks.pred_scores == pytest.approx([0.85])
 
 
-def test_a_network_without_the_classifier_is_refused():
-    class Without(Scene):
-        def _output(self, t):
-            output = super()._output(t)
-            output.crop_scores = None
-            return output
-
-    scene = Without({"a": Object([(10, 10)] * 3)})
+def test_a_network_without_the_classifier_is_rejected():
+    scene = Scene({"a": Object([(10, 10)])})
+    (frame,) = scene.frames()
+    frame.output.crop_scores = None
     with pytest.raises(MissingWeightsError, match="maskprop_tiny_ensemble"):
-        VideoSegmenter(scene, make_tracker=tracker()).segment(scene.images())
+        build_tracker("ensemble", scene).add(frame)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])
-def test_a_limit_that_is_no_distance_is_refused(wrong):
-    with pytest.raises(InputError, match=r"ENSEMBLE\.MAX_APPEARANCE_DISTANCE"):
-        tracker(max_appearance_distance=wrong)
+def test_a_wrong_appearance_distance_is_rejected(wrong):
+    with pytest.raises(InputError, match="'ensemble': max_appearance_distance must be between 0"):
+        build_tracker("ensemble", None, max_appearance_distance=wrong)
 
 
-def test_what_it_keeps_of_a_frame_is_small():
+def test_the_memory_per_frame_is_small():
     scene = Scene({"a": Object([(10, 10)] * 6, color=BLUE)})
-    stream = VideoSegmenter(scene, make_tracker=tracker()).stream(scene.images())
-    next(stream)
-    kept = stream.tracker
-    assert len(kept._tracklets) == 1 and kept._members == [[0]] * 6
-    assert [x.shape for x in kept._class_scores] == [(1, 4)] * 6
-    # Flow is kept between the last two frames alone.
-    assert set(kept._warp._steps) == {(5, 4)}
+    tracker = build_tracker("ensemble", scene)
+    for frame in scene.frames():
+        assert tracker.add(frame) == []
+    assert len(tracker._tracklets) == 1 and tracker._members == [[0]] * 6
+    assert [x.shape for x in tracker._class_scores] == [(1, 4)] * 6
+    # Only the flow of the latest step is kept.
+    assert set(tracker._propagate._steps) == {(5, 4)}

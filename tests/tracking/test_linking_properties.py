@@ -1,4 +1,5 @@
-"""What holds for every video: the order of detections says nothing, and time has no direction."""
+"""Properties of linking in any video: the order of detections and the direction of time do not
+matter."""
 
 from dataclasses import replace
 
@@ -7,9 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenes import make_tracker
 
 from maskprop_d2.structures import Frame, FrameOutput
-from maskprop_d2.tracking import TRACKERS, build_tracker
+from maskprop_d2.tracking import TRACKERS
 
 HEIGHT, WIDTH, STRIDE, SIDE = 48, 64, 4, 20
 GRID = HEIGHT // STRIDE, WIDTH // STRIDE
@@ -17,11 +19,11 @@ RNG = np.random.default_rng
 
 
 class RandomVideo:
-    """Objects that jump about, some of them seen in each frame, with masks that are like noise, so
-    that no two matches are equal. Both propagations shift masks, and are off by some noise too."""
+    """Objects at random places with noise as masks, so that no two matches are equal. Both kinds
+    of propagation shift masks and multiply noise."""
 
     def __init__(self, seed, counts):
-        """``counts``: number of detections in each frame."""
+        """``counts``: the number of detections in each frame."""
         self.seed = seed
         self.frames = [self._draw(t, count) for t, count in enumerate(counts)]
 
@@ -46,46 +48,50 @@ class RandomVideo:
         )
         return Frame(t, rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8), output)
 
-    def _moved(self, masks, t, s):
+    def moved(self, masks, t, s):
         noise = torch.from_numpy(RNG([self.seed, t, s]).uniform(0.5, 1, GRID)).float()
         return masks.roll(s - t, dims=2) * noise
 
     def propagate(self, source, targets):
         t = source.maps["t"]
-        return torch.stack([self._moved(source.grid_masks, t, x.maps["t"]) for x in targets])
+        return torch.stack([self.moved(source.grid_masks, t, x.maps["t"]) for x in targets])
 
     def mask_propagator(self, method):
-        return self
+        return self.Propagator(self)
 
-    def appearances(self, masks, maps):
-        return list(masks)
+    class Propagator:
+        def __init__(self, video):
+            self.video = video
 
-    def carry(self, masks, source, target, appearances):
-        return self._moved(masks, source["t"], target["t"])
+        def templates(self, masks, maps):
+            return list(masks)
+
+        def propagate(self, masks, source, target, templates):
+            return self.video.moved(masks, source["t"], target["t"])
 
 
-def groups(video, frames, method, **linking):
-    """Which of the detections, as (frame, place), are one object."""
-    tracker = build_tracker(method, threshold=0.1, **linking)(video)
+def tracks(video, frames, method, **options):
+    """The detections of each track, as (frame, position)."""
+    tracker = make_tracker(method, video, threshold=0.1, **options)
     tracked = [x for frame in frames for x in tracker.add(frame)] + tracker.finish()
     assert [x.index for x in tracked] == [x.index for x in frames]
-    tracks = {}
+    members = {}
     for frame in tracked:
-        for place, track_id in enumerate(frame.ids):
-            tracks.setdefault(track_id, set()).add((frame.index, place))
-    return {frozenset(x) for x in tracks.values()}
+        for position, track_id in enumerate(frame.ids):
+            members.setdefault(track_id, set()).add((frame.index, position))
+    return {frozenset(x) for x in members.values()}
 
 
 def permuted(frame, order):
     per_detection = ["boxes_video", "scores", "class_scores", "box_masks", "grid_masks"]
     per_detection += ["embeddings", "crop_scores"]
-    parts = {name: getattr(frame.output, name)[order] for name in per_detection}
-    return replace(frame, output=replace(frame.output, **parts))
+    changes = {name: getattr(frame.output, name)[order] for name in per_detection}
+    return replace(frame, output=replace(frame.output, **changes))
 
 
 seeds = st.integers(0, 2**32)
 counts = st.lists(st.integers(0, 4), min_size=1, max_size=7)
-linkings = st.fixed_dictionaries(
+all_options = st.fixed_dictionaries(
     {
         "clip_radius": st.integers(1, 3),
         "match": st.sampled_from(["near", "all"]),
@@ -96,38 +102,38 @@ linkings = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("method", TRACKERS)
 @settings(max_examples=25)
-@given(data=st.data(), seed=seeds, counts=counts, linking=linkings)
-def test_a_permutation_of_the_detections_changes_no_track(method, data, seed, counts, linking):
+@given(data=st.data(), seed=seeds, counts=counts, options=all_options)
+def test_permuted_detections_give_the_same_tracks(method, data, seed, counts, options):
     video = RandomVideo(seed, counts)
     orders = [data.draw(st.permutations(range(count))) for count in counts]
     frames = [permuted(x, order) for x, order in zip(video.frames, orders, strict=True)]
-    found = groups(video, frames, method, **linking)
-    found = {frozenset((t, orders[t][place]) for t, place in track) for track in found}
-    assert found == groups(video, video.frames, method, **linking)
+    found = tracks(video, frames, method, **options)
+    found = {frozenset((t, orders[t][position]) for t, position in track) for track in found}
+    assert found == tracks(video, video.frames, method, **options)
 
 
 def backwards(frames):
     return [replace(x, index=t) for t, x in enumerate(reversed(frames))]
 
 
+def reversed_in_time(tracks, length):
+    return {frozenset((length - 1 - t, position) for t, position in x) for x in tracks}
+
+
 @pytest.mark.parametrize("method", ["iou", "seqtracker"])
 @given(seed=seeds, counts=counts)
-def test_what_links_neighbouring_frames_alone_links_any_video_the_same_backwards(
-    method, seed, counts
-):
+def test_methods_that_link_neighbouring_frames_give_the_same_tracks_backwards(method, seed, counts):
     video = RandomVideo(seed, counts)
-    linking = {"clip_radius": 1, "exclusive": True}
-    found = groups(video, backwards(video.frames), method, **linking)
-    found = {frozenset((len(counts) - 1 - t, place) for t, place in track) for track in found}
-    assert found == groups(video, video.frames, method, **linking)
+    found = tracks(video, backwards(video.frames), method)
+    assert reversed_in_time(found, len(counts)) == tracks(video, video.frames, method)
 
 
 class SymmetricVideo:
-    """Objects in bands of their own, each in a place of its own in each frame. They are followed
-    both ways alike: the further, the fainter."""
+    """Objects in rows of their own, at another place in each frame. Propagation is perfect, but
+    fades with the distance, equally in both directions."""
 
     def __init__(self, places, seen):
-        """Both by object and frame: the left column of each, and whether it is detected."""
+        """By object and frame: ``places``, the left columns; ``seen``, whether it is detected."""
         self.places, self.seen = places, seen
         self.frames = [self._draw(t) for t in range(len(seen[0]))]
 
@@ -151,11 +157,9 @@ class SymmetricVideo:
         return torch.stack([self.masks(s, objects) * 0.8 ** abs(s - t) for s in times])
 
 
-@given(data=st.data(), linking=linkings, length=st.integers(1, 12), objects=st.integers(1, 3))
-def test_maskprop_links_what_is_followed_alike_both_ways_the_same_backwards(
-    data, linking, length, objects
-):
-    """Each object's detections are one track, unless none of it is in a clip that they share."""
+@given(data=st.data(), options=all_options, length=st.integers(1, 12), objects=st.integers(1, 3))
+def test_maskprop_links_symmetric_videos_the_same_backwards(data, options, length, objects):
+    """An object is one track, which ends only where it is missed for longer than two clips."""
 
     def each(values):
         frames = st.lists(values, min_size=length, max_size=length)
@@ -167,11 +171,11 @@ def test_maskprop_links_what_is_followed_alike_both_ways_the_same_backwards(
     for i in range(objects):
         track = []
         for t in (t for t in range(length) if seen[i][t]):
-            if track and t - track[-1][0] > 2 * linking["clip_radius"]:
+            if track and t - track[-1][0] > 2 * options["clip_radius"]:
                 expected.add(frozenset(track))
                 track = []
             track.append((t, sum(x[t] for x in seen[:i])))
         expected |= {frozenset(track)} if track else set()
-    assert groups(video, video.frames, "maskprop", **linking) == expected
-    found = groups(video, backwards(video.frames), "maskprop", **linking)
-    assert {frozenset((length - 1 - t, place) for t, place in x) for x in found} == expected
+    assert tracks(video, video.frames, "maskprop", **options) == expected
+    found = tracks(video, backwards(video.frames), "maskprop", **options)
+    assert reversed_in_time(found, length) == expected

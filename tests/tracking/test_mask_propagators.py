@@ -1,4 +1,4 @@
-"""The networks of methods that have one: known outcomes, gradients, and that they learn."""
+"""The networks of FEELVOS and OSMN: known results, gradients, and that they learn."""
 
 import pytest
 import torch
@@ -25,11 +25,11 @@ def squares(*corners, side=5):
     return masks
 
 
-def painted(masks, looks, noise=0.1):
-    """(1, C, h, w) features: each object's own vector under its mask."""
+def painted(masks, vectors, noise=0.1):
+    """(1, C, h, w) features: each object's vector under its mask."""
     features = noise * torch.randn(1, CHANNELS, *SIZE)
-    for mask, look in zip(masks, looks, strict=True):
-        features = torch.where(mask > 0.5, features + look[:, None, None], features)
+    for mask, vector in zip(masks, vectors, strict=True):
+        features = torch.where(mask > 0.5, features + vector[:, None, None], features)
     return features
 
 
@@ -44,16 +44,15 @@ def test_forward_and_backward(method):
     encoded = network.encode(features)
     source, target = [{k: v[i] for k, v in encoded.items()} for i in range(2)]
     masks = squares((1, 2), (9, 6), (15, 3))
-    # Neither a mask without cells nor one that is faint is anything special.
+    # Including an empty and a faint mask.
     masks[1] = 0
     masks[2] *= 0.4
     output = network(masks, source, [source, target])
     assert output.shape == (2, 3, *SIZE)
     assert (output >= 0).all() and (output.sum(1) < 1).all()
-    appearances = network.appearances(masks, source)
-    assert len(appearances) == 3
-    alone = network.carry(masks, source, target, appearances)
-    torch.testing.assert_close(alone, output[1])
+    templates = network.templates(masks, source)
+    assert len(templates) == 3
+    torch.testing.assert_close(network.propagate(masks, source, target, templates), output[1])
     (output * torch.linspace(-1, 1, output.numel()).view_as(output)).sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad.isfinite().all() and parameter.grad.abs().max() > 0, name
@@ -66,7 +65,7 @@ def test_no_object(method):
     network = build(method)
     (maps,) = maps_of(network, torch.randn(1, CHANNELS, *SIZE))
     nothing = torch.zeros(0, *SIZE)
-    assert network.appearances(nothing, maps) == []
+    assert network.templates(nothing, maps) == []
     assert network(nothing, maps, [maps]).shape == (1, 0, *SIZE)
 
 
@@ -84,19 +83,19 @@ def test_mixed_precision_costs_little_accuracy(method):
 
 
 @each_network
-def test_it_learns_to_follow_two_objects_that_change_places(method):
+def test_it_learns_to_follow_two_objects_that_swap_places(method):
     network = build(method)
     optimizer = torch.optim.Adam(network.parameters(), 0.005)
     torch.manual_seed(1)
-    looks = 2 * torch.randn(2, CHANNELS).sign()
+    vectors = 2 * torch.randn(2, CHANNELS).sign()
     losses = []
     for _ in range(60):
         (x, y), shift = torch.randint(1, 4, (2,)).tolist(), int(torch.randint(0, 3, ()))
         before = squares((x, y), (x + 8, y + 3))
         after = squares((x + 8 - shift, y + 3), (x + shift, y))
-        source, target = maps_of(network, painted(before, looks), painted(after, looks))
-        (carried,) = network(before, source, [target])
-        intersection, union = soft_iou_terms(carried.flatten(1), after.flatten(1))
+        source, target = maps_of(network, painted(before, vectors), painted(after, vectors))
+        (propagated,) = network(before, source, [target])
+        intersection, union = soft_iou_terms(propagated.flatten(1), after.flatten(1))
         loss = 1 - (intersection / union).mean()
         optimizer.zero_grad()
         loss.backward()
@@ -105,26 +104,27 @@ def test_it_learns_to_follow_two_objects_that_change_places(method):
     assert sum(losses[-10:]) < 0.6 * sum(losses[:10])
 
 
-def test_embeddings_are_matched_with_the_nearest_of_each_object():
+def test_global_matching_uses_the_nearest_embedding_of_each_object():
     embedding = torch.tensor([[0.0, 1.0, 3.0]])[:, None].expand(1, 2, 3)
     objects = [torch.tensor([[1.0], [9.0]]), torch.zeros(0, 1)]
-    alike = match_globally(embedding, objects)
+    similarity = match_globally(embedding, objects)
     distances = torch.tensor([1.0, 0.0, 4.0])
     # The paper's distance.
     expected = 1 - (1 - 2 / (1 + distances.exp()))
-    torch.testing.assert_close(alike, torch.stack([expected.expand(2, 3), torch.zeros(2, 3)]))
+    expected = torch.stack([expected.expand(2, 3), torch.zeros(2, 3)])
+    torch.testing.assert_close(similarity, expected)
 
 
 @pytest.mark.parametrize("rows", [1, 5, 100])
-def test_local_matching_is_a_search_in_a_window(rows, monkeypatch):
+def test_local_matching_searches_a_window(rows, monkeypatch):
     monkeypatch.setattr(feelvos_module, "ROWS", rows)
     torch.manual_seed(0)
     now, before = torch.randn(2, 3, 14, 22)
     members = torch.zeros(3, 14, 22, dtype=torch.bool)
     members[0, 2:5, 3:6] = True
     members[1] = ~members[0]
-    alike = match_locally(now, before, members)
-    assert (alike[2] == 0).all()
+    similarity = match_locally(now, before, members)
+    assert (similarity[2] == 0).all()
     for y, x, m in [(0, 0, 0), (13, 5, 0), (12, 13, 0), (4, 14, 0), (7, 21, 1), (3, 4, 1)]:
         window = [
             (now[:, y, x] - before[:, i, j]).square().mean()
@@ -133,42 +133,38 @@ def test_local_matching_is_a_search_in_a_window(rows, monkeypatch):
             if members[m, i, j]
         ]
         expected = 2 / (1 + min(window).exp()) if window else torch.zeros(())
-        torch.testing.assert_close(alike[m, y, x], expected)
+        torch.testing.assert_close(similarity[m, y, x], expected)
 
 
-def test_a_hand_made_embedding_carries_masks_to_where_their_colours_are():
-    """The embedding is the feature itself, and the head goes by the two kinds of matching alone."""
+def test_masks_move_to_where_their_embeddings_are():
+    """The embedding is the feature itself, and the head sees the two kinds of matching alone."""
     network = FEELVOS(feelvos_module.EMBEDDING)
     network.embedding = torch.nn.Identity()
-    network.head = Cues(global_weight=40.0, local_weight=0.0)
+    network.head = MatchingHead(global_weight=40.0, local_weight=0.0)
     red, blue = 6 * torch.eye(feelvos_module.EMBEDDING)[:2]
     before, after = squares((1, 2), (14, 7)), squares((16, 1), (2, 8))
 
     def frame(masks):
-        return maps_of(
-            network,
-            masks.new_zeros(1, *SIZE)
-            + sum(
-                mask * look[:, None, None] for mask, look in zip(masks, (red, blue), strict=True)
-            )[None],
-        )[0]
+        features = red[:, None, None] * masks[0] + blue[:, None, None] * masks[1]
+        return maps_of(network, features[None])[0]
 
-    appearances = network.appearances(before, frame(before))
-    carried = network.carry(before, frame(before), frame(after), appearances)
-    assert torch.equal(carried > 0.5, after > 0.5)
-    # The first appearance is what counts: that of the frame before knows nothing of red here.
-    late = network.carry(torch.zeros_like(before), frame(before), frame(after), appearances)
-    assert torch.equal(late > 0.5, after > 0.5)
+    templates = network.templates(before, frame(before))
+    propagated = network.propagate(before, frame(before), frame(after), templates)
+    assert torch.equal(propagated > 0.5, after > 0.5)
+    # Global matching does not depend on the masks of the previous frame.
+    empty = torch.zeros_like(before)
+    propagated = network.propagate(empty, frame(before), frame(after), templates)
+    assert torch.equal(propagated > 0.5, after > 0.5)
     # Local matching finds an object only within its window.
-    network.head = Cues(global_weight=0.0, local_weight=40.0)
+    network.head = MatchingHead(global_weight=0.0, local_weight=40.0)
     near = squares((1 + RADIUS - 1, 2), (14 - RADIUS - 6, 7))
-    carried = network.carry(before, frame(before), frame(near), appearances)
-    assert torch.equal(carried[0] > 0.5, near[0] > 0.5)
-    assert carried[1].max() < 0.5
+    propagated = network.propagate(before, frame(before), frame(near), templates)
+    assert torch.equal(propagated[0] > 0.5, near[0] > 0.5)
+    assert propagated[1].max() < 0.5
 
 
-class Cues(torch.nn.Module):
-    """Likeness of more than one half is the object."""
+class MatchingHead(torch.nn.Module):
+    """A similarity of more than one half is the object."""
 
     def __init__(self, global_weight, local_weight):
         super().__init__()
@@ -179,30 +175,30 @@ class Cues(torch.nn.Module):
         return self.weights[0] * first + self.weights[1] * local
 
 
-def test_large_objects_are_remembered_by_some_of_their_cells(monkeypatch):
+def test_templates_of_large_objects_are_subsampled(monkeypatch):
     monkeypatch.setattr(feelvos_module, "MAX_CELLS", 7)
     maps = {"feelvos_embedding": torch.arange(100.0).view(1, 10, 10)}
     masks = torch.stack([torch.ones(10, 10), torch.zeros(10, 10)])
     masks[1, 0, :5] = 1
-    large, small = build("feelvos").appearances(masks, maps)
+    large, small = build("feelvos").templates(masks, maps)
     assert large[:, 0].tolist() == [0, 15, 30, 45, 60, 75, 90]
     assert small[:, 0].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_what_osmn_remembers_is_the_mean_under_the_mask():
+def test_templates_of_osmn_are_means_under_the_masks():
     masks = squares((1, 2), (9, 6))
     masks[1] *= 0.2
     maps = {"osmn": torch.stack([5 * masks[1], 2 * masks[0], *torch.zeros(30, *SIZE)])}
-    first, second = build("osmn").appearances(masks, maps)
+    first, second = build("osmn").templates(masks, maps)
     assert first.tolist() == pytest.approx([0, 2] + [0] * 30)
     assert second.tolist() == pytest.approx([1, 0] + [0] * 30)
 
 
-def test_gaussians_have_the_mean_and_the_deviation_of_their_masks():
+def test_gaussians_have_the_mean_and_deviation_of_their_masks():
     masks = torch.zeros(2, 30, 40)
     masks[0, 10:15, 20:29] = 0.5
-    blob, empty = gaussians(masks)
+    values, empty = gaussians(masks)
     assert (empty == 0).all()
-    assert blob[12, 24] == blob.max() == pytest.approx(1)
+    assert values[12, 24] == values.max() == pytest.approx(1)
     expected = torch.exp(-((torch.arange(40) - 24.0) ** 2) / (2 * (80 / 12 + 0.25)))
-    torch.testing.assert_close(blob[12], expected)
+    torch.testing.assert_close(values[12], expected)

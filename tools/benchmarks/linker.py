@@ -1,5 +1,5 @@
-"""Tracking, given detections and propagated masks: the cost of a frame as the video grows, and with
-the number of instances. Flat over the length means that no step looks further back than needed."""
+"""Linking alone, with given detections and propagated masks: time per frame by the length of the
+video, with which it must not grow, and by the number of instances."""
 
 import argparse
 import math
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from maskprop_d2.structures import Frame, FrameOutput
-from maskprop_d2.tracking import TRACKERS, build_tracker
-from maskprop_d2.tracking.base import FrameNetwork
+from maskprop_d2.tracking import TRACKERS, FrameNetwork, build_tracker, option_names
 
 STRIDE = 8
 IMAGE = np.full((360, 640, 3), 127, np.uint8)
@@ -21,7 +20,7 @@ GRID = (45, 80)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What may be measured."""
+    """The trackers, lengths and numbers of instances to measure."""
     parser.add_argument("--lengths", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--instances", type=int, nargs="+", default=[5, 10, 50])
     parser.add_argument("--clip-radius", type=int, default=6)
@@ -42,9 +41,12 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 @torch.inference_mode()
 def measure(name: str, clip_radius: int, instances: int, length: int) -> dict[str, Any]:
-    """One row: milliseconds a frame (medians) over all frames, the first and the last hundred."""
-    make = build_tracker(name, clip_radius=clip_radius, threshold=0.1, exclusive=True)
-    tracker = make(Perfect())
+    """One row: median milliseconds per frame, of all frames, the first and the last hundred."""
+    options = {"clip_radius": clip_radius, "threshold": 0.1}
+    known = option_names(name)
+    tracker = build_tracker(
+        name, PerfectPropagation(), **{k: v for k, v in options.items() if k in known}
+    )
     milliseconds, ids = [], set()
     for t in range(length):
         frame = Frame(t, IMAGE, detections(instances, t))
@@ -64,16 +66,15 @@ def measure(name: str, clip_radius: int, instances: int, length: int) -> dict[st
     }
 
 
-class Perfect(FrameNetwork):
-    """A network whose propagation is given."""
+class PerfectPropagation(FrameNetwork):
+    """Propagates masks to the detections of the target frames."""
 
     def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
-        """See ``FrameNetwork.propagate``."""
         return torch.stack([x.grid_masks for x in targets])
 
 
 def detections(instances: int, t: int) -> FrameOutput:
-    """Soft disks, of one category, which go around in circles of their own."""
+    """Soft disks of one category, each moving along its own circle."""
     grid_masks, centers, radius = draw(instances, t)
     return FrameOutput(
         boxes_video=torch.cat([centers - radius, centers + radius], dim=1) * STRIDE,
@@ -86,7 +87,7 @@ def detections(instances: int, t: int) -> FrameOutput:
 
 
 def draw(instances: int, t: int) -> tuple[Tensor, Tensor, float]:
-    """(N, h, w) masks of disks, (N, 2) their centres (x, y) and their radius in cells."""
+    """(N, h, w) masks of disks, (N, 2) centres (x, y), and their radius in cells."""
     height, width = GRID
     i = torch.arange(instances)[:, None, None]
     angle = 0.05 * t + i

@@ -23,7 +23,7 @@ from maskprop_d2.engine import build_segmenter
 from maskprop_d2.errors import InputError
 from maskprop_d2.files import atomic_file
 from maskprop_d2.structures import FrameOutput
-from maskprop_d2.tracking.base import FrameNetwork
+from maskprop_d2.tracking import FrameNetwork
 from maskprop_d2.video.images import read_image
 
 COLUMNS = 7

@@ -16,8 +16,7 @@ from maskprop_d2.errors import MissingWeightsError
 from maskprop_d2.inference import VideoSegmenter
 from maskprop_d2.modeling.options import segmenter_options
 from maskprop_d2.structures import FrameOutput
-from maskprop_d2.tracking import MaskPropagator
-from maskprop_d2.tracking.base import FrameNetwork
+from maskprop_d2.tracking import FrameNetwork, MaskPropagator
 from maskprop_d2.ytvis.writing import tracks_to_results
 
 

@@ -1,0 +1,169 @@
+"""One video on its way through a segmenter."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import VideoError
+from ..ops.masks import paste_binary_mask
+from ..ops.rle import encode
+from ..structures import Frame, FrameResult, VideoTrack, VideoTracks
+from ..video.prefetch import prefetch
+from .track_records import TrackRecords
+
+if TYPE_CHECKING:
+    from .segmenter import VideoSegmenter
+
+
+class VideoStream:
+    """An iterator over the finished frames of one video, which takes frames in as it needs them.
+
+    It holds the frames that are not finished, and the RLEs of those that are. How many frames wait
+    depends on the tracking method: T, or all until the end of the video for an offline method; and
+    K more if the network samples features from K later frames (``networks/stsn.py``).
+    """
+
+    def __init__(self, segmenter: "VideoSegmenter", frames: Iterable[np.ndarray]):
+        """The arguments are those of ``VideoSegmenter.stream``."""
+        self.segmenter = segmenter
+        self.tracker = segmenter.make_tracker(segmenter.network)
+        # Without clips the detections are all there is.
+        self._final_mask = segmenter.final_mask if self.tracker.clip_radius > 0 else "center"
+        # Clips centred up to T frames later also contribute to an averaged mask.
+        self._lag = 0 if self._final_mask == "center" else self.tracker.clip_radius
+        self._records = TrackRecords()
+        self._image_size: tuple[int, int] | None = None
+        # Frames that wait for their detections, and frames that wait to be finished.
+        self._undetected: deque[np.ndarray] = deque()
+        self._pending: deque[_PendingFrame] = deque()
+        self._num_tracked = 0
+        self._num_finished = 0
+        self._results = self._run(frames)
+
+    def __iter__(self) -> Iterator[FrameResult]:
+        return self._results
+
+    def __next__(self) -> FrameResult:
+        return next(self._results)
+
+    def tracks(self, num_frames: int | None = None) -> VideoTracks:
+        """The video-level tracks in the first ``num_frames`` frames (default: in all so far).
+
+        Raises:
+            VideoError: before the first frame.
+        """
+        if self._image_size is None:
+            raise VideoError("the video has no frame")
+        tracks = VideoTracks(self._image_size, [], [], [], [])
+        for track in self.iter_tracks(num_frames):
+            tracks.track_ids.append(track.track_id)
+            tracks.pred_labels.append(track.label)
+            tracks.pred_scores.append(track.score)
+            tracks.pred_masks.append(track.masks)
+        return tracks
+
+    def iter_tracks(self, num_frames: int | None = None) -> Iterator[VideoTrack]:
+        """The same one by one: all tracks of a long video may be too large for memory."""
+        options = self.segmenter
+        return self._records.tracks(options.class_floor, options.track_score, num_frames)
+
+    @torch.inference_mode()
+    def _run(self, frames: Iterable[np.ndarray]) -> Iterator[FrameResult]:
+        with prefetch(frames, 2 * self.segmenter.frames_per_batch) as prefetched:
+            outputs = self.segmenter.network.detect_stream(self._batches(prefetched))
+            for index, output in enumerate(outputs):
+                self._track(Frame(index, self._undetected.popleft(), output))
+                while self._num_finished < self._num_tracked - self._lag:
+                    yield self._finish_next()
+        self._track(None)
+        while self._pending:
+            yield self._finish_next()
+
+    def _batches(self, frames: Iterator[np.ndarray]) -> Iterator[Tensor]:
+        """(B, 3, H, W) batches of frames."""
+        checked = self._check(frames)
+        while batch := list(islice(checked, self.segmenter.frames_per_batch)):
+            self._undetected += batch
+            yield torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
+
+    def _check(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        for index, frame in enumerate(frames):
+            if self._image_size is None:
+                self._image_size = frame.shape[:2]
+            if frame.dtype != np.uint8 or frame.shape != (*self._image_size, 3):
+                raise VideoError(
+                    f"frame {index} is a {frame.dtype} array of shape {frame.shape}: all frames "
+                    f"of a video must be uint8 RGB and of one size, here {self._image_size}"
+                )
+            yield frame
+
+    def _track(self, frame: Frame | None) -> None:
+        """Pass the next frame, or the end of the video, to the tracker, and store its output."""
+        if frame is None:
+            tracked_frames = self.tracker.finish()
+        else:
+            self._pending.append(_PendingFrame(frame))
+            tracked_frames = self.tracker.add(frame)
+        for tracked in tracked_frames:
+            self._num_tracked += 1
+            center = self._pending[tracked.index - self._num_finished]
+            center.ids = tracked.ids
+            scores = center.class_scores if tracked.class_scores is None else tracked.class_scores
+            self._records.add_scores(tracked.ids, scores)
+            if self._final_mask != "center" and tracked.clip is not None:
+                for s, masks in zip(tracked.clip.frames, tracked.clip.masks, strict=True):
+                    self._pending[s - self._num_finished].add_clip_masks(tracked.ids, masks)
+
+    def _finish_next(self) -> FrameResult:
+        """Encode the final masks of the first pending frame."""
+        frame = self._pending.popleft()
+        self._num_finished += 1
+        masks: dict[int, Tensor] = {}
+        if self._final_mask != "center":
+            masks |= frame.averaged_masks()
+        if self._final_mask != "average":
+            masks |= frame.detected_masks()
+        rles = {k: encode(m.cpu().numpy()) for k, m in sorted(masks.items()) if m.any()}
+        return self._records.add_frame(frame.image, rles)
+
+
+class _PendingFrame:
+    """A frame that is detected but not finished, without its feature maps."""
+
+    def __init__(self, frame: Frame):
+        output = frame.output
+        self.image = frame.image
+        self.class_scores = output.class_scores
+        self.ids: list[int] = []
+        self._box_masks = output.box_masks
+        self._mask_boxes = output.mask_boxes_video
+        self._grid_box = output.grid_box_video
+        # For each track the sum of its masks in the clips around, and their number.
+        self._clip_masks: dict[int, tuple[Tensor, int]] = {}
+
+    def add_clip_masks(self, ids: list[int], masks: Tensor) -> None:
+        """Add the (N, h, w) masks in this frame of a clip's tracks, with these N ids."""
+        for track_id, mask in zip(ids, masks, strict=True):
+            total, count = self._clip_masks.get(track_id, (torch.zeros_like(mask), 0))
+            self._clip_masks[track_id] = total + mask, count + 1
+
+    def detected_masks(self) -> dict[int, Tensor]:
+        """(H, W) bool masks of the detections by track id."""
+        masks: dict[int, Tensor] = {}
+        for track_id, mask, box in zip(self.ids, self._box_masks, self._mask_boxes, strict=True):
+            pasted = paste_binary_mask(mask, box, *self.image.shape[:2])
+            # Detections may share an id if assignment is not exclusive.
+            masks[track_id] = pasted | masks.get(track_id, False)
+        return masks
+
+    def averaged_masks(self) -> dict[int, Tensor]:
+        """(H, W) bool masks by track id: the mean of all clips, thresholded."""
+        return {
+            track_id: paste_binary_mask(total / count, self._grid_box, *self.image.shape[:2])
+            for track_id, (total, count) in self._clip_masks.items()
+        }

@@ -1,0 +1,109 @@
+"""Similarity between detections, and assignment of ids by similarity."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from ..ops.masks import paste_binary_mask
+from ..ops.soft_iou import pairwise_soft_iou
+from ..structures import Frame
+
+BINS = 8
+"""Bins of a colour histogram for each of red, green and blue."""
+
+
+def mask_iou(a: Tensor, b: Tensor) -> Tensor:
+    """(N, M) IoU of (N, h, w) and (M, h, w) soft masks, each thresholded at 0.5."""
+    return pairwise_soft_iou((a > 0.5).flatten(1).float(), (b > 0.5).flatten(1).float())
+
+
+def color_histograms(frame: Frame) -> np.ndarray:
+    """Appearance vectors that need no training: the colours under each detection's mask.
+
+    Any model has them, also an exported one. They tell objects apart better than the features of
+    the pyramid, averaged under the mask, which are trained to tell categories apart. For pairs of
+    detections up to 5 frames apart on MovingShapes, plain and hard, one object is more similar to
+    itself than to another in 100.0 and 99.7 percent of the cases by colours, and in 96.5 and 82.1
+    percent by features.
+
+    Returns:
+        (N, 512) square roots of normalised histograms. They have length 1, and the dot product of
+        two of them is their Bhattacharyya coefficient. An empty mask has zeros.
+    """
+    height, width = frame.image.shape[:2]
+    vectors = np.zeros((len(frame.output), BINS**3), np.float32)
+    detections = zip(frame.output.box_masks, frame.output.mask_boxes_video, strict=True)
+    for vector, (mask, box) in zip(vectors, detections, strict=True):
+        region = paste_binary_mask(mask, box, height, width).cpu().numpy().view(np.uint8)
+        if region.any():
+            x, y, w, h = cv2.boundingRect(region)
+            image, inside = frame.image[y : y + h, x : x + w], region[y : y + h, x : x + w]
+            counts = cv2.calcHist([image], [0, 1, 2], inside, [BINS] * 3, [0, 256] * 3)
+            vector[:] = np.sqrt(counts.ravel() / counts.sum())
+    return vectors
+
+
+class IdAssigner:
+    """Gives detections the known ids that they match, and new ids, counted from 0, to the rest."""
+
+    def __init__(self, threshold: float, exclusive: bool = True):
+        """
+        Args:
+            threshold: a detection matches an id if its score is greater than this.
+            exclusive: give an id at most once per frame, with the greatest sum of scores (Hungarian
+                method); otherwise each detection gets the id with its best score.
+        """
+        self.threshold = threshold
+        self.exclusive = exclusive
+        self._next_id = 0
+
+    def assign(self, scores: Tensor, known_ids: Sequence[int]) -> list[int]:
+        """
+        Args:
+            scores: (N, Y) scores of each detection with each known id.
+            known_ids: the Y ids.
+
+        Returns:
+            the ids of the N detections.
+        """
+        table = scores.double().cpu().numpy()
+        # A pair below the threshold must not displace one above it.
+        table = np.where(table > self.threshold, table, 0.0)
+        if self.exclusive:
+            matched = dict(zip(*linear_sum_assignment(table, maximize=True), strict=True))
+        else:
+            matched = dict(enumerate(table.argmax(1))) if known_ids else {}
+        ids = []
+        for row in range(len(table)):
+            if row in matched and table[row, matched[row]] > self.threshold:
+                ids.append(known_ids[matched[row]])
+            else:
+                ids.append(self._next_id)
+                self._next_id += 1
+        return ids
+
+
+def match_greedily(scores: Tensor, new_scores: Tensor) -> list[int | None]:
+    """Match rows with columns in the order of falling scores, each at most once.
+
+    A row that loses its best column to another row may get its next best, as long as that scores
+    higher than no column.
+
+    Args:
+        scores: (N, Y) score of each row with each column.
+        new_scores: (N,) score of each row for no column.
+
+    Returns:
+        for each row its column, or None.
+    """
+    table = scores.double().cpu().numpy()
+    rows, columns = np.nonzero(table > new_scores.double().cpu().numpy()[:, None])
+    matches: list[int | None] = [None] * len(table)
+    for i in np.argsort(-table[rows, columns], kind="stable"):
+        row, column = int(rows[i]), int(columns[i])
+        if matches[row] is None and column not in matches:
+            matches[row] = column
+    return matches

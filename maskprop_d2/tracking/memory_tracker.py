@@ -1,0 +1,77 @@
+"""MaskTrack R-CNN's matching of detections with a memory of the video's objects."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from ..structures import Frame, FrameOutput
+from .base import FrameNetwork, OnlineTracker
+from .matching import match_greedily
+
+IOU_WEIGHT, LABEL_WEIGHT = 2.0, 10.0
+"""The published weights of box overlap and category; log(detection score) has weight 1."""
+
+MAX_AGE = 20
+"""An object is forgotten when it was not detected for this many frames: memory stays constant."""
+
+
+@dataclass
+class Object:
+    """What is remembered of an id: the latest (4,) box and (E,) embedding, if the network has an
+    embedding head, the label of the first detection (as published), and the latest frame index."""
+
+    box: Tensor
+    embedding: Tensor | None
+    label: int
+    last_seen: int
+
+
+class MemoryTracker(OnlineTracker):
+    """Matches detections greedily with the objects of the last ``MAX_AGE`` frames."""
+
+    def __init__(self, network: FrameNetwork):
+        super().__init__(network)
+        self.objects: dict[int, Object] = {}
+        self._next_id = 0
+
+    def scores(self, output: FrameOutput) -> tuple[Tensor, Tensor]:
+        """The matching scores of MaskTrack R-CNN without their learned term.
+
+        Args:
+            output: a frame with N detections.
+
+        Returns:
+            (N, Y) scores of each detection with each of the Y ``objects``: log(detection score) +
+            2 * IoU of the boxes + 10 if the labels are equal; and (N,) scores for a new object,
+            which has no box but always the same label.
+        """
+        objects = self.objects.values()
+        boxes = [output.boxes_video[:0], *(x.box[None] for x in objects)]
+        labels = torch.tensor([x.label for x in objects]).to(output.labels)
+        same_label = output.labels[:, None] == labels
+        certainty = output.scores.clamp(min=1e-12).log()
+        overlap = box_iou(output.boxes_video, torch.cat(boxes))
+        scores = certainty[:, None] + IOU_WEIGHT * overlap + LABEL_WEIGHT * same_label
+        return scores, certainty + LABEL_WEIGHT
+
+    def link(self, frame: Frame) -> list[int]:
+        output, known_ids = frame.output, list(self.objects)
+        embeddings = [None] * len(output) if output.embeddings is None else output.embeddings
+        labels = output.labels.tolist()
+        ids = []
+        for i, match in enumerate(match_greedily(*self.scores(output))):
+            if match is None:
+                track_id, label = self._next_id, labels[i]
+                self._next_id += 1
+            else:
+                track_id = known_ids[match]
+                label = self.objects[track_id].label
+            self.objects[track_id] = Object(
+                output.boxes_video[i], embeddings[i], label, frame.index
+            )
+            ids.append(track_id)
+        oldest = frame.index - MAX_AGE
+        self.objects = {y: x for y, x in self.objects.items() if x.last_seen > oldest}
+        return ids
