@@ -41,9 +41,10 @@ def find_problems(data: dict[str, Any]) -> Iterator[Finding]:
         (Problem.UNUSED_CATEGORY, "categories", "category"),
     ):
         used = {x[f"{name}_id"] for x in tracks if is_id(x.get(f"{name}_id"))}
-        ids = {x["id"] for x in _objects(data.get(key)) if is_id(x.get("id"))}
-        for id_ in sorted(ids - used):
-            yield problem, f"{name} {id_}"
+        entries = {x["id"]: x for x in _objects(data.get(key)) if is_id(x.get("id"))}
+        for id_ in sorted(entries.keys() - used):
+            label = f": {entries[id_]['name']!r}" if "name" in entries[id_] else ""
+            yield problem, f"{name} {id_}{label}"
 
 
 def find_frame_problems(videos: Iterable[dict[str, Any]], folder: Path) -> Iterator[Finding | None]:
