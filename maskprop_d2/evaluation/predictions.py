@@ -15,8 +15,8 @@ from .tracks import Track, Video, average_area, best_by_category, read_videos
 
 BATCH = 8
 """Entries whose masks are checked together: more would not fit into the processor's cache."""
-MAX_STORED = 1000
-"""A video's predictions are reduced to those that can count whenever there are this many more."""
+TRIM_EVERY = 1000
+"""After this many predictions of a video, those that cannot count are dropped."""
 
 
 def read_tracks(
@@ -42,7 +42,7 @@ def read_tracks(
     report = ProblemReport()
     for video, track in read_predictions(results, videos, category_ids, report):
         video.predictions.append(track)
-        if len(video.predictions) % MAX_STORED == 0:
+        if len(video.predictions) % TRIM_EVERY == 0:
             best = best_by_category(video.predictions)
             video.predictions = list(itertools.chain(*best.values()))
     if report.fatal or (strict and report.counts):
