@@ -26,7 +26,7 @@ def test_linker(tmp_path):
     subprocess.run([*command, *small.split()], check=True, capture_output=True)
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert [(x["tracker"], x["tracks"]) for x in rows] == [("maskprop", 3), ("iou", 3)]
-    assert all(x["ms_a_frame"] > 0 for x in rows)
+    assert all(x["ms_per_frame"] > 0 for x in rows)
 
 
 def test_propagation_in_mixed_precision(tmp_path):
@@ -57,7 +57,7 @@ def test_drawing(tmp_path):
     subprocess.run([*command, *small.split()], check=True, capture_output=True)
     rows = {x["what"]: x for x in json.loads((tmp_path / "out.json").read_text())["rows"]}
     assert rows.keys() >= {"decode", "draw", "draw_with_trails", "encode", "decode_draw_encode"}
-    assert all(x["ms_a_frame"] > 0 and x["frames_a_second"] > 0 for x in rows.values())
+    assert all(x["ms_per_frame"] > 0 and x["frames_per_second"] > 0 for x in rows.values())
 
 
 @pytest.mark.skipif(not find_spec("detectron2"), reason="it needs Detectron2")
@@ -70,4 +70,4 @@ def test_video(tmp_path):
     assert [x["what"] for x in rows] == ["predictor", "detector_pass", "whole"]
     stages = ("detect_ms", "propagate_ms", "link_ms", "finish_ms")
     assert all(rows[2][stage] > 0 for stage in stages)
-    assert sum(rows[2][stage] for stage in stages) <= rows[2]["ms_a_frame"]
+    assert sum(rows[2][stage] for stage in stages) <= rows[2]["ms_per_frame"]

@@ -1,5 +1,5 @@
-"""All that the demo does beside the model: decoding a video, drawing tracks over it, encoding that.
-On a noisy clip of moving objects, each stage alone, and all of them as the demo runs them."""
+"""Time of everything the demo does besides the model: decoding a video, drawing tracks, encoding.
+On a noisy clip of moving objects, for each stage alone and for all of them as in the demo."""
 
 import argparse
 import tempfile
@@ -32,13 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each stage, and one for all of them."""
+    """One row per stage, and one for all of them."""
     with tempfile.TemporaryDirectory() as temporary:
         return measure(Path(temporary), args)
 
 
 def measure(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Wall time, and processor time of all threads, in milliseconds a frame."""
+    """Wall time, and CPU time of all threads, in milliseconds per frame."""
     clip = folder / "clip.mp4"
     masks = [draw_masks(args, t) for t in range(args.frames)]
     with VideoWriter(clip, FPS) as writer:
@@ -49,7 +49,7 @@ def measure(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
     track_ids = list(range(args.instances))
     names, scores = ["object"] * args.instances, [0.9] * args.instances
 
-    def drawn(frames: Iterator[np.ndarray], trails: Trails | None = None) -> Iterator[np.ndarray]:
+    def draw(frames: Iterator[np.ndarray], trails: Trails | None = None) -> Iterator[np.ndarray]:
         for image, rles in zip(frames, masks, strict=True):
             yield draw_tracks(image, rles, track_ids, names, scores, trails)
 
@@ -68,29 +68,29 @@ def measure(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
 
     def whole() -> None:
         with prefetch(VideoFile(clip), 8) as ahead:
-            write(drawn(ahead))
+            write(draw(ahead))
 
-    annotated = list(drawn(iter(VideoFile(clip))))
+    annotated = list(draw(iter(VideoFile(clip))))
     stages: dict[str, Callable[[], object]] = {
         "decode": lambda: exhaust(iter(VideoFile(clip))),
-        "draw": lambda: exhaust(drawn(same())),
-        "draw_with_trails": lambda: exhaust(drawn(same(), Trails(FPS))),
+        "draw": lambda: exhaust(draw(same())),
+        "draw_with_trails": lambda: exhaust(draw(same(), Trails(FPS))),
         "encode": lambda: write(iter(annotated)),
         "id_masks": write_id_masks,
         "decode_draw_encode": whole,
     }
     rows = []
     for what, stage in stages.items():
-        wall, processor = time.perf_counter(), time.process_time()
+        wall, cpu = time.perf_counter(), time.process_time()
         stage()
-        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         rows.append(
             {
                 "what": what,
                 "instances": args.instances,
-                "ms_a_frame": round(1000 * wall / args.frames, 2),
-                "processor_ms_a_frame": round(1000 * processor / args.frames, 2),
-                "frames_a_second": round(args.frames / wall, 1),
+                "ms_per_frame": round(1000 * wall / args.frames, 2),
+                "cpu_ms_per_frame": round(1000 * cpu / args.frames, 2),
+                "frames_per_second": round(args.frames / wall, 1),
             }
         )
         print("  ".join(f"{k} {v}" for k, v in rows[-1].items()), flush=True)
@@ -98,13 +98,13 @@ def measure(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def exhaust(items: Iterator[Any]) -> None:
-    """Run through them."""
+    """Consume an iterator."""
     for _ in items:
         pass
 
 
 def draw_masks(args: argparse.Namespace, t: int) -> list[RLE]:
-    """Wavy blobs, an eighth of the frame's width wide, on circles of their own."""
+    """Wavy blobs on different orbits, an eighth of the frame wide."""
     rles = []
     for i in range(args.instances):
         angle = 0.05 * t + i
@@ -119,7 +119,7 @@ def draw_masks(args: argparse.Namespace, t: int) -> list[RLE]:
 
 
 def draw_frame(args: argparse.Namespace, rles: list[RLE], t: int) -> np.ndarray:
-    """A background that moves, the objects in grey, and the noise of a film."""
+    """A moving background, grey objects and film grain."""
     rng = np.random.default_rng(t)
     coarse = np.random.default_rng(0).integers(40, 200, (9, 16, 3), dtype=np.uint8)
     frame = cv2.resize(coarse, (args.width, args.height), interpolation=cv2.INTER_CUBIC)

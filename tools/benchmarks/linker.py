@@ -60,7 +60,7 @@ def measure(name: str, clip_radius: int, instances: int, length: int) -> dict[st
         "instances": instances,
         "frames": length,
         "tracks": len(ids),
-        "ms_a_frame": round(statistics.median(milliseconds), 3),
+        "ms_per_frame": round(statistics.median(milliseconds), 3),
         "ms_first_100": round(statistics.median(milliseconds[:100]), 3),
         "ms_last_100": round(statistics.median(milliseconds[-100:]), 3),
     }

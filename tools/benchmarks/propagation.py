@@ -1,19 +1,20 @@
-"""The propagation branch, literal against fused: from masks and offsets to the output of the
-classifier's first layer, in one target frame. The offset predictor is the same in both and stands
-apart.
+"""Time of the literal and the fused propagation branch: from masks and offsets to the output of
+the classifier's first layer, in one target frame. The offset predictor, which both share, is
+measured separately.
 
-The masks are soft disks in boxes, as the mask head gives them, which together cover a quarter of
-the grid: the fused path works only where taps look at one of them. ``--dense`` takes masks that
-cover all of it, the worst case."""
+The masks are soft disks in boxes, like those of the mask head, and cover a quarter of the grid: the
+fused path only computes taps that sample a mask. With ``--dense`` they cover all of the grid, the
+worst case."""
 
 import argparse
+import itertools
 import math
 import statistics
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from benchmarking import seconds
+from benchmarks.clock import seconds
 from torch import Tensor
 
 from maskprop_d2.networks.base import PRECISIONS
@@ -24,7 +25,7 @@ CHANNELS = 256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What may be measured."""
+    """The sizes to measure."""
     parser.add_argument("--sizes", type=size, nargs="+", default=[(45, 80), (100, 168)])
     parser.add_argument("--instances", type=int, nargs="+", default=[1, 10, 50])
     parser.add_argument("--hidden", type=int, nargs="+", default=[0, 16])
@@ -38,17 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each size, number of instances and width of the hidden layer."""
+    """One row per grid size, number of instances and number of hidden channels."""
     rows = []
-    for height, width in args.sizes:
-        for instances in args.instances:
-            for hidden in args.hidden:
-                mixed = args.precision != "float32"
-                kind = getattr(torch, args.precision)
-                with torch.autocast(args.device, kind, enabled=mixed):
-                    row = measure_propagation(height, width, instances, hidden, args)
-                print("  ".join(f"{k} {v:.3g}" for k, v in row.items()), flush=True)
-                rows.append(row)
+    dtype = getattr(torch, args.precision)
+    for (height, width), *sizes in itertools.product(args.sizes, args.instances, args.hidden):
+        with torch.autocast(args.device, dtype, enabled=dtype != torch.float32):
+            row = measure_propagation(height, width, *sizes, args)
+        print("  ".join(f"{k} {v:.3g}" for k, v in row.items()), flush=True)
+        rows.append(row)
     return rows
 
 
@@ -56,7 +54,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
 def measure_propagation(
     height: int, width: int, instances: int, hidden: int, args: argparse.Namespace
 ) -> dict[str, Any]:
-    """One row: seconds (medians) and the largest difference of the two results."""
+    """One row: median seconds, and the largest difference of the two outputs."""
     torch.manual_seed(0)
     branch = PropagationBranch(
         in_channels=CHANNELS,
@@ -67,7 +65,7 @@ def measure_propagation(
         background=True,
         impl="fused",
     ).to(args.device)
-    # The same weights serve both, away from their initial values, at which the warp only copies.
+    # With its initial weights, the warp only copies.
     for parameter in branch.parameters():
         parameter += 0.01 * torch.randn_like(parameter)
     source, target = torch.randn(2, 1, CHANNELS, height, width, device=args.device)
@@ -83,8 +81,7 @@ def measure_propagation(
         )
 
     def fused() -> Tensor:
-        # Computing the folded maps is part of the price, though a frame pays it once for all of
-        # its targets.
+        # Includes the folded maps, although they are computed once per frame for all targets.
         maps = {name: m[0] for name, m in branch.encode_first_layer(source).items()}
         targets = {"target": branch.classifier(target)}
         return branch.first_layer_fused(masks, maps, targets, offsets)
@@ -110,7 +107,7 @@ def measure_propagation(
 
 
 def draw_masks(instances: int, height: int, width: int) -> Tensor:
-    """(N, h, w) soft disks in square boxes anywhere in the grid, a quarter of its area in all."""
+    """(N, h, w) soft disks in random square boxes whose areas add up to a quarter of the grid."""
     side = math.sqrt(height * width / 4 / instances)
     corners = torch.rand(instances, 2) * (torch.tensor([width, height]) - side)
     across = torch.linspace(-1, 1, 28)
@@ -120,7 +117,7 @@ def draw_masks(instances: int, height: int, width: int) -> Tensor:
 
 
 def median_seconds(run: Callable[[], object], repeats: int) -> float:
-    """Median wall time of ``repeats`` runs; the caller has warmed up."""
+    """Median wall time of ``repeats`` runs, without warm-up."""
     times = []
     for _ in range(repeats):
         start = seconds()
@@ -130,6 +127,6 @@ def median_seconds(run: Callable[[], object], repeats: int) -> float:
 
 
 def size(text: str) -> tuple[int, int]:
-    """``100x168`` as height and width."""
+    """Parse height and width, as in ``100x168``."""
     height, width = text.split("x")
     return int(height), int(width)

@@ -1,8 +1,8 @@
-"""What video costs beyond its frames: the detector alone, frame by frame, as Detectron2's own
-predictor runs it; our detector pass, batched; and the whole of MaskProp, split by stage.
+"""Time and memory per frame of three programs: Detectron2's predictor, frame by frame; our
+detector alone, in batches; and all of MaskProp, also by stage.
 
-The weights are random (time does not depend on them), and each frame has a fixed number of
-detections. Each of the three runs in a process of its own, which tells its peak memory."""
+The weights are random, and each frame has a fixed number of detections. Each program runs in its
+own process, which reports its peak memory."""
 
 import argparse
 import multiprocessing
@@ -10,14 +10,12 @@ import resource
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
-from benchmarking import seconds
+from benchmarks.clock import seconds
 from detectron2.engine import DefaultPredictor
 from detectron2.modeling import build_model
 
@@ -36,21 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each of the three."""
+    """One row per program."""
     rows: list[dict[str, Any]] = []
-    for measure in (predictor, detector_pass, whole):
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(1) as pool:
-            row = pool.apply(measured, (measure, args))
-        row["to_predictor"] = row["ms_a_frame"] / (rows[0] if rows else row)["ms_a_frame"]
+    for program in (predictor, detector_pass, whole):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            row = pool.apply(measure, (program, args))
+        row["to_predictor"] = row["ms_per_frame"] / (rows[0] if rows else row)["ms_per_frame"]
         rows.append(row)
         print("  ".join(f"{k} {v:.4g}" if k != "what" else v for k, v in row.items()), flush=True)
     return rows
 
 
-def measured(measure: Callable[..., Any], args: argparse.Namespace) -> dict[str, Any]:
-    """Run one of the three several times, after once to warm up."""
-    # The size of the video is the size that the network sees.
+def measure(program: Callable[..., Any], args: argparse.Namespace) -> dict[str, Any]:
+    """Median times of one program, after a warm-up."""
+    # The frames are not resized.
     size = [str(min(args.height, args.width)), str(max(args.height, args.width))]
     options = [
         *("MODEL.WEIGHTS", ""),
@@ -62,19 +59,19 @@ def measured(measure: Callable[..., Any], args: argparse.Namespace) -> dict[str,
     rng = np.random.default_rng(0)
     frames = list(rng.integers(0, 256, (args.frames, args.height, args.width, 3), dtype=np.uint8))
     torch.manual_seed(0)
-    step = measure(cfg)
-    stages: dict[str, list[float]] = defaultdict(list)
-    step(frames[:2])
+    process = program(cfg)
+    times: dict[str, list[float]] = defaultdict(list)
+    process(frames[:2])
     for _ in range(args.repeats):
         start = seconds()
-        split = step(frames)
-        stages["ms_a_frame"].append(seconds() - start)
-        for stage, taken in split.items():
-            stages[stage].append(taken)
+        stages = process(frames)
+        times["ms_per_frame"].append(seconds() - start)
+        for stage, taken in stages.items():
+            times[stage].append(taken)
     return {
-        "what": measure.__name__,
+        "what": program.__name__,
         "threads": torch.get_num_threads(),
-        **{k: 1000 * statistics.median(v) / args.frames for k, v in stages.items()},
+        **{k: 1000 * statistics.median(v) / args.frames for k, v in times.items()},
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         # 0 without a GPU.
         "gpu_peak_mb": torch.cuda.max_memory_allocated() / 2**20,
@@ -82,76 +79,72 @@ def measured(measure: Callable[..., Any], args: argparse.Namespace) -> dict[str,
 
 
 def predictor(cfg: Any) -> Callable[[list[np.ndarray]], dict[str, float]]:
-    """Detectron2's own, with masks at the size of the frame."""
+    """Detectron2's predictor, with masks at the size of the frame."""
     cfg = cfg.clone()
     cfg.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
     predict = DefaultPredictor(cfg)
 
-    def step(frames: list[np.ndarray]) -> dict[str, float]:
+    def process(frames: list[np.ndarray]) -> dict[str, float]:
         for frame in frames:
             predict(frame)
         return {}
 
-    return step
+    return process
 
 
 def detector_pass(cfg: Any) -> Callable[[list[np.ndarray]], dict[str, float]]:
-    """Frames in batches through backbone, RPN and heads, and all that is computed once a frame
-    for propagation; masks on the grid only."""
+    """Batches of frames through backbone, RPN and heads, and the maps for propagation; masks only
+    on the grid."""
     model = build_model(cfg).eval()
     size = cfg.MODEL.MASKPROP.FRAMES_PER_BATCH
 
     @torch.inference_mode()
-    def step(frames: list[np.ndarray]) -> dict[str, float]:
+    def process(frames: list[np.ndarray]) -> dict[str, float]:
         starts = range(0, len(frames), size)
         batches = (torch.from_numpy(np.stack(frames[i : i + size])) for i in starts)
         for _ in model.detect_stream(x.permute(0, 3, 1, 2) for x in batches):
             pass
         return {}
 
-    return step
+    return process
 
 
 def whole(cfg: Any) -> Callable[[list[np.ndarray]], dict[str, float]]:
-    """From frames to finished masks."""
+    """From frames to final masks; returns the seconds of each stage."""
     segmenter = build_model(cfg).eval().segmenter
+    network = segmenter.network
+    taken: dict[str, float] = defaultdict(float)
+    # The time of an iterator is that of its items.
+    detect_stream = network.detect_stream
+    network.detect_stream = lambda *args: timed_items(detect_stream(*args), "detect", taken)
+    network.propagate = timed(network.propagate, "propagate", taken)
 
-    def step(frames: list[np.ndarray]) -> dict[str, float]:
-        taken: dict[str, float] = defaultdict(float)
+    def process(frames: list[np.ndarray]) -> dict[str, float]:
+        taken.clear()
         stream = segmenter.stream(frames)
-        stages = {
-            "detect": (segmenter.network, "detect_stream", timed_items),
-            "propagate": (segmenter.network, "propagate", timed),
-            "link": (stream, "_track", timed),
-            "finish": (stream, "_finish_next", timed),
-        }
-        with ExitStack() as stack:
-            for stage, (owner, method, measured) in stages.items():
-                run = measured(getattr(owner, method), stage, taken)
-                stack.enter_context(mock.patch.object(owner, method, run))
-            for _ in stream:
-                pass
-        # The tracking method has the masks propagated.
+        stream._track = timed(stream._track, "link", taken)
+        stream._finish_next = timed(stream._finish_next, "finish", taken)
+        for _ in stream:
+            pass
+        # Linking includes the calls to propagate.
         taken["link"] -= taken["propagate"]
-        return {f"{stage}_ms": taken[stage] for stage in stages}
+        return {f"{stage}_ms": x for stage, x in taken.items()}
 
-    return step
+    return process
 
 
-def timed(run: Callable[..., Any], stage: str, taken: dict[str, float]) -> Callable[..., Any]:
-    """The same function, which adds what it takes to ``taken[stage]``."""
+def timed(function: Callable[..., Any], stage: str, taken: dict[str, float]) -> Callable[..., Any]:
+    """The function, adding its time to ``taken[stage]``."""
 
     def run_timed(*args: Any) -> Any:
         start = seconds()
-        result = run(*args)
+        result = function(*args)
         taken[stage] += seconds() - start
         return result
 
     return run_timed
 
 
-def timed_items(
-    run: Callable[..., Iterator[Any]], stage: str, taken: dict[str, float]
-) -> Callable[..., Iterator[Any]]:
-    """The same for a function that gives an iterator: the time that its items take."""
-    return lambda *args: iter(timed(partial(next, run(*args), None), stage, taken), None)
+def timed_items(items: Iterator[Any], stage: str, taken: dict[str, float]) -> Iterator[Any]:
+    """The items, adding the time of each to ``taken[stage]``."""
+    return iter(timed(partial(next, items, None), stage, taken), None)
