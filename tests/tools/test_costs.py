@@ -1,4 +1,4 @@
-"""FLOPs are what one gets by hand."""
+"""FLOP counts equal those computed by hand."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def test_plain_convolutions():
     layers = nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 6, 1, groups=2)
     )
-    # 5 x 4 cells, then 4 channels of input for each of the 6.
+    # 5 x 4 cells; in the second layer each of the 6 outputs has 4 inputs.
     expected = 5 * 4 * 8 * 3 * 9 + 5 * 4 * 6 * 4
     assert flops(layers, torch.zeros(1, 3, 10, 8)) == expected
 
@@ -44,12 +44,12 @@ def test_plain_convolutions():
 def test_deformable_convolutions():
     layer = DeformConv(4, 8, 3, stride=2, padding=1, groups=2)
     offsets = torch.zeros(1, 18, 5, 4)
-    # As a convolution, and bilinear samples of 4 channels at 9 taps of 5 x 4 cells.
+    # A convolution, and bilinear samples of 4 channels at 9 taps of 5 x 4 cells.
     expected = 5 * 4 * 8 * 2 * 9 + 4 * 5 * 4 * 4 * 9
     assert flops(TorchvisionDeformConv(layer), torch.zeros(1, 4, 10, 8), offsets) == expected
 
 
-def test_regions():
+def test_roi_align():
     boxes = torch.tensor([[0, 1.0, 1, 5, 5], [0, 2, 2, 7, 7]])
     count = FlopCounter()
     assert count(lambda x: roi_align(x, boxes, 7), nn.Identity(), torch.zeros(1, 3, 9, 9)) == (
@@ -60,11 +60,12 @@ def test_regions():
     assert count.not_counted == {"aten::cumsum"}
 
 
-def propagation_by_hand(cells, channels, of_offsets, instances, targets):
-    """Of a linear classifier, without the sums of masks: of the fused and of the literal path."""
-    maps = cells * channels * (10 * of_offsets + 9)
-    # GroupNorm, twice in fvcore: a factor and a term for each value, and the statistics.
-    offsets = cells * (9 * of_offsets**2 + 3 * 18 * 9 * of_offsets + 2 * 5 * of_offsets)
+def propagation_by_hand(cells, channels, offset_channels, instances, targets):
+    """FLOPs of the fused path, without the sums over masks, and of the literal path; for a linear
+    classifier."""
+    maps = cells * channels * (10 * offset_channels + 9)
+    # Two GroupNorms: fvcore counts 5 FLOPs per value.
+    offsets = cells * (9 * offset_channels**2 + 3 * 18 * 9 * offset_channels + 10 * offset_channels)
     per_object = cells * (3 * (9 * channels**2 + 4 * 9 * channels) + channels)
     fused = maps + cells * channels * (27 + 1) + targets * offsets
     return fused, maps + targets * (offsets + instances * per_object)
@@ -75,13 +76,13 @@ def test_propagation_by_hand():
     cells = 32 * 48
     fused, literal = propagation_by_hand(cells, 64, 64, 3, 6)
     assert row["literal_propagation_flops"] == literal
-    # The sums: at most every tap of every cell, with four products for each object.
+    # The sums over masks have at most four products per tap, cell and object.
     assert 0 < row["flops"]["propagation"] - fused < 6 * cells * 27 * 4 * 3 / 2
     others = costs(TINY, SIZE, 3, ["MODEL.MASKPROP.TRACKER", "iou"])
     assert others["flops"]["propagation"] < row["flops"]["propagation"] / 4
 
 
-def test_small_images_times_pixels_are_large_images():
+def test_counts_of_small_images_scale_to_large_ones():
     row = costs(FULL, SIZE, 2, ["MODEL.RPN.POST_NMS_TOPK_TEST", "7"])
     model = build_model(load_config(str(FULL), ["MODEL.DEVICE", "cpu"])).eval()
     image = torch.zeros(1, 3, *SIZE)
@@ -90,12 +91,12 @@ def test_small_images_times_pixels_are_large_images():
     count = FlopCounter()
     with torch.no_grad():
         box = torch.tensor([[4.0, 4.0, 50.0, 40.0], [9.0, 4.0, 50.0, 70.0]])
-        of_two = count(
+        two_objects = count(
             lambda x: model.refinement(x, torch.ones(2, 28, 28), box, box),
             model.refinement,
             torch.zeros(3, 96, 96),
         )
-    assert row["flops"]["refinement"] == of_two
+    assert row["flops"]["refinement"] == two_objects
     assert row["parameters"]["all"] == sum(x.numel() for x in model.parameters())
     assert row["parameters"]["refinement"] == parameters(model.refinement)
 

@@ -1,15 +1,14 @@
-"""Parameters of models, and the FLOPs of a frame of video, split into backbone, detector,
-propagation and refinement. Propagation is counted twice: as it runs (``PROPAGATION.IMPL fused``),
-and as the paper writes it (``literal``).
+"""Parameters of models and FLOPs per video frame, split into backbone, detector, propagation and
+refinement; for propagation also those of the paper's form (``PROPAGATION.IMPL literal``).
 
-FLOPs are fvcore's, for which a multiplication with an addition is one. Counted beside what fvcore
-knows: deformable convolutions, as a convolution and 4 for each value that is sampled; RoIAlign, as
-4 for each value that comes out; the sums of the fused propagation. Not counted: element-wise
-operations, and what picks boxes. ``not_counted`` names the operators.
+FLOPs are counted by fvcore, where a multiply-add is one. In addition to fvcore's operators we count
+deformable convolutions (a convolution, and 4 per sampled value), RoIAlign (4 per output value) and
+the sums of the fused propagation. Element-wise operations and the selection of boxes are not
+counted; ``not_counted`` lists these operators.
 
-Each frame has so many detections, whose masks cover a quarter of it, and as many proposals as the
-config allows. Masks go to the 2T other frames of a clip. No weights are needed. What grows with
-pixels, proposals or objects is counted on a small image, or on one of them, and multiplied."""
+Each frame has ``--instances`` detections, whose masks cover a quarter of it and are propagated to
+the other 2T frames of a clip, and as many proposals as the config allows. Costs proportional to
+pixels, proposals or objects are counted for a small image or a single one, and multiplied."""
 
 import argparse
 from collections.abc import Callable
@@ -37,7 +36,7 @@ from maskprop_d2.tracking import MaskPropagator
 
 CONFIGS = Path(__file__).parents[2] / "configs/youtubevis_2019"
 SIDE = 64
-"""Of the small image in pixels: of each level of a pyramid it has whole cells."""
+"""Side of the small image in pixels, a multiple of all strides of the pyramid."""
 CROP = 32
 """Side of the small crop for refinement."""
 
@@ -54,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each config; they are printed as a table in Markdown."""
-    print("Parameters, millions / FLOPs a frame, billions")
+    """One row per config; also printed as a Markdown table."""
+    print("Parameters, millions / FLOPs per frame, billions")
     print("| config | input | backbone | detector | propagation | refinement | all | literal |")
     print("| --- | --- |" + " ---: |" * 6)
     rows = []
@@ -74,7 +73,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
 def costs(
     config_file: Path, video_size: tuple[int, int], instances: int, options: list[str]
 ) -> dict[str, Any]:
-    """The row of one config, for videos of that size with so many detections in each frame."""
+    """The row of one config, for videos of size (H, W) with ``instances`` detections per frame."""
     cfg = load_config(str(config_file), ["MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu", *options])
     model = build_model(cfg).eval()
     parts = model.parts
@@ -88,11 +87,11 @@ def costs(
     stride = model.frame_settings.propagation_stride
     torch.manual_seed(0)
     masks = draw_masks(instances, height // stride, width // stride)
-    # Other methods do not propagate masks, but the network makes the maps for it.
+    # Other tracking methods do not propagate masks, but the network still computes the maps.
     clip = 2 * cfg.MODEL.MASKPROP.CLIP_RADIUS if cfg.MODEL.MASKPROP.TRACKER == "maskprop" else 0
     propagation = propagation_flops(count, model.propagation, level, masks, clip)
     for method in parts.get("mask_propagators", []):
-        # From frame to frame.
+        # From one frame to the next.
         propagation += propagation_flops(count, model.mask_propagator(method), level, masks, 1)
     shapes = model.backbone.output_shape()
     literal = PropagationBranch(**{**propagation_options(cfg, shapes), "impl": "literal"})
@@ -125,28 +124,28 @@ def costs(
     }
 
 
-def with_sum(**of_parts: float) -> dict[str, float]:
-    """The figures of the parts, and ``all``."""
-    return {**of_parts, "all": sum(of_parts.values())}
+def with_sum(**costs: float) -> dict[str, float]:
+    """The costs of the parts, and their sum as ``all``."""
+    return {**costs, "all": sum(costs.values())}
 
 
 def parameters(*modules: nn.Module | None) -> int:
-    """The number of parameters of those modules that are there."""
+    """The number of parameters of the modules that are not None."""
     return sum(p.numel() for x in modules if x is not None for p in x.parameters())
 
 
 class FlopCounter:
-    """Counts what functions do.
+    """Counts the FLOPs of functions.
 
     Attributes:
-        not_counted: names of the operators that were met and not counted.
+        not_counted: names of the operators that were not counted.
     """
 
     def __init__(self) -> None:
         self.not_counted: set[str] = set()
 
     def __call__(self, function: Callable[..., Any], module: nn.Module, *inputs: Any) -> int:
-        """FLOPs of ``function(*inputs)``, which uses the parameters of a module."""
+        """FLOPs of ``function(*inputs)``, which uses the parameters of ``module``."""
         analysis = FlopCountAnalysis(Step(function, module), inputs)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         analysis.set_op_handle(**HANDLES)
@@ -156,7 +155,7 @@ class FlopCounter:
 
 
 class Step(nn.Module):
-    """A function as a module, which is what fvcore looks into."""
+    """A function as a module, as fvcore needs it."""
 
     def __init__(self, function: Callable[..., Any], module: nn.Module):
         super().__init__()
@@ -164,12 +163,12 @@ class Step(nn.Module):
         self.module = module
 
     def forward(self, *inputs: Any) -> Any:
-        """What the function gives."""
+        """Call the function."""
         return self.function(*inputs)
 
 
 def backbone_flops(count: FlopCounter, model: MaskProp, image: Tensor) -> int:
-    """The pyramid of a small image, with K supporting frames on each side if the model has them."""
+    """The pyramid of a small image, with the supporting frames of STSN if the model has it."""
     flops = count(model.backbone.forward, model.backbone, image)
     if "stsn" in model.parts:
         pyramid, support = model.backbone(image), 2 * model.stsn.radius
@@ -185,14 +184,14 @@ def detector_flops(
     proposals: int,
     instances: int,
 ) -> float:
-    """All that finds objects in the pyramid of a frame.
+    """The detector, given the pyramid.
 
     Args:
-        count: what counts.
-        model: whose detector it is.
-        image: a small one.
-        pixels: so many times as many are in the frame.
-        proposals, instances: in the frame.
+        count: the counter.
+        model: the model.
+        image: a small image.
+        pixels: the size of the frame relative to the small image.
+        proposals, instances: their number in the frame.
     """
     rpn, heads = model.proposal_generator, model.roi_heads
     pyramid = model.pyramid(image)
@@ -219,8 +218,8 @@ def detector_flops(
     if model.semantic_branch is not None:
         flops += pixels * count(model.semantic_branch.forward, model.semantic_branch, pyramid)
     if "embedding" in model.parts:
-        of_boxes = partial(model.embedding, boxes=[x.tensor for x in boxes])
-        flops += instances * count(of_boxes, model.embedding, pyramid)
+        embed = partial(model.embedding, boxes=[x.tensor for x in boxes])
+        flops += instances * count(embed, model.embedding, pyramid)
     if "crop_classifier" in model.parts:
         flops += instances * crop_flops(count, model.crop_classifier)
     return flops
@@ -228,55 +227,62 @@ def detector_flops(
 
 def propagation_flops(
     count: FlopCounter,
-    learner: PropagationBranch | MaskPropagator,
+    network: PropagationBranch | MaskPropagator,
     level: Tensor,
     masks: Tensor,
     targets: int,
 ) -> float:
-    """The maps of a frame, and its masks, (N, h, w), propagated to so many frames; ``level``: one
-    with as many channels."""
+    """The maps of a frame and the propagation of its masks.
+
+    Args:
+        count: the counter.
+        network: the propagation network.
+        level: a pyramid level with the same number of channels.
+        masks: (N, h, w) masks.
+        targets: the number of frames to propagate to.
+    """
     features = torch.zeros(1, level.shape[1], *masks.shape[1:])
-    (maps,) = per_frame(learner.encode(features))
-    to_one = count(lambda x: learner(x, maps, [maps]), learner, masks)
-    return count(learner.encode, learner, features) + targets * to_one
+    (maps,) = per_frame(network.encode(features))
+    to_one = count(lambda x: network(x, maps, [maps]), network, masks)
+    return count(network.encode, network, features) + targets * to_one
 
 
 def refinement_flops(count: FlopCounter, refinement: MaskRefinement | None) -> float:
-    """One object's mask, from a small crop."""
+    """The mask of one object."""
     if refinement is None:
         return 0
-    times = (refinement.crop_size / CROP) ** 2
+    crops = (refinement.crop_size / CROP) ** 2
     refinement.crop_size = CROP
-    return times * crop_flops(count, refinement)
+    return crops * crop_flops(count, refinement)
 
 
 def crop_flops(count: FlopCounter, network: MaskRefinement | CropClassifier) -> int:
-    """One object, in a crop of the frame."""
+    """One object in a small crop."""
     box = torch.tensor([[4.0, 4.0, 28.0, 28.0]])
     image, mask = torch.zeros(3, CROP, CROP), torch.ones(1, 28, 28)
     return count(lambda x: network(x, mask, box, box), network, image)
 
 
 def deform_conv2d_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """The convolution, and four multiplications for each value that it samples."""
+    """The convolution, and four multiplications per sampled value."""
     x, weight, out = (get_shape(value) for value in (*inputs[:2], outputs[0]))
     samples = x[0] * x[1] * prod(weight[2:]) * prod(out[2:])
     return prod(out) * prod(weight[1:]) + 4 * samples
 
 
 def matmul_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """As fvcore's, which knows no products with vectors."""
+    """Like fvcore's, but also for matrix-vector products."""
     return prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1]
 
 
 def roi_align_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """As fvcore counts bilinear sampling elsewhere; how many samples a value takes depends on the
-    size of its box."""
+    """Like fvcore's count of bilinear sampling, as if each output value took one sample; the actual
+    number depends on the size of the box."""
     return 4 * prod(get_shape(outputs[0]))
 
 
 def embedding_bag_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """A weighted sum: each index takes a row of the table."""
+    """A weighted sum of table rows, one per index."""
     table, indices = (get_shape(value) for value in inputs[:2])
     return prod(indices) * table[1]
 
