@@ -11,8 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from fuzzing.limits import find_failures, make_input
 from fuzzing.readers import READERS
 

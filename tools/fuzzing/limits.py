@@ -20,8 +20,8 @@ from .readers import READERS
 
 SECONDS = 1.0
 """CPU time limit for one input."""
-PATIENCE = 20.0
-"""Wall time after which a reader hangs, in seconds: long, since the machine may be busy."""
+TIMEOUT = 20.0
+"""Wall time limit for one input in seconds; high, since the machine may be busy."""
 BYTES = 2**30
 """Memory limit for one input."""
 
@@ -49,8 +49,8 @@ def find_failures(name: str, seed: int, count: int) -> Iterator[tuple[int, str]]
         try:
             while reading < count:
                 # The first message comes after all imports.
-                if not ours.poll(PATIENCE if reading >= begin else 120):
-                    yield reading, f"hangs for {PATIENCE:g} s"
+                if not ours.poll(TIMEOUT if reading >= begin else 120):
+                    yield reading, f"hangs for {TIMEOUT:g} s"
                     break
                 reading, failure = ours.recv()
                 if failure is not None:

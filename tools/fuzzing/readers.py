@@ -36,8 +36,8 @@ class Reader(NamedTuple):
     """A reader of files.
 
     Attributes:
-        suffix: of the files.
-        make: makes the content of a random file.
+        suffix: the file name suffix.
+        make: returns the content of a random file.
         read: reads a file.
     """
 
