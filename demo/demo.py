@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Segment, classify and track the objects of a video: ``maskprop demo``."""
+"""Segment, classify and track the objects of a video. The same as ``maskprop demo``."""
 
 from maskprop_d2.commands.demo import main
 

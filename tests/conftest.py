@@ -1,4 +1,4 @@
-"""Where what some tests need is not installed, they are left out, loudly."""
+"""Skips tests whose dependencies are not installed, and says so in the summary."""
 
 import importlib.util
 import os
@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# The same examples each time, so that no change is blamed for a fault that it did not bring; and
-# no limit of time for one, which on a busy machine takes any.
+# Reproducible examples, and no time limit per example, since the machine may be busy.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
@@ -22,27 +21,27 @@ HAS_BROWSER = bool(
     and importlib.util.find_spec("selenium")
 )
 
-LEFT_OUT: dict[str, list[str]] = {}
+SKIPPED: dict[str, list[str]] = {}
 if not HAS_DETECTRON2:
-    LEFT_OUT["Detectron2"] = ["modeling", "data", "engine"]
+    SKIPPED["Detectron2"] = ["data", "engine", "modeling"]
 if not HAS_BROWSER:
-    LEFT_OUT["Chromium with chromedriver and selenium"] = ["commands/test_page_in_browser.py"]
+    SKIPPED["Chromium with chromedriver and selenium"] = ["commands/test_page_in_browser.py"]
 
-collect_ignore = [name for names in LEFT_OUT.values() for name in names]
+collect_ignore = [name for names in SKIPPED.values() for name in names]
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_network() -> Iterator[None]:
-    """A test that connects to another machine fails, whatever the code does with errors."""
+    """Fail tests that connect to another machine, even if the code handles connection errors."""
     connect = socket.socket.connect
 
-    def connect_here(self: socket.socket, address: Any) -> None:
+    def connect_locally(self: socket.socket, address: Any) -> None:
         if isinstance(address, tuple) and address[0] not in ("localhost", "127.0.0.1", "::1"):
-            pytest.fail(f"tests must do without the network, but this one connects to {address}")
+            pytest.fail(f"tests must not use the network, but this one connects to {address}")
         connect(self, address)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket.socket, "connect", connect_here)
+        patch.setattr(socket.socket, "connect", connect_locally)
         yield
 
 
@@ -52,8 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if LEFT_OUT:
-        terminalreporter.section("TESTS LEFT OUT", red=True, bold=True)
-    for what, names in LEFT_OUT.items():
-        left_out = ", ".join(f"tests/{name}" for name in names)
-        terminalreporter.line(f"{what} is not installed, so {left_out} did not run.")
+    if SKIPPED:
+        terminalreporter.section("SKIPPED TESTS", red=True, bold=True)
+    for dependency, names in SKIPPED.items():
+        skipped = ", ".join(f"tests/{name}" for name in names)
+        terminalreporter.line(f"{dependency} is not installed: {skipped} did not run.")
