@@ -6,6 +6,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
+END: Any = object()
 
 
 class Interruption:
@@ -53,12 +54,10 @@ class Interruption:
                 # The signal may have come while the caller processed the previous item.
                 if self.signal is not None:
                     return
-                try:
-                    item = next(iterator)
-                except StopIteration:
+                item = next(iterator, END)
+                self._is_waiting = False
+                if item is END:
                     return
-                finally:
-                    self._is_waiting = False
                 yield item
         except KeyboardInterrupt:
             return

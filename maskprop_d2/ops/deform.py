@@ -163,11 +163,9 @@ def sample_and_sum_torch(
 
 def _tap_positions(height: int, width: int, dilations: Sequence[int]) -> Tensor:
     """(h, w, R, 2) sampling positions (y, x) of the taps of each cell, without offsets."""
-    steps = torch.tensor(dilations)[:, None] * torch.tensor([-1, 0, 1])
-    y = torch.arange(height)[:, None, None, None, None] + steps[:, :, None]
-    x = torch.arange(width)[:, None, None, None] + steps[:, None, :]
-    y, x = torch.broadcast_tensors(y, x)
-    return torch.stack([y, x], dim=-1).flatten(2, 4)
+    taps = torch.tensor([(y * d, x * d) for d in dilations for y in (-1, 0, 1) for x in (-1, 0, 1)])
+    cells = torch.cartesian_prod(torch.arange(height), torch.arange(width))
+    return cells.view(height, width, 1, 2) + taps
 
 
 def _near_mask(masks: Tensor) -> Tensor:

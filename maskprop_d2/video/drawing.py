@@ -109,9 +109,9 @@ def draw_masks(
         trails.add_frame(centers)
         trails.draw(drawn)
     # Labels last, so that no mask covers them.
-    label_boxes: list[Box] = []
+    placed: list[Box] = []
     for label in labels:
-        label_boxes.append(_draw_label(drawn, *label, covered, label_boxes))
+        placed.append(_draw_label(drawn, *label, covered, placed))
     return drawn
 
 
@@ -146,25 +146,12 @@ def draw_mask(image: np.ndarray, mask: RLE | np.ndarray, color: Color) -> tuple[
 
 
 def _draw_label(
-    image: np.ndarray,
-    text: str,
-    box: Box,
-    color: Color,
-    covered: np.ndarray,
-    label_boxes: list[Box],
+    image: np.ndarray, text: str, box: Box, color: Color, covered: np.ndarray, placed: list[Box]
 ) -> Box:
-    """Write a label on a filled rectangle next to an object.
+    """Write a label on a filled rectangle next to the object in ``box``; returns the rectangle.
 
-    Args:
-        image: (H, W, 3) uint8 RGB to draw on.
-        text: ASCII; other characters become question marks.
-        box: (x0, y0, x1, y1) of the object.
-        color: RGB of the rectangle.
-        covered: (H, W) uint8, nonzero where there is any object.
-        label_boxes: the rectangles of the labels drawn so far.
-
-    Returns:
-        the rectangle (x0, y0, x1, y1).
+    ``covered``, (H, W) uint8, is nonzero where there is any object, and ``placed`` are the
+    labels drawn so far. Characters that are not ASCII become question marks.
     """
     height, width = image.shape[:2]
     scale = max(0.3, min(height, width) / 800)
@@ -176,7 +163,7 @@ def _draw_label(
     thickness = max(1, round(scale * 1.6))
     (text_width, text_height), baseline = cv2.getTextSize(text, FONT, scale, thickness)
     label_width, label_height = text_width + 2 * pad, text_height + baseline + 2 * pad - 1
-    x, y = _place_label(label_width, label_height, box, covered, label_boxes)
+    x, y = _place_label(label_width, label_height, box, covered, placed)
     cv2.rectangle(image, (x, y), (x + label_width - 1, y + label_height - 1), color, -1)
     # Black or white text, whichever has the higher contrast (WCAG) to the rectangle.
     luminance = np.dot([0.2126, 0.7152, 0.0722], (np.array(color) / 255) ** 2.2)
@@ -187,7 +174,7 @@ def _draw_label(
 
 
 def _place_label(
-    width: int, height: int, box: Box, covered: np.ndarray, label_boxes: list[Box]
+    width: int, height: int, box: Box, covered: np.ndarray, placed: list[Box]
 ) -> tuple[int, int]:
     """The top left corner of a label: of the positions around the box, moved into the frame, the
     first that covers least of other labels and objects."""
@@ -209,7 +196,7 @@ def _place_label(
         object_pixels = cv2.countNonZero(covered[b:d, a:c])
         label_pixels = sum(
             max(min(c, right) - max(a, left), 0) * max(min(d, bottom) - max(b, top), 0)
-            for left, top, right, bottom in label_boxes
+            for left, top, right, bottom in placed
         )
         # Covering a label is worse: it cannot be read, while an object is tinted anyway.
         return object_pixels + 4 * label_pixels

@@ -119,16 +119,14 @@ class VideoWriter:
 
 
 class FrameFolderWriter:
-    """Writes numbered images into a folder; a context manager like ``VideoWriter``."""
+    """Writes numbered JPEG images into a folder; a context manager like ``VideoWriter``."""
 
-    def __init__(self, folder: str | Path, suffix: str = ".jpg"):
+    def __init__(self, folder: str | Path):
         """
         Args:
             folder: created with the first frame if it does not exist.
-            suffix: the image format, ".jpg" or ".png".
         """
         self.folder = Path(folder)
-        self.suffix = suffix
         self._count = 0
 
     def __enter__(self) -> "FrameFolderWriter":
@@ -141,7 +139,7 @@ class FrameFolderWriter:
             OSError: if the image cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{self._count:05d}{self.suffix}"
+        path = self.folder / f"{self._count:05d}.jpg"
         if not cv2.imwrite(str(path), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)):
             raise OSError(f"{path} cannot be written")
         self._count += 1
