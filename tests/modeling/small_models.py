@@ -1,4 +1,4 @@
-"""Small models and what they train on, drawn for the tests of the whole model."""
+"""Small models, training clips and videos for tests of the whole model."""
 
 from pathlib import Path
 
@@ -32,23 +32,23 @@ def rectangles(*boxes, size=(64, 96)):
 
 
 def clip(*boxes, gone=(), size=(64, 96), frames=2):
-    """A training clip; the objects in ``gone`` cannot be seen in its last frame."""
+    """A training clip; the objects in ``gone`` are not in its last frame."""
     generator = torch.Generator().manual_seed(len(boxes))
     images = torch.randint(0, 255, (frames, 3, *size), generator=generator, dtype=torch.uint8)
-    made = []
+    clip_frames = []
     for s, image in enumerate(images):
-        seen = [i for i in range(len(boxes)) if s < frames - 1 or i not in gone]
+        visible = [i for i in range(len(boxes)) if s < frames - 1 or i not in gone]
         instances = Instances(size)
-        instances.gt_masks = rectangles(*(boxes[i] for i in seen), size=size)
+        instances.gt_masks = rectangles(*(boxes[i] for i in visible), size=size)
         instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
-        instances.gt_classes = torch.tensor(seen, dtype=torch.int64)
-        instances.gt_ids = torch.tensor(seen, dtype=torch.int64) + 7
+        instances.gt_classes = torch.tensor(visible, dtype=torch.int64)
+        instances.gt_ids = torch.tensor(visible, dtype=torch.int64) + 7
         sem_seg = torch.randint(0, 3, size, generator=generator, dtype=torch.uint8)
-        made.append({"image": image, "frame": s, "instances": instances, "sem_seg": sem_seg})
-    return {"clip": made}
+        clip_frames.append({"image": image, "frame": s, "instances": instances, "sem_seg": sem_seg})
+    return {"clip": clip_frames}
 
 
-def losses_of(model, clips, iteration=0):
+def compute_losses(model, clips, iteration=0):
     model.train()
     with EventStorage(iteration):
         return model(clips)

@@ -1,4 +1,4 @@
-"""Deformable and grouped ResNets, torchvision's weights, and backbones that are no ResNet."""
+"""Deformable and grouped ResNets, and torchvision's weights."""
 
 import copy
 
@@ -29,7 +29,7 @@ def with_offsets(block):
 
 
 @pytest.mark.parametrize("options", [{}, {"num_groups": 4}, {"dilation": 2, "stride": 1}])
-def test_without_offsets_a_deformable_block_is_a_plain_one(options):
+def test_deformable_block_without_offsets_is_a_plain_one(options):
     deformable = deformable_block(**options)
     use_torchvision_deform_conv(deformable)
     options = {"bottleneck_channels": 16, "stride": 2, "norm": "BN", **options}
@@ -42,7 +42,7 @@ def test_without_offsets_a_deformable_block_is_a_plain_one(options):
 
 
 @pytest.mark.parametrize("options", [{}, {"stride": 1}, {"dilation": 2, "stride": 1}])
-def test_the_operator_is_that_of_detectron2(options):
+def test_operator_agrees_with_detectron2(options):
     theirs = with_offsets(deformable_block(**options))
     ours = copy.deepcopy(theirs)
     use_torchvision_deform_conv(ours)
@@ -56,7 +56,7 @@ def test_the_operator_is_that_of_detectron2(options):
         assert (ours(x) - plain).abs().max() > 0.01
 
 
-def test_a_modulated_layer_weighs_its_taps():
+def test_modulated_layer_weighs_its_taps():
     block = deformable_block(deform_modulated=True, stride=1)
     use_torchvision_deform_conv(block)
     x, offset = torch.randn(1, 16, 6, 7), torch.zeros(1, 18, 6, 7)
@@ -68,7 +68,7 @@ def test_a_modulated_layer_weighs_its_taps():
 
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("modulated", [False, True])
-def test_it_learns_on_a_cpu(modulated, mixed):
+def test_gradients_on_a_cpu(modulated, mixed):
     block = with_offsets(deformable_block(deform_modulated=modulated, num_groups=2))
     use_torchvision_deform_conv(block)
     x = torch.randn(1, 24, 8, 8)
@@ -102,14 +102,14 @@ def torchvisions_resnext():
     return model.eval()
 
 
-def test_converted_weights_of_torchvision_give_its_features(torchvisions_resnext, tmp_path, capsys):
+def test_converted_weights_give_torchvisions_features(torchvisions_resnext, tmp_path, capsys):
     torch.save(torchvisions_resnext.state_dict(), tmp_path / "torchvision.pth")
     output = tmp_path / "folder/converted.pth"
     options = ["--weights", str(tmp_path / "torchvision.pth"), "--output", str(output)]
     convert_torchvision.main(options)
     assert "PIXEL_STD [58.395,57.12,57.375]" in capsys.readouterr().out
     backbone = build_backbone(resnet_config(50, 4, 2)).eval()
-    # Under another name, as in a detector.
+    # Nested under another name, as in a detector.
     DetectionCheckpointer(torch.nn.ModuleDict({"bottom_up": backbone})).load(str(output))
     x = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
@@ -127,7 +127,7 @@ def test_converted_weights_of_torchvision_give_its_features(torchvisions_resnext
     ("name", "depth", "groups", "width"),
     [("resnet50", 50, 1, 64), ("resnext101_32x8d", 101, 32, 8), ("resnext101_64x4d", 101, 64, 4)],
 )
-def test_names_and_shapes_are_those_of_detectron2(name, depth, groups, width):
+def test_names_and_shapes_agree_with_detectron2(name, depth, groups, width):
     assert name in convert_torchvision.MODELS
     with torch.device("meta"):
         theirs = torchvision.models.get_model(name).state_dict()
@@ -145,7 +145,7 @@ def test_names_and_shapes_are_those_of_detectron2(name, depth, groups, width):
         ({"a": 1}, "no weights of a"),
     ],
 )
-def test_files_that_are_no_weights(content, message, tmp_path, capsys):
+def test_files_without_weights_raise(content, message, tmp_path, capsys):
     path = tmp_path / "weights.pth"
     if isinstance(content, bytes):
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Detectron2's checkpoints load into models of this project."""
+"""Detectron2's checkpoints load into MaskProp models."""
 
 import pytest
 import torch
@@ -43,15 +43,15 @@ HTC = "propagation.", "refinement.", "semantic_branch.", "roi_heads.mask_flow."
             "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml",
             "maskprop_HTC_R_50_FPN.yaml",
             [],
-            # The cascade's boxes know no categories.
+            # Box regression of the cascade is class-agnostic.
             (*HTC, *(f"roi_heads.box_predictor.{stage}.bbox_pred." for stage in range(3))),
             ("roi_heads.box_predictor.bbox_pred.",),
             id="Mask R-CNN in a cascade",
         ),
     ],
 )
-def test_detectron2s_checkpoints_load(zoo_config, config_file, options, new, unused, tmp_path):
-    """The layout of the zoo's COCO weights, made by saving Detectron2's own model."""
+def test_detectron2_checkpoints_load(zoo_config, config_file, options, new, unused, tmp_path):
+    """Saving Detectron2's own model gives the layout of the model zoo's weights."""
     cfg = get_cfg()
     cfg.merge_from_file(model_zoo.get_config_file(zoo_config))
     cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS = "cpu", ""
@@ -69,18 +69,20 @@ def test_detectron2s_checkpoints_load(zoo_config, config_file, options, new, unu
 
     checkpointer = Watched(model)
     checkpointer.load(str(tmp_path / "zoo.pth"))
-    left_out = [name for name in theirs.state_dict() if name.startswith(unused)] if unused else []
-    assert set(found.unexpected_keys) == set(left_out) and found.incorrect_shapes == []
+    unused_names = (
+        [name for name in theirs.state_dict() if name.startswith(unused)] if unused else []
+    )
+    assert set(found.unexpected_keys) == set(unused_names) and found.incorrect_shapes == []
     assert set(found.missing_keys) == set(checkpointer.missing) == set(parts)
     for part in new:
         assert any(name.startswith(part) for name in parts)
     loaded = model.state_dict()
     for name, value in theirs.state_dict().items():
-        if name in left_out:
+        if name in unused_names:
             continue
         names = [name]
         if name not in loaded:
-            # One head for all stages.
+            # One head initializes all stages.
             kind, head = name.removeprefix("roi_heads.").split(".", 1)
             names = [f"roi_heads.{kind}.{stage}.{head}" for stage in range(3)]
         assert all(torch.equal(loaded[x], value) for x in names), name

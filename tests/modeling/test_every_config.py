@@ -1,7 +1,7 @@
-"""Every config builds, trains a step and runs on a video."""
+"""Every config builds a model that trains a step and runs on a video."""
 
 import pytest
-from small_models import CONFIGS, build, clip, losses_of, video
+from small_models import CONFIGS, build, clip, compute_losses, video
 
 from maskprop_d2.engine import load_config
 from maskprop_d2.modeling import HybridTaskCascadeHeads
@@ -10,10 +10,10 @@ from maskprop_d2.modeling.meta_arch import is_trainable
 MODEL_CONFIGS = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base-"))
 
 
-def shrunk(config_file):
-    """Options that leave a config its parts and levels, but make all of them small."""
+def small_options(config_file):
+    """Options that make all parts of a config's model small."""
     options = load_config(str(config_file), []).MODEL
-    # Without trained weights, frozen statistics would let the activations grow without bound.
+    # Without trained weights, activations would grow without bound under frozen norms.
     small = {"RESNETS.NORM": "BN"}
     if options.BACKBONE.NAME == "build_resnet_fpn_backbone":
         small.update({"FPN.OUT_CHANNELS": 32, "ROI_BOX_HEAD.FC_DIM": 64})
@@ -29,9 +29,9 @@ def shrunk(config_file):
 
 @pytest.mark.parametrize("config_file", MODEL_CONFIGS, ids=lambda p: f"{p.parent.stem}-{p.stem}")
 def test_every_config_trains_and_runs(config_file):
-    model = build(config_file, *shrunk(config_file))
+    model = build(config_file, *small_options(config_file))
     clips = [clip((10, 10, 50, 40), (30, 20, 90, 60), gone=[1]), clip((5, 5, 60, 60))]
-    losses = losses_of(model, clips)
+    losses = compute_losses(model, clips)
     assert set(losses) == expected_losses(model)
     sum(losses.values()).backward()
     for name, parameter in model.named_parameters():
@@ -39,7 +39,7 @@ def test_every_config_trains_and_runs(config_file):
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
     model.eval()
-    # An untrained model detects nothing above the threshold; let it.
+    # Scores of an untrained model are below the threshold.
     model.roi_heads.final_predictor.test_score_thresh = 0.0
     (output,) = model([{"frames": video(3)}])
     assert output["image_size"] == (64, 96)
@@ -48,7 +48,7 @@ def test_every_config_trains_and_runs(config_file):
 
 
 def expected_losses(model):
-    """Names of the losses of a model with these parts."""
+    """Names of the losses of a model."""
     parts = model.parts
     names = {f"loss_{method}" for method in parts.get("mask_propagators", [])}
     if is_trainable(model.propagation):

@@ -1,4 +1,4 @@
-"""The cascade's stages: what each one sees, learns on, and adds to the result."""
+"""The stages of the cascade: their inputs, training and outputs."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ SIZE = (64, 96)
 
 def build(*options):
     torch.manual_seed(0)
-    # Group norms, so that the same RoI gives the same output in training too.
+    # With group norms an RoI has the same output in training.
     norms = [x for head in ("BOX", "MASK") for x in (f"MODEL.ROI_{head}_HEAD.NORM", "GN")]
     return build_model(load_config(str(CASCADE), [*norms, *options])).roi_heads
 
@@ -66,7 +66,7 @@ def train(heads, pyramid, truth=None):
 
 
 def same_stages_without_flow(heads):
-    """All stages get the weights of the first, refine nothing, and hear nothing of each other."""
+    """Give all stages the weights of the first, without refinement and flow between them."""
     for parts in (heads.box_head, heads.box_predictor, heads.mask_head):
         torch.nn.init.normal_(
             parts[0].predictor.weight if parts is heads.mask_head else next(parts[0].parameters()),
@@ -80,7 +80,7 @@ def same_stages_without_flow(heads):
         torch.nn.init.zeros_(flow.weight)
 
 
-def test_mask_information_flows_from_the_first_to_the_last_stage():
+def test_mask_features_flow_from_the_first_to_the_last_stage():
     heads = build().eval()
     pooled = torch.randn(2, 64, 14, 14)
 
@@ -106,7 +106,7 @@ def test_gradients_flow_back_along_the_chain(pyramid):
     assert (gradient != 0).any()
 
 
-def test_equal_stages_without_flow_average_to_each_of_them(pyramid):
+def test_mean_of_equal_stages_is_each_of_them(pyramid):
     heads = build("MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0).eval()
     same_stages_without_flow(heads)
     with torch.no_grad():
@@ -121,7 +121,7 @@ def test_equal_stages_without_flow_average_to_each_of_them(pyramid):
     torch.testing.assert_close(averaged.pred_boxes.tensor, single.pred_boxes.tensor)
 
 
-def test_logits_of_classes_and_probabilities_of_masks_are_averaged(pyramid):
+def test_class_logits_and_mask_probabilities_are_averaged(pyramid):
     heads = build("MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0).eval()
     class_logits, mask_logits = [], []
     for predictor, head in zip(heads.box_predictor, heads.mask_head, strict=True):
@@ -138,13 +138,13 @@ def test_logits_of_classes_and_probabilities_of_masks_are_averaged(pyramid):
     torch.testing.assert_close(found.pred_masks, expected)
 
 
-def test_each_mask_head_learns_on_the_refined_boxes_of_its_own_stage(pyramid, monkeypatch):
-    # So many that nothing is left out of the samples.
+def test_each_mask_head_is_trained_on_refined_boxes_of_its_stage(pyramid, monkeypatch):
+    # Large enough to sample all proposals.
     heads = build("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 128)
     box_rois, mask_rois = [], []
     heads.box_pooler.register_forward_hook(lambda *x: box_rois.append(x[1][1][0].tensor))
     heads.mask_pooler.register_forward_hook(lambda *x: mask_rois.append(x[1][1][0].tensor))
-    # Each stage shifts boxes by a tenth of their width, divided by its weight of regression.
+    # Each stage shifts boxes by their width divided by its regression weight.
     for predictor in heads.box_predictor:
         torch.nn.init.zeros_(predictor.bbox_pred.weight)
         predictor.bbox_pred.bias.data = torch.tensor([1.0, 0.0, 0.0, 0.0])
@@ -166,14 +166,14 @@ def test_each_mask_head_learns_on_the_refined_boxes_of_its_own_stage(pyramid, mo
         allowed = torch.cat([refined[~is_truth], BOXES.tensor])
         assert len(masks) > 2
         assert torch.cdist(masks, allowed).amin(1).max() < 1e-3
-        # Targets come along, and the threshold is the stage's own.
+        # Samples have targets, and the stage's own IoU threshold.
         assert seen[stage].gt_masks.tensor.shape[1:] == SIZE
         overlaps = torch.diag(pairwise_iou(seen[stage].proposal_boxes, seen[stage].gt_boxes))
         assert overlaps.min() >= (0.5, 0.6, 0.7)[stage]
     assert losses["loss_mask_stage2"] > 0
 
 
-def test_losses_of_the_stages_have_their_weights(pyramid):
+def test_stage_losses_are_weighted(pyramid):
     names = ("MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS", [1.0, 1.0, 1.0])
     plain, weighted = train(build(*names), pyramid), train(build(), pyramid)
     for name, loss in plain.items():
@@ -181,7 +181,7 @@ def test_losses_of_the_stages_have_their_weights(pyramid):
         torch.testing.assert_close(weighted[name], loss * factor, msg=name)
 
 
-def test_gradients_are_not_scaled_besides(pyramid):
+def test_gradients_are_not_scaled(pyramid):
     heads = build("MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS", [1.0, 1.0, 1.0]).train()
     level = pyramid["p2"].requires_grad_()
     predictions = heads._run_stage(list(pyramid.values()), proposals(), 0)
@@ -192,7 +192,7 @@ def test_gradients_are_not_scaled_besides(pyramid):
     torch.testing.assert_close(*gradients)
 
 
-def test_an_image_without_object(pyramid):
+def test_image_without_objects(pyramid):
     heads = build()
     losses = train(heads, pyramid, targets(Boxes(torch.zeros(0, 4))))
     sum(losses.values()).backward()
@@ -200,7 +200,7 @@ def test_an_image_without_object(pyramid):
     assert all(losses[f"loss_mask_stage{stage}"] == 0 for stage in range(3))
 
 
-def test_a_head_without_stages_starts_all_of_them():
+def test_weights_of_one_head_initialize_all_stages():
     heads = build()
     weights = {}
     for name, value in heads.state_dict().items():
@@ -220,7 +220,7 @@ def test_a_head_without_stages_starts_all_of_them():
     assert found.missing_keys == [f"mask_head.{stage}.predictor.weight" for stage in range(3)]
     for head in heads.mask_head:
         assert torch.equal(head.mask_fcn1.weight, weights["mask_head.mask_fcn1.weight"])
-    # Its own checkpoints load as they are.
+    # Checkpoints of the cascade itself load unchanged.
     again = build()
     again.load_state_dict(heads.state_dict())
 
@@ -234,9 +234,9 @@ def test_a_head_without_stages_starts_all_of_them():
             ["MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS", [1.0, 0.5]],
             "has 2 values, but IOUS has 3 stages",
         ),
-        (["MODEL.ROI_MASK_HEAD.NUM_CONV", 0], "MaskRCNNConvUpsampleHead: set"),
+        (["MODEL.ROI_MASK_HEAD.NUM_CONV", 0], "set MODEL.ROI_MASK_HEAD.NAME"),
     ],
 )
-def test_what_a_cascade_cannot_have_is_refused(options, message):
+def test_configs_that_do_not_fit_a_cascade_raise(options, message):
     with pytest.raises(InputError, match=message):
         build(*options)

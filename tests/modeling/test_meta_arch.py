@@ -1,4 +1,4 @@
-"""What the whole model promises in inference, and of what it is built."""
+"""Inference of the whole model, and how it is built."""
 
 import copy
 
@@ -8,7 +8,7 @@ import torch
 from detectron2.config import get_cfg
 from detectron2.data.transforms import ResizeShortestEdge
 from detectron2.layers import ShapeSpec
-from small_models import FULL, TINY, build, clip, losses_of, video
+from small_models import FULL, TINY, build, clip, compute_losses, video
 
 from maskprop_d2 import add_maskprop_config
 from maskprop_d2.errors import MissingWeightsError
@@ -18,7 +18,7 @@ from maskprop_d2.ops.masks import paste_masks
 from maskprop_d2.tracking import MASK_PROPAGATORS, OWN_WEIGHTS, TRACKERS
 
 
-def test_frames_of_odd_size_and_without_detection():
+def test_frames_of_odd_size_without_detections():
     model = build(TINY).eval()
     model.roi_heads.final_predictor.test_score_thresh = 2.0
     (output,) = model([{"frames": video(2, (61, 83))}])
@@ -28,8 +28,8 @@ def test_frames_of_odd_size_and_without_detection():
 
 @pytest.mark.parametrize("size", [(61, 83), (64, 96), (90, 40)])
 @pytest.mark.parametrize("channels", ["RGB", "BGR"])
-def test_frames_are_prepared_as_detectron2_does_it(size, channels):
-    """As ``Trainer`` sees them: read in the config's order, resized, normalised, padded."""
+def test_frames_are_prepared_as_by_detectron2(size, channels):
+    """As in training: channel order of the config, resized, normalized, padded."""
     model = build(TINY, "INPUT.FORMAT", channels, "MODEL.PIXEL_MEAN", [10.0, 20.0, 30.0])
     frame = torch.from_numpy(video(1, size)[0]).permute(2, 0, 1)
     image = frame.flip(0) if channels == "BGR" else frame
@@ -43,21 +43,21 @@ def test_frames_are_prepared_as_detectron2_does_it(size, channels):
     assert torch.equal(images, expected.tensor)
 
 
-def test_refinement_starts_from_the_masks_of_the_detector():
-    """Its crops lie in the frame, not in the network's input, and show what the frame shows."""
+def test_untrained_refinement_keeps_the_masks_of_the_detector():
+    """Crops are taken from the frame at its own resolution, not from the network's input."""
     refined = build(FULL, "MODEL.MASKPROP.REFINEMENT.CROP_SIZE", 96).eval()
     plain = build(FULL, "MODEL.MASKPROP.REFINEMENT.ENABLED", False).eval()
     plain.load_state_dict(refined.state_dict(), strict=False)
     frames = torch.from_numpy(np.stack(video(2, (90, 130)))).permute(0, 3, 1, 2)
-    seen = []
-    refined.refinement.register_forward_hook(lambda *x: seen.append(x[1]))
+    inputs = []
+    refined.refinement.register_forward_hook(lambda *x: inputs.append(x[1]))
     outputs = []
     for model in (refined, plain):
         model.roi_heads.final_predictor.test_score_thresh = 0.0
         with torch.no_grad():
             outputs.append(model.detect(frames))
     mean = torch.tensor([110.0])[:, None, None]
-    for frame, (image, *_) in zip(frames, seen, strict=True):
+    for frame, (image, *_) in zip(frames, inputs, strict=True):
         torch.testing.assert_close(image * 60 + mean, frame.float())
     for a, b in zip(*outputs, strict=True):
         assert len(a) == len(b) > 0
@@ -69,7 +69,7 @@ def test_refinement_starts_from_the_masks_of_the_detector():
         assert differing.max() < 0.1
 
 
-def test_switching_the_implementation_changes_no_result():
+def test_both_implementations_of_propagation_agree():
     state = None
     outputs, losses = [], []
     for impl in ("fused", "literal"):
@@ -83,14 +83,14 @@ def test_switching_the_implementation_changes_no_result():
             source, *targets = model.detect(frame)
             outputs.append(model.propagate(source, targets))
         torch.manual_seed(1)
-        losses.append(losses_of(model, [clip((10, 10, 50, 40), (30, 20, 90, 60))]))
+        losses.append(compute_losses(model, [clip((10, 10, 50, 40), (30, 20, 90, 60))]))
     assert outputs[0].shape[1] > 0
     torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=1e-5)
     for name, loss in losses[0].items():
         torch.testing.assert_close(loss, losses[1][name], rtol=1e-4, atol=1e-5)
 
 
-def test_a_frozen_detector_stays_in_eval_mode():
+def test_frozen_detector_stays_in_eval_mode():
     model = build(TINY, "SOLVER.FROZEN", ["detector"])
     assert model.train() is model
     assert model.training and model.propagation.training
@@ -101,7 +101,7 @@ def test_a_frozen_detector_stays_in_eval_mode():
     assert all(x.training for x in learning.backbone.modules())
 
 
-def test_detections_get_embeddings_of_their_boxes():
+def test_detections_have_embeddings_of_their_boxes():
     options = ["MODEL.MASKPROP.MASKTRACK.ENABLED", True, "MODEL.MASKPROP.MASKTRACK.FC_DIM", 16]
     model = build(TINY, *options).eval()
     model.roi_heads.box_predictor.test_score_thresh = 0.0
@@ -113,14 +113,14 @@ def test_detections_get_embeddings_of_their_boxes():
         expected = model.embedding(model.pyramid(images), boxes)
     for x, vectors in zip(outputs, expected, strict=True):
         assert x.embeddings.shape == (len(x), 16) and len(x) > 1
-        # Both sides are scaled alike but for rounding.
+        # The scales of both sides differ by rounding.
         torch.testing.assert_close(x.embeddings, vectors, rtol=0.02, atol=0.02)
         assert not torch.allclose(vectors[0], vectors[1], rtol=0.02)
     model.roi_heads.box_predictor.test_score_thresh = 2.0
     assert model.detect(frames)[0].embeddings.shape == (0, 16)
 
 
-def test_nothing_is_built_for_other_methods():
+def test_only_the_parts_of_the_tracking_method_are_built():
     names = {}
     for method in TRACKERS:
         model = build(TINY, "MODEL.MASKPROP.TRACKER", method)
@@ -133,7 +133,7 @@ def test_nothing_is_built_for_other_methods():
 
 
 @pytest.mark.parametrize("method", MASK_PROPAGATORS)
-def test_maps_of_a_methods_own_network_are_kept_in_full_precision(method):
+def test_maps_of_mask_propagators_have_full_precision(method):
     model = build(
         TINY, "MODEL.MASKPROP.TRACKER", method, "MODEL.MASKPROP.PRECISION", "bfloat16"
     ).eval()
@@ -146,7 +146,7 @@ def test_maps_of_a_methods_own_network_are_kept_in_full_precision(method):
     assert "attention" in output.maps
 
 
-def test_propagation_is_built_from_the_config_as_in_the_paper():
+def test_default_propagation_branch_is_that_of_the_paper():
     cfg = get_cfg()
     add_maskprop_config(cfg)
     shapes = {"p3": ShapeSpec(channels=256, stride=8)}
@@ -156,6 +156,6 @@ def test_propagation_is_built_from_the_config_as_in_the_paper():
     assert module.dilations == [3, 6, 12]
 
 
-def test_an_unknown_pyramid_level_is_refused():
+def test_unknown_pyramid_level_raises():
     with pytest.raises(ValueError, match="IN_FEATURE is 'p9', but the backbone has only p2, p3"):
         build(TINY, "MODEL.MASKPROP.PROPAGATION.IN_FEATURE", "p9")

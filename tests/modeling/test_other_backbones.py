@@ -1,8 +1,7 @@
-"""Backbones of Detectron2 that are no ResNet: nothing depends on it."""
+"""Backbones of Detectron2 other than ResNets."""
 
 import sys
 import types
-from unittest import mock
 
 import pytest
 import torch
@@ -16,20 +15,23 @@ from detectron2.modeling import (
 )
 from detectron2.modeling.backbone import swin
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
-from small_models import FULL, clip, losses_of, video
+from small_models import FULL, clip, compute_losses, video
 
 from maskprop_d2.engine import load_config
 
 
+@pytest.fixture(autouse=True)
+def fake_timm(monkeypatch):
+    """Detectron2's ViT imports two classes from timm that Detectron2 and torch have too."""
+    timm = types.SimpleNamespace(Mlp=swin.Mlp, DropPath=torch.nn.Identity)
+    for name in ("timm", "timm.models", "timm.models.layers"):
+        monkeypatch.setitem(sys.modules, name, timm)
+
+
 @BACKBONE_REGISTRY.register()
 def build_small_vitdet_backbone(cfg, input_shape):
-    # Of timm, which is not needed for anything else, it takes what Detectron2 has elsewhere too.
-    timm = types.SimpleNamespace(Mlp=swin.Mlp, DropPath=torch.nn.Identity)
-    names = ("timm", "timm.models", "timm.models.layers")
-    with mock.patch.dict(sys.modules, dict.fromkeys(names, timm)):
-        vit = small_vit()
     return SimpleFeaturePyramid(
-        vit,
+        small_vit(),
         in_feature="last_feat",
         out_channels=64,
         scale_factors=(4.0, 2.0, 1.0, 0.5),
@@ -80,9 +82,9 @@ def with_backbone(name, square_pad=0, *options):
 
 
 @pytest.mark.parametrize("name", ["vitdet", "swin"])
-def test_backbones_that_are_no_resnet(name):
+def test_other_backbones(name):
     model = with_backbone(f"build_small_{name}_backbone")
-    losses = losses_of(model, [clip((10, 10, 50, 40), size=(61, 83)), clip((5, 5, 60, 40))])
+    losses = compute_losses(model, [clip((10, 10, 50, 40), size=(61, 83)), clip((5, 5, 60, 40))])
     sum(losses.values()).backward()
     for parameter, value in model.named_parameters():
         assert value.grad is not None and value.grad.isfinite().all(), parameter
@@ -90,12 +92,12 @@ def test_backbones_that_are_no_resnet(name):
     model.roi_heads.final_predictor.test_score_thresh = 0.0
     (output,) = model([{"frames": video(3, (61, 83))}])
     assert len(output["track_ids"]) > 0
-    # In training and inference the network gets the same.
+    # Training and inference prepare frames alike.
     frame = torch.from_numpy(video(1, (60, 83))[0]).permute(2, 0, 1)
     images, _ = model.frame_settings.prepare(frame[None])
     assert torch.equal(images, model.preprocess_image([{"image": frame}]).tensor)
 
 
-def test_a_backbone_that_pads_to_squares_is_refused():
+def test_backbone_that_pads_to_squares_raises():
     with pytest.raises(ValueError, match="square_pad=0, so that frames keep their shape"):
         with_backbone("build_small_vitdet_backbone", 128)

@@ -24,7 +24,7 @@ def test_loss_of_perfect_empty_and_missed_masks():
     torch.testing.assert_close(loss(wrong, target), torch.tensor(1 - (0 + 1 / 9) / 2))
 
 
-def test_an_empty_target_rewards_predicting_nothing():
+def test_empty_target_rewards_empty_mask():
     loss = make_loss()
     masks = torch.full((1, 1, 4, 4), 0.5, requires_grad=True)
     loss(masks, torch.zeros(1, 1, 4, 4)).backward()
@@ -62,25 +62,25 @@ def draw_clip(data, shape, elements=None):
     shape=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4)),
     space_time=st.booleans(),
 )
-def test_what_holds_for_any_masks(data, shape, space_time):
+def test_properties_for_any_masks(data, shape, space_time):
     loss = make_loss(space_time=space_time)
     targets, shares = draw_clip(data, shape), st.floats(0, 1)
     masks, other = draw_clip(data, shape, shares), draw_clip(data, shape, shares)
     value = loss(masks, targets)
     assert -1e-12 <= value <= 1 + 1e-12
     assert loss(targets, targets) == 0
-    # It does not matter in which order frames and instances come.
+    # The order of frames and instances does not matter.
     torch.testing.assert_close(loss(masks.flip(0, 1), targets.flip(0, 1)), value)
-    # To come nearer to the targets never costs.
+    # Moving closer to the targets never increases the loss.
     nearer = torch.where(targets > 0, masks.maximum(other), masks.minimum(other))
     assert loss(nearer, targets) <= value + 1e-12
-    # Of one frame, summing over the clip first is the same.
+    # With one frame both variants are the same.
     other_way = make_loss(space_time=not space_time)
     torch.testing.assert_close(loss(masks[:1], targets[:1]), other_way(masks[:1], targets[:1]))
 
 
-def test_cross_entropy_pulls_the_right_way_where_masks_are_sure_and_wrong():
-    """A probability that rounds to 1 once had a gradient of rounding errors, of 1e4 and more."""
+def test_gradient_of_cross_entropy_is_bounded_for_certain_wrong_masks():
+    """Probabilities that round to 1 had gradients of 1e4 and more, made of rounding errors."""
     generator = torch.Generator().manual_seed(0)
     logits = 25 * torch.randn(1, 3, 8, 8, generator=generator)
     logits.requires_grad_()

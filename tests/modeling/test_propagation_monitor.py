@@ -1,4 +1,4 @@
-"""What is seen of propagation while it is trained."""
+"""Metrics and pictures of propagation in training."""
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ STRIDE = 8
 
 
 def clip(*distances, image_format="RGB"):
-    """Frames of one colour, and an object in the right half of the partners."""
-    colour = torch.tensor([10, 20, 30], dtype=torch.uint8)
-    image = colour[:, None, None].expand(3, *SIZE).contiguous()
+    """Frames of one color, with an object in the right half of the partners."""
+    color = torch.tensor([10, 20, 30], dtype=torch.uint8)
+    image = color[:, None, None].expand(3, *SIZE).contiguous()
     image = image.flip(0) if image_format == "BGR" else image
     key, partner = Instances(SIZE), Instances(SIZE)
     masks = torch.zeros(1, *SIZE, dtype=torch.bool)
@@ -43,7 +43,7 @@ def test_distances_are_grouped():
     assert distance_name(16) == "9-16" and distance_name(17) == "17-32"
 
 
-def test_soft_iou_is_summed_by_distance_over_the_objects_in_both_frames():
+def test_soft_iou_is_summed_by_distance_over_objects_in_both_frames():
     monitor = PropagationMonitor(0, "RGB", STRIDE)
     truth = torch.stack([on_grid("left", "left"), on_grid("right", "none")])
     propagated = torch.stack([on_grid("left", "left"), 0.5 * on_grid("right", "left")])
@@ -53,26 +53,26 @@ def test_soft_iou_is_summed_by_distance_over_the_objects_in_both_frames():
         monitor.update(clip(distance), truth[0], propagated, truth)
     # Frames before and after the key frame, in one clip.
     monitor.update(clip(-4, 2), truth[0], propagated[[0, 1, 0]], truth[[0, 1, 1]])
-    # A half of the object, which fills its place: 0.5 / (0.5 + 1 - 0.5).
+    # A mask of 0.5 on the whole object has the IoU 0.5 / (0.5 + 1 - 0.5).
     assert monitor.pop_metrics() == {"0": (6, 6), "3-4": (1, 2), "1": (0.5, 1), "2": (0, 1)}
     assert monitor.pop_metrics() == {}
 
 
 @pytest.mark.parametrize("image_format", ["RGB", "BGR"])
-def test_a_picture_shows_given_propagated_and_true_masks(image_format):
+def test_picture_shows_source_propagated_and_ground_truth_masks(image_format):
     monitor = PropagationMonitor(5, image_format, STRIDE)
     truth = torch.stack([on_grid("left", "left"), on_grid("right", "none")])
     propagated = truth.clone()
     with EventStorage(10) as storage:
-        seen = (clip(3, image_format=image_format), on_grid("left", "none"), propagated, truth)
-        monitor.update(*seen)
-        # One a picture, however many clips there are.
-        monitor.update(*seen)
+        args = (clip(3, image_format=image_format), on_grid("left", "none"), propagated, truth)
+        monitor.update(*args)
+        # Only the first clip of an iteration is drawn.
+        monitor.update(*args)
         storage.step()
-        monitor.update(*seen)
+        monitor.update(*args)
     ((name, picture, iteration),) = storage._vis_data
     assert (name, iteration) == (PICTURE, 10)
-    # Small frames are drawn at twice their size, with a gap between them.
+    # Small frames are drawn at twice their size with a gap of 4 pixels.
     assert picture.shape == (3, 256, 3 * 304 + 8) and picture.dtype == np.uint8
     tint = 0.55 * np.array([10, 20, 30]) + 0.45 * np.array(track_color(0))
     for i, (left, right) in enumerate([(tint, (10, 20, 30)), *[((10, 20, 30), tint)] * 2]):

@@ -1,4 +1,4 @@
-"""The semantic branch, and its embedding on its way to the ROI heads."""
+"""The semantic branch, and its embedding in the ROI heads."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def pyramid(height=64, width=96, number=2):
     }
 
 
-def test_outputs_are_on_the_grid_of_the_level_and_hear_of_all_levels():
+def test_outputs_are_on_the_grid_of_one_level_and_depend_on_all():
     module = branch("MODEL.MASKPROP.SEMANTIC.FEATURE", "p3").eval()
     features = pyramid()
     logits, embedding = module(features)
@@ -44,8 +44,8 @@ def test_outputs_are_on_the_grid_of_the_level_and_hear_of_all_levels():
         assert (changed - logits).abs().max() > 1e-4, name
 
 
-def test_the_loss_is_taken_where_the_pixels_of_a_map_are():
-    """Logits that say what a map says, on the grid, and images of several sizes."""
+def test_loss_compares_cells_with_pixels_in_the_same_place():
+    """Perfect logits on the grid, for maps of different sizes."""
     module = branch("MODEL.MASKPROP.SEMANTIC.FEATURE", "p3")
     maps = [torch.full((61, 90), 3, dtype=torch.uint8), torch.full((64, 70), 5, dtype=torch.uint8)]
     maps[0][16:40, 24:48] = 7
@@ -54,18 +54,18 @@ def test_the_loss_is_taken_where_the_pixels_of_a_map_are():
     logits[0, 3], logits[1, 5] = 20, 20
     logits[0, :, 2:5, 3:6] = 0
     logits[0, 7, 2:5, 3:6] = 20
-    # Ignored pixels and padding may have any logits.
+    # Logits of ignored pixels and padding do not matter.
     logits[1, :, 0] = torch.randn(11, 1)
     logits[0, :, :, 11:], logits[1, :, :, 9:] = torch.randn(2, 11, 1, 1)
     assert module.loss(logits, maps) < 1e-6
     logits[0, :, 2, 3] = 0
-    # Of the middles of cells, 11 are in 90 pixels and 9 in 70.
+    # 90 pixels contain the centers of 11 cells, and 70 pixels those of 9.
     cells = 8 * 11 + 7 * 9
     expected = 0.1 * torch.tensor(11.0).log() / cells
     torch.testing.assert_close(module.loss(logits, maps), expected, rtol=1e-3, atol=1e-7)
 
 
-def test_maps_of_nothing_but_ignored_pixels_give_a_loss_of_zero():
+def test_loss_is_zero_if_all_pixels_are_ignored():
     module = branch()
     logits = torch.randn(1, 11, 16, 24, requires_grad=True)
     loss = module.loss(logits, [torch.full((64, 96), IGNORED, dtype=torch.uint8)])
@@ -73,13 +73,13 @@ def test_maps_of_nothing_but_ignored_pixels_give_a_loss_of_zero():
     assert loss == 0 and (logits.grad == 0).all()
 
 
-def test_classes_of_files_may_differ_from_the_categories():
+def test_semantic_classes_may_differ_from_the_categories():
     logits, _ = branch("MODEL.MASKPROP.SEMANTIC.NUM_CLASSES", 54)(pyramid())
     assert logits.shape[1] == 54
 
 
 @pytest.mark.parametrize("name", ["maskprop_tiny_semantic", "maskprop_tiny_full"])
-def test_boxes_and_masks_hear_of_the_embedding(name):
+def test_boxes_and_masks_depend_on_the_embedding(name):
     torch.manual_seed(0)
     cfg = load_config(str(CONFIGS / f"{name}.yaml"), ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0])
     model = build_model(cfg).eval()
@@ -100,12 +100,12 @@ def test_boxes_and_masks_hear_of_the_embedding(name):
     assert (boxes_found[0] - boxes_found[1]).abs().max() > 1e-5
 
 
-def test_pooled_embedding_is_added_to_the_pooled_levels():
+def test_pooled_embedding_is_added_to_pooled_levels():
     torch.manual_seed(0)
     cfg = load_config(str(CONFIGS / "maskprop_tiny_semantic.yaml"), [])
     heads = build_model(cfg).roi_heads
     levels = [torch.zeros(1, 64, 64 >> i, 96 >> i) for i in range(2, 6)]
-    # On the grid of P2, each cell has its own place.
+    # On the grid of P2, the value of a cell is its column.
     embedding = torch.arange(24.0).expand(1, 64, 16, 24)
     boxes = [Boxes(torch.tensor([[16.0, 16.0, 72.0, 44.0]]))]
     for pooler, side in ((heads.box_pooler, 7), (heads.mask_pooler, 14)):
@@ -118,11 +118,11 @@ def test_pooled_embedding_is_added_to_the_pooled_levels():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["FEATURE", "p9"], "names the level 'p9', but the backbone gives only p2, p3"),
+        (["FEATURE", "p9"], "names the level 'p9', but the backbone has only p2, p3"),
         (["IN_FEATURES", ["p3", "p4"]], "FEATURE 'p2' must be one of IN_FEATURES"),
     ],
 )
-def test_levels_that_are_not_there_are_refused(options, message):
+def test_missing_levels_raise(options, message):
     options[0] = f"MODEL.MASKPROP.SEMANTIC.{options[0]}"
     with pytest.raises(InputError, match=message):
         branch(*options)

@@ -1,11 +1,11 @@
-"""A model whose frames support each other: training, and videos in a stream."""
+"""A model with STSN, in training and streaming inference."""
 
 import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
-from small_models import TINY, clip, losses_of, video
+from small_models import TINY, clip, compute_losses, video
 
 from maskprop_d2 import add_maskprop_config
 from maskprop_d2.engine import Trainer, load_config
@@ -46,7 +46,7 @@ def assert_same(found, expected):
 
 
 @torch.inference_mode()
-def test_a_stream_gives_what_all_frames_at_once_give_and_runs_each_backbone_once():
+def test_stream_agrees_with_one_batch_and_encodes_each_frame_once():
     model = build(config_file=SEMANTIC)
     frames = video(LENGTH)
     seen = []
@@ -60,7 +60,7 @@ def test_a_stream_gives_what_all_frames_at_once_give_and_runs_each_backbone_once
         around = [s for s in range(LENGTH) if 0 < abs(s - t) <= 2]
         pyramid = model.stsn(one_by_one[t], [one_by_one[s] for s in around])
         assert not torch.allclose(pyramid["p3"], one_by_one[t]["p3"], rtol=0.01)
-        # The semantic branch, too, hears of the frames around.
+        # The semantic branch also gets the supported pyramid.
         (found,) = model.find_objects(pyramid, size)
         expected.append(found)
     for per_batch in (1, 2, 4, LENGTH):
@@ -68,7 +68,7 @@ def test_a_stream_gives_what_all_frames_at_once_give_and_runs_each_backbone_once
         found = list(model.detect_stream(batched(frames, per_batch)))
         assert sum(seen) == LENGTH and max(seen) == per_batch
         for a, b in zip(found, expected, strict=True):
-            # Doubles are dropped by what follows.
+            # Duplicates are dropped later.
             assert 0 < len(a) <= len(b.scores)
             torch.testing.assert_close(a.scores[0], b.scores[0], rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(
@@ -88,7 +88,7 @@ def test_a_stream_gives_what_all_frames_at_once_give_and_runs_each_backbone_once
     ],
     ids=lambda x: x[1],
 )
-def test_videos_of_any_length_with_any_method(options):
+def test_videos_of_any_length_with_other_methods(options):
     model = build(*options)
     frames = video(LENGTH)
     for i, frame in enumerate(frames):
@@ -103,7 +103,7 @@ def test_videos_of_any_length_with_any_method(options):
 
 
 @torch.inference_mode()
-def test_a_video_of_one_frame_is_seen_as_without_stsn():
+def test_video_of_one_frame_is_processed_as_without_stsn():
     model, plain = build(), build("MODEL.MASKPROP.STSN.ENABLED", False)
     plain.load_state_dict(model.state_dict(), strict=False)
     assert "stsn" not in plain.parts
@@ -112,32 +112,32 @@ def test_a_video_of_one_frame_is_seen_as_without_stsn():
 
 
 @pytest.mark.parametrize("length", [2, 3])
-def test_the_partners_support_a_frame_in_training_and_the_block_learns(length):
-    # Of no loss but those of the frames t.
+def test_partners_support_each_other_in_training_and_the_block_learns(length):
+    # Only the detector's losses of the key frames remain.
     model = build("MODEL.MASKPROP.PROPAGATION.LOSS_WEIGHT", 0.0)
     boxes = [[(10, 10, 50, 40), (30, 20, 90, 60)], [(5, 5, 60, 60)], []]
     clips = [clip(*x, frames=length) for x in boxes]
-    sum(losses_of(model, clips).values()).backward()
+    sum(compute_losses(model, clips).values()).backward()
     for name, parameter in model.stsn.named_parameters():
         assert parameter.grad.isfinite().all() and (parameter.grad != 0).any(), name
     seen = []
     model.stsn.register_forward_pre_hook(lambda _, x: seen.append((x[0], x[1])))
-    losses_of(model, clips)
+    compute_losses(model, clips)
     frames = [id(frame) for frame, _ in seen]
     assert len(frames) == length and all(len(frame["p3"]) == 3 for frame, _ in seen)
     for frame, (_, supports) in zip(frames, seen, strict=True):
         assert [id(x) for x in supports] == [x for x in frames if x != frame]
 
 
-def test_a_frozen_detector_includes_it():
+def test_frozen_detector_includes_stsn():
     model = build("SOLVER.FROZEN", ["detector"])
-    losses = losses_of(model, [clip((10, 10, 50, 40))])
+    losses = compute_losses(model, [clip((10, 10, 50, 40))])
     assert set(losses) == {"loss_propagation"} and not model.stsn.training
     assert not any(x.requires_grad for x in model.stsn.parameters())
     losses["loss_propagation"].backward()
 
 
-def test_weights_of_a_plain_model_lack_the_block_alone(tmp_path):
+def test_weights_without_stsn_lack_only_its_block(tmp_path):
     plain, model = build("MODEL.MASKPROP.STSN.ENABLED", False), build()
     torch.save({"model": plain.state_dict()}, tmp_path / "plain.pth")
     checkpointer = Checkpointer(model)
@@ -145,7 +145,7 @@ def test_weights_of_a_plain_model_lack_the_block_alone(tmp_path):
     assert set(checkpointer.missing) == {f"stsn.{name}" for name in model.stsn.state_dict()}
 
 
-def test_levels_that_cannot_share_a_block_are_refused():
+def test_levels_with_different_channels_raise():
     cfg = get_cfg()
     add_maskprop_config(cfg)
     options = cfg.MODEL.MASKPROP.STSN

@@ -1,5 +1,7 @@
-"""Detectron2's deformable convolutions on torchvision's operator: Detectron2's own has no backward
-pass on a CPU, and its modulated one not even a forward pass."""
+"""Detectron2's deformable convolutions with torchvision's operator, which also trains on a CPU.
+
+On a CPU, Detectron2's operator has no backward pass, and its modulated one no forward pass either.
+"""
 
 from detectron2.layers import DeformConv, ModulatedDeformConv
 from torch import Tensor, nn
@@ -9,13 +11,12 @@ from ...ops.deform import match_dtypes
 
 
 class TorchvisionDeformConv(nn.Module):
-    """Takes the place of a layer of Detectron2's, with its parameters and their names, so that its
-    checkpoints load."""
+    """Replaces a layer of Detectron2 and keeps its parameters and their names."""
 
     def __init__(self, layer: DeformConv | ModulatedDeformConv):
         """
         Args:
-            layer: the layer to replace. Its parameters become this one's.
+            layer: the layer to replace.
         """
         super().__init__()
         self.weight = layer.weight
@@ -29,7 +30,7 @@ class TorchvisionDeformConv(nn.Module):
         Args:
             x: (B, C, h, w).
             offset: (B, 2 * taps, h', w') offsets (y, x) of each tap in cells.
-            mask: (B, taps, h', w') factors of each tap, of a modulated layer.
+            mask: (B, taps, h', w') factor of each tap of a modulated layer.
 
         Returns:
             (B, C', h', w')
@@ -43,10 +44,7 @@ class TorchvisionDeformConv(nn.Module):
 
 
 def use_torchvision_deform_conv(module: nn.Module) -> None:
-    """Replace all of Detectron2's deformable convolutions in a module.
-
-    A backbone of Detectron2 has them where ``MODEL.RESNETS.DEFORM_ON_PER_STAGE`` says so.
-    """
+    """Replace all of Detectron2's deformable convolutions (``DEFORM_ON_PER_STAGE``) in a module."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, DeformConv | ModulatedDeformConv):

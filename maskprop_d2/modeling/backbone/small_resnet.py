@@ -10,9 +10,9 @@ from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
 
 @BACKBONE_REGISTRY.register()
 def build_small_resnet_fpn_backbone(cfg: Any, input_shape: ShapeSpec) -> FPN:
-    """ResNet-18 with ``MODEL.SMALL_RESNET.STAGE_CHANNELS`` in place of 64, 128, 256, 512.
+    """Build a ResNet-18 with ``MODEL.SMALL_RESNET.STAGE_CHANNELS`` instead of 64, 128, 256, 512.
 
-    Detectron2's own builder fixes those of ResNet-18, whose weights alone would take 45 MB.
+    Detectron2's builder does not allow other channels for ResNet-18, whose weights take 45 MB.
     """
     channels = cfg.MODEL.SMALL_RESNET.STAGE_CHANNELS
     norm = cfg.MODEL.RESNETS.NORM

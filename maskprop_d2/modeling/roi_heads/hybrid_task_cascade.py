@@ -1,10 +1,8 @@
 """
-The ROI heads of Hybrid Task Cascade (Chen et al., CVPR 2019), as Sec. 4.4 of the paper uses them.
+The ROI heads of Hybrid Task Cascade (Chen et al., CVPR 2019), used in Sec. 4.4 of the paper.
 
-Shape shorthand beyond that of ``structures``:
-
-    R       RoIs of all images together
-    r       side of the pooled mask features (14)
+Shapes are named as in ``maskprop_d2.structures``. In addition, R is the number of RoIs in all
+images and r the side of the pooled mask features (14).
 """
 
 from typing import Any
@@ -28,17 +26,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import InputError
-from .maskprop_heads import of_categories
+from .maskprop_heads import select_categories
 from .semantic import SemanticPooling
 
 
 @ROI_HEADS_REGISTRY.register()
 class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
-    """A cascade of box heads, each with a mask head that sees what the mask heads before it saw.
+    """A cascade of box heads, each with a mask head that gets features of the mask heads before it.
 
-    The mask head of a stage learns on the boxes that the box head of its own stage makes, with a
-    matching and sampling of its own. It adds to its RoI features those that the previous stage's
-    mask head makes of the same RoIs, so that the chain of mask heads runs anew in each stage.
+    The mask head of a stage is trained on the boxes refined by the box head of that stage, which
+    are matched and sampled again. The features of the previous stage's mask head on the same RoIs
+    are added to its RoI features, so each stage runs the chain of mask heads up to its own.
     """
 
     @configurable
@@ -52,8 +50,8 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
         """
         Args:
             mask_heads: one for each stage.
-            stage_loss_weights: multipliers of the losses of each stage.
-            **kwargs: those of ``CascadeROIHeads``.
+            stage_loss_weights: multiplier of the losses of each stage.
+            **kwargs: arguments of ``CascadeROIHeads``.
         """
         super().__init__(mask_head=nn.ModuleList(mask_heads), **kwargs)
         self.stage_loss_weights = stage_loss_weights
@@ -69,7 +67,7 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
         """Arguments from the config.
 
         Raises:
-            InputError: if the config asks for what a cascade cannot have.
+            InputError: if the config does not fit a cascade.
         """
         number = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS)
         weights = list(cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS)
@@ -94,28 +92,30 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
         heads = [stage.pop("mask_head") for stage in stages]
         if not all(isinstance(x, MaskRCNNConvUpsampleHead) and x.conv_norm_relus for x in heads):
             raise InputError(
-                "HybridTaskCascadeHeads take the features before the upsampling of a "
-                "MaskRCNNConvUpsampleHead: set MODEL.ROI_MASK_HEAD.NAME and NUM_CONV so"
+                "HybridTaskCascadeHeads need mask heads with convolutions: set "
+                "MODEL.ROI_MASK_HEAD.NAME MaskRCNNConvUpsampleHead and NUM_CONV above 0"
             )
         return {**stages[0], "mask_heads": heads}
 
     @property
     def final_predictor(self) -> FastRCNNOutputLayers:
-        """The predictor whose thresholds make detections of boxes."""
+        """The predictor whose thresholds select the detections."""
         return self.box_predictor[-1]
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        """As in the base class, but a head that a checkpoint has once, as Detectron2's Mask R-CNN
-        and, for masks, its cascade do, is where all stages start from."""
+        """As in the base class; a head that the checkpoint has only once initializes all stages.
+
+        Detectron2's Mask R-CNN has all heads once, its cascade has the mask head once.
+        """
         own = {prefix + name: value.shape for name, value in self.state_dict().items()}
         for part in ("box_head", "box_predictor", "mask_head"):
             start = f"{prefix}{part}."
             for name in [x for x in state_dict if x.startswith(start)]:
                 rest = name.removeprefix(start)
-                of_stages = [f"{start}{stage}.{rest}" for stage in range(self.num_cascade_stages)]
-                # What does not fit stays, to be reported.
-                if all(own.get(x) == state_dict[name].shape for x in of_stages):
-                    state_dict.update(dict.fromkeys(of_stages, state_dict.pop(name)))
+                stages = [f"{start}{stage}.{rest}" for stage in range(self.num_cascade_stages)]
+                # Weights that do not fit are left to be reported.
+                if all(own.get(x) == state_dict[name].shape for x in stages):
+                    state_dict.update(dict.fromkeys(stages, state_dict.pop(name)))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(
@@ -125,7 +125,6 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
         proposals: list[Instances],
         targets: list[Instances] | None = None,
     ) -> tuple[list[Instances], dict[str, Tensor]]:
-        """See ``ROIHeads.forward``."""
         if not self.training:
             return super().forward(images, features, proposals)
         levels = [features[f] for f in self.box_in_features]
@@ -136,8 +135,8 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
                 predictions = self._run_stage(levels, sampled, stage)
                 stage_losses = self.box_predictor[stage].losses(predictions, sampled)
                 proposals = self._refine(predictions, sampled, stage)
-                for_masks = self._sample(proposals, stage, targets)
-                stage_losses["loss_mask"] = self._mask_loss(features, for_masks, stage)
+                sampled = self._sample(proposals, stage, targets)
+                stage_losses["loss_mask"] = self._mask_loss(features, sampled, stage)
             for name, loss in stage_losses.items():
                 losses[f"{name}_stage{stage}"] = loss * weight
         return proposals, losses
@@ -145,7 +144,7 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
     def _sample(
         self, proposals: list[Instances], stage: int, targets: list[Instances] | None
     ) -> list[Instances]:
-        """As ``label_and_sample_proposals``, by the IoU threshold of a stage."""
+        """Label and sample proposals with the IoU threshold of a stage."""
         self.proposal_matcher = self.proposal_matchers[stage]
         return self.label_and_sample_proposals(proposals, targets)
 
@@ -153,8 +152,10 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
     def _refine(
         self, predictions: tuple[Tensor, Tensor], sampled: list[Instances], stage: int
     ) -> list[Instances]:
-        """The boxes that a stage makes of its proposals, without the ground truth among those:
-        there is nothing to refine in it, and each sampling adds it anew."""
+        """Refine proposals by the box head of a stage.
+
+        Ground-truth boxes among the proposals are dropped, since each sampling adds them again.
+        """
         boxes = self.box_predictor[stage].predict_boxes(predictions, sampled)
         refined = []
         for image_boxes, x in zip(boxes, sampled, strict=True):
@@ -164,22 +165,21 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
             refined.append(image_boxes)
         proposals = self._create_proposals_from_boxes(refined, [x.image_size for x in sampled])
         for x in proposals:
-            # Not used, but what ground truth is added to must have it.
+            # Not used, but required where ground truth is added.
             x.objectness_logits = x.proposal_boxes.tensor.new_zeros(len(x))
         return proposals
 
     def _run_stage(
         self, features: list[Tensor], proposals: list[Instances], stage: int
     ) -> tuple[Tensor, Tensor]:
-        """As in the base class, without its scaling of gradients: the stages' losses have weights
-        instead."""
+        """As in the base class, without its gradient scaling: the stages have loss weights."""
         box_features = self.box_pooler(features, [x.proposal_boxes for x in proposals])
         return self.box_predictor[stage](self.box_head[stage](box_features))
 
     def _mask_loss(
         self, features: dict[str, Tensor], proposals: list[Instances], stage: int
     ) -> Tensor:
-        """The loss of a stage's mask head on the foreground among its proposals."""
+        """Compute the loss of a stage's mask head on its foreground proposals."""
         foreground, _ = select_foreground_proposals(proposals, self.num_classes)
         levels = [features[f] for f in self.mask_in_features]
         pooled = self.mask_pooler(levels, [x.proposal_boxes for x in foreground])
@@ -188,8 +188,15 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
         return mask_rcnn_loss(logits, foreground, head.vis_period) * head.loss_weight
 
     def _mask_features(self, pooled: Tensor, last_stage: int) -> list[Tensor]:
-        """The features that the chain of mask heads makes of pooled ones, (R, channels, r, r) for
-        each stage up to the last one."""
+        """Run the chain of mask heads.
+
+        Args:
+            pooled: (R, channels, r, r) RoI features.
+            last_stage: the last stage to run.
+
+        Returns:
+            (R, channels, r, r) features of each stage.
+        """
         features: list[Tensor] = []
         for stage in range(last_stage + 1):
             x = pooled
@@ -206,8 +213,10 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
         proposals: list[Instances],
         targets: list[Instances] | None = None,
     ) -> list[Instances]:
-        """Detections, with ``class_scores``, (N, K+1): the boxes of the last stage, and the softmax
-        of the stages' mean logits."""
+        """Detect objects: boxes of the last stage, scores from the mean logits of all stages.
+
+        Detections also have ``class_scores``, (N, K+1).
+        """
         levels = [features[f] for f in self.box_in_features]
         sizes = [x.image_size for x in proposals]
         logits = []
@@ -234,7 +243,7 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
     def _forward_mask(
         self, features: dict[str, Tensor], instances: list[Instances]
     ) -> list[Instances]:
-        """Detections, with ``pred_masks``, (N, 1, m, m)."""
+        """Add ``pred_masks``, (N, 1, m, m), to detections."""
         boxes, classes = [x.pred_boxes for x in instances], [x.pred_classes for x in instances]
         masks = self.predict_masks(features, boxes, classes)
         for x, image_masks in zip(instances, masks, strict=True):
@@ -244,22 +253,26 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
     def predict_masks(
         self, features: dict[str, Tensor], boxes: list[Boxes], classes: list[Tensor]
     ) -> list[Tensor]:
-        """See ``MaskPropROIHeads.predict_masks``; the mean of the stages' soft masks."""
+        """As ``MaskPropROIHeads.predict_masks``; returns the mean of the stages' soft masks."""
         levels = [features[f] for f in self.mask_in_features]
-        of_stages = self._mask_features(
-            self.mask_pooler(levels, boxes), self.num_cascade_stages - 1
-        )
-        of_boxes = torch.cat(classes)
-        masks = torch.stack(
-            [
-                of_categories(upsampled_logits(head, x), of_boxes).sigmoid()
-                for head, x in zip(self.mask_head, of_stages, strict=True)
-            ]
-        ).mean(0)
-        return list(masks.split([len(x) for x in boxes]))
+        pooled = self.mask_pooler(levels, boxes)
+        stage_features = self._mask_features(pooled, self.num_cascade_stages - 1)
+        labels = torch.cat(classes)
+        stage_masks = [
+            select_categories(upsampled_logits(head, x), labels).sigmoid()
+            for head, x in zip(self.mask_head, stage_features, strict=True)
+        ]
+        return list(torch.stack(stage_masks).mean(0).split([len(x) for x in boxes]))
 
 
 def upsampled_logits(head: MaskRCNNConvUpsampleHead, features: Tensor) -> Tensor:
-    """What is left to do in a mask head after its 3x3 convolutions: (R, channels, r, r) features
-    -> (R, K or 1, m, m) logits."""
+    """Upsample and classify features of a mask head's 3x3 convolutions.
+
+    Args:
+        head: the mask head.
+        features: (R, channels, r, r).
+
+    Returns:
+        (R, K or 1, m, m) logits.
+    """
     return head.predictor(head.deconv_relu(head.deconv(features)))

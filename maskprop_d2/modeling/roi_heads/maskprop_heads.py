@@ -1,4 +1,4 @@
-"""Mask R-CNN's ROI heads, with the things more that MaskProp asks of a detector."""
+"""Mask R-CNN's ROI heads with the additional outputs that MaskProp needs."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ from .semantic import SemanticPooling
 
 @ROI_HEADS_REGISTRY.register()
 class MaskPropROIHeads(SemanticPooling, StandardROIHeads):
-    """Keeps each detection's whole softmax vector, and predicts masks for given boxes."""
+    """Returns the softmax vector of each detection, and predicts masks for given boxes."""
 
     @property
     def final_predictor(self) -> FastRCNNOutputLayers:
-        """The predictor whose thresholds make detections of boxes."""
+        """The predictor whose thresholds select the detections."""
         return self.box_predictor
 
     def _forward_box(self, features: dict[str, Tensor], proposals: list[Instances]) -> Any:
-        """As in the base class; detections also get ``class_scores``, (N, K+1)."""
+        """As in the base class; also adds ``class_scores``, (N, K+1), to detections."""
         if self.training:
             return super()._forward_box(features, proposals)
         levels = [features[f] for f in self.box_in_features]
@@ -35,27 +35,27 @@ class MaskPropROIHeads(SemanticPooling, StandardROIHeads):
     def predict_masks(
         self, features: dict[str, Tensor], boxes: list[Boxes], classes: list[Tensor]
     ) -> list[Tensor]:
-        """Masks of given boxes and categories, in training as in inference.
+        """Predict masks for given boxes and categories, in training and inference.
 
         Args:
             features: the pyramid of B images.
-            boxes: N boxes of each image.
-            classes: (N,) category indices of each image.
+            boxes: N boxes for each image.
+            classes: (N,) category indices for each image.
 
         Returns:
-            for each image (N, m, m) soft masks inside the boxes.
+            (N, m, m) soft masks inside the boxes, for each image.
         """
         levels = [features[f] for f in self.mask_in_features]
         logits = self.mask_head.layers(self.mask_pooler(levels, boxes))
-        masks = of_categories(logits, torch.cat(classes)).sigmoid()
+        masks = select_categories(logits, torch.cat(classes)).sigmoid()
         return list(masks.split([len(x) for x in boxes]))
 
 
-def of_categories(logits: Tensor, classes: Tensor) -> Tensor:
-    """Each instance's mask for its own category.
+def select_categories(logits: Tensor, classes: Tensor) -> Tensor:
+    """Select the mask of each instance's own category.
 
     Args:
-        logits: (N, K, m, m), or (N, 1, m, m) from a mask head that knows no categories.
+        logits: (N, K, m, m), or (N, 1, m, m) from a class-agnostic mask head.
         classes: (N,) category indices.
 
     Returns:

@@ -1,11 +1,9 @@
 """
-The semantic branch of Hybrid Task Cascade: it labels every pixel, and an embedding of them joins
-the RoI features of boxes and masks.
+The semantic branch of Hybrid Task Cascade (Chen et al., CVPR 2019). It segments all pixels, and its
+embedding is added to the RoI features of the box and mask heads.
 
-Shape shorthand beyond that of ``structures``:
-
-    Q       semantic classes
-    h, w    here the grid of the branch's pyramid level (stride 8 for P3)
+Shapes are named as in ``maskprop_d2.structures``. In addition, Q is the number of semantic classes.
+Here h, w is the grid of the branch's pyramid level (stride 8 for P3).
 """
 
 from typing import Any
@@ -23,14 +21,14 @@ from ...errors import InputError
 from ...structures import IGNORED
 
 EMBEDDING = "semantic"
-"""Name under which the embedding stands in the pyramid, beside its levels."""
+"""Name of the embedding in the pyramid, where it is one more level."""
 
 
 class SemanticBranch(nn.Module):
-    """Fuses the pyramid at the grid of one of its levels; gives class logits and an embedding.
+    """Fuses the pyramid on the grid of one level and predicts class logits and an embedding.
 
-    Each level, resized to that grid, goes through a 1x1 convolution of its own; their sum goes
-    through 3x3 convolutions, from which a 1x1 convolution each makes the two outputs.
+    Each level is resized to that grid and goes through its own 1x1 convolution. Their sum goes
+    through 3x3 convolutions, and a 1x1 convolution predicts each of the two outputs.
     """
 
     @configurable
@@ -49,13 +47,13 @@ class SemanticBranch(nn.Module):
     ):
         """
         Args:
-            in_features: names of the levels that are fused.
-            feature: the level whose grid they are fused on.
-            in_channels: channels of each of the levels.
-            stride: pixels per cell of that grid.
-            num_convs: 3x3 convolutions after the sum.
+            in_features: names of the levels to fuse.
+            feature: the level on whose grid they are fused.
+            in_channels: channels of each level.
+            stride: stride of that grid in pixels.
+            num_convs: number of 3x3 convolutions.
             conv_dim: channels of all convolutions.
-            norm: of all convolutions but the last two, as ``detectron2.layers.get_norm`` names it.
+            norm: norm of all convolutions but the last two (``detectron2.layers.get_norm``).
             num_classes: Q.
             loss_weight: multiplier of the loss.
         """
@@ -81,7 +79,7 @@ class SemanticBranch(nn.Module):
         self.laterals = nn.ModuleList(conv(channels, 1) for channels in in_channels)
         self.convs = nn.Sequential(*(conv(conv_dim, 3) for _ in range(num_convs)))
         self.predictor = nn.Conv2d(conv_dim, num_classes, 1)
-        # Added to the RoI features of the levels, hence with as many channels.
+        # It has as many channels as the levels, whose RoI features it is added to.
         self.embedding = nn.Conv2d(conv_dim, in_channels[in_features.index(feature)], 1)
         nn.init.normal_(self.predictor.weight, std=0.01)
         weight_init.c2_msra_fill(self.embedding)
@@ -93,7 +91,7 @@ class SemanticBranch(nn.Module):
         for level in (*options.IN_FEATURES, options.FEATURE):
             if level not in shapes:
                 raise InputError(
-                    f"MODEL.MASKPROP.SEMANTIC names the level '{level}', but the backbone gives "
+                    f"MODEL.MASKPROP.SEMANTIC names the level '{level}', but the backbone has "
                     f"only {', '.join(shapes)}"
                 )
         if options.FEATURE not in options.IN_FEATURES:
@@ -131,11 +129,11 @@ class SemanticBranch(nn.Module):
         return self.predictor(x), F.relu(self.embedding(x))
 
     def loss(self, logits: Tensor, maps: list[Tensor]) -> Tensor:
-        """Cross entropy over the pixels that are not ignored, mean over them.
+        """Compute the weighted cross entropy, mean over the pixels that are not ignored.
 
         Args:
             logits: (B, Q, h, w).
-            maps: (H, W) uint8 class index of each pixel of B unpadded images.
+            maps: B maps (H, W) uint8 of class indices, without padding.
 
         Returns:
             scalar
@@ -152,21 +150,20 @@ class SemanticBranch(nn.Module):
 
 
 class FusedPooler(nn.Module):
-    """RoI features of the levels plus those of the semantic embedding, which is the last level."""
+    """An ``ROIPooler`` that adds the RoI features of the semantic embedding, the last level."""
 
-    def __init__(self, of_levels: ROIPooler, of_embedding: ROIPooler):
+    def __init__(self, level_pooler: ROIPooler, embedding_pooler: ROIPooler):
         super().__init__()
-        self.of_levels = of_levels
-        self.of_embedding = of_embedding
+        self.level_pooler = level_pooler
+        self.embedding_pooler = embedding_pooler
 
     def forward(self, levels: list[Tensor], boxes: list[Boxes]) -> Tensor:
-        """See ``ROIPooler.forward``."""
-        return self.of_levels(levels[:-1], boxes) + self.of_embedding(levels[-1:], boxes)
+        return self.level_pooler(levels[:-1], boxes) + self.embedding_pooler(levels[-1:], boxes)
 
 
 class SemanticPooling:
-    """ROI heads that, where the config has a semantic branch, add its embedding to the RoI
-    features; to be inherited from before Detectron2's ``StandardROIHeads`` or a class of it."""
+    """Mixin for ROI heads that adds the semantic embedding to the RoI features, if the config has a
+    semantic branch. It precedes ``StandardROIHeads`` or its subclass in the list of bases."""
 
     @classmethod
     def _init_box_head(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
@@ -182,10 +179,10 @@ class SemanticPooling:
 def _fuse_embedding(
     head: dict[str, Any], name: str, options: Any, cfg: Any, input_shape: dict[str, ShapeSpec]
 ) -> dict[str, Any]:
-    """The arguments of a head, with a pooler that takes the embedding too."""
+    """Replace the pooler in the arguments of a head."""
     if not cfg.MODEL.MASKPROP.SEMANTIC.ENABLED:
         return head
-    of_embedding = ROIPooler(
+    embedding_pooler = ROIPooler(
         output_size=options.POOLER_RESOLUTION,
         scales=[1.0 / input_shape[cfg.MODEL.MASKPROP.SEMANTIC.FEATURE].stride],
         sampling_ratio=options.POOLER_SAMPLING_RATIO,
@@ -194,5 +191,5 @@ def _fuse_embedding(
     return {
         **head,
         f"{name}_in_features": [*head[f"{name}_in_features"], EMBEDDING],
-        f"{name}_pooler": FusedPooler(head[f"{name}_pooler"], of_embedding),
+        f"{name}_pooler": FusedPooler(head[f"{name}_pooler"], embedding_pooler),
     }
