@@ -1,4 +1,4 @@
-"""Frozen parts."""
+"""Frozen parts of a model."""
 
 import copy
 
@@ -8,25 +8,22 @@ from detectron2.utils.events import EventStorage
 from test_distributed import TINY, clips
 
 from maskprop_d2.engine import Trainer, load_config
+from maskprop_d2.engine.freezing import parameter_names
 from maskprop_d2.engine.solver import build_optimizer
 from maskprop_d2.errors import InputError
 
 
-def of_parts(names, *parts):
-    return {x for x in names if x.startswith(parts)}
-
-
 @pytest.mark.parametrize("optimizer", ["SGD", "ADAMW"])
-def test_frozen_parts_do_not_move_and_all_others_do(optimizer):
+def test_only_frozen_parts_do_not_change(optimizer):
     parts = ["backbone.bottom_up", "roi_heads.mask_*", "proposal_generator"]
     options = ["SOLVER.FROZEN", parts, "SOLVER.OPTIMIZER", optimizer, "SOLVER.WEIGHT_DECAY", 0.1]
-    # So that what seldom finds examples in noise moves too.
+    # A high rate, since some heads have few examples in noise.
     cfg = load_config(str(TINY), [*options, "SOLVER.BASE_LR", 0.1])
     torch.manual_seed(0)
     model = Trainer.build_model(cfg)
     optimizer = build_optimizer(cfg, model)
     before = copy.deepcopy(model.state_dict())
-    # As after an evaluation.
+    # As around an evaluation.
     model.eval()
     model.train()
     with EventStorage():
@@ -35,20 +32,21 @@ def test_frozen_parts_do_not_move_and_all_others_do(optimizer):
             optimizer.zero_grad()
             sum(losses.values()).backward()
             optimizer.step()
-    # Frozen parts still have losses, for those that they are built on.
+    # Losses of frozen parts still train the parts before them.
     assert {"loss_mask", "loss_rpn_cls", "loss_propagation"} <= set(losses)
     learns = {name for name, x in model.named_parameters() if x.requires_grad}
     assert all(x.grad is not None for x in model.parameters() if x.requires_grad)
-    frozen = of_parts(before, "backbone.bottom_up", "roi_heads.mask_", "proposal_generator")
+    prefixes = ("backbone.bottom_up", "roi_heads.mask_", "proposal_generator")
+    frozen = {x for x in before if x.startswith(prefixes)}
     moved = {name for name, x in model.state_dict().items() if not torch.equal(x, before[name])}
     statistics = {x for x in before if "running_" in x or x.endswith("num_batches_tracked")}
     assert frozen & statistics and not moved & frozen
-    # What offsets are made of has no gradient before they are first moved from zero.
-    still = of_parts(learns, "propagation.offset_predictor.") - moved
+    # While the layer that predicts offsets is zero, the layers before it have no gradient.
+    still = {x for x in learns if x.startswith("propagation.offset_predictor.")} - moved
     assert moved == (learns | statistics) - frozen - still
 
 
-def test_what_the_optimizer_has_leaves_frozen_parts_out():
+def test_optimizer_has_no_frozen_parts():
     cfg = load_config(str(TINY), ["SOLVER.FROZEN", ["backbone"]])
     model = Trainer.build_model(cfg)
     optimizer = build_optimizer(cfg, model)
@@ -67,7 +65,16 @@ def test_what_the_optimizer_has_leaves_frozen_parts_out():
         (["*"], "there is nothing to learn.*SOLVER.FROZEN"),
     ],
 )
-def test_parts_that_cannot_be_frozen_are_refused(parts, message):
+def test_unknown_parts_raise(parts, message):
     cfg = load_config(str(TINY), ["SOLVER.FROZEN", parts])
     with pytest.raises(InputError, match=message):
         build_optimizer(cfg, Trainer.build_model(cfg))
+
+
+def test_detector_is_an_alias():
+    cfg = load_config(str(TINY), ["SOLVER.FROZEN", ["detector"]])
+    model = Trainer.build_model(cfg)
+    learns = {name.split(".")[0] for name, x in model.named_parameters() if x.requires_grad}
+    assert learns == {"propagation"}
+    names = parameter_names(model, "detector", "SOLVER.FROZEN")
+    assert {x.split(".")[0] for x in names} == {"backbone", "proposal_generator", "roi_heads"}

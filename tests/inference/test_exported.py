@@ -1,4 +1,4 @@
-"""The exported tiny model of the repository, as it runs where Detectron2 is not installed."""
+"""The exported tiny model of the repository, which runs without Detectron2."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def draw(length, height=96, width=144, seed=5):
 
 @pytest.fixture
 def changed(tmp_path):
-    """Makes a copy of the file with some changed values beside the weights."""
+    """Writes a copy of the file with changed entries beside the weights."""
 
     def write(**values):
         contents = torch.load(TINY, weights_only=True)
@@ -59,11 +59,11 @@ def changed(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(96, 144), (144, 96), (131, 171)])
-def test_it_finds_and_follows_drawn_objects_whatever_the_frame_size(segmenter, size):
+def test_it_tracks_drawn_objects_in_frames_of_any_size(segmenter, size):
     frames, tracks = draw(6, *size, seed=9)
     found = segmenter.segment(frames)
     assert found.image_size == size
-    # The best track lies on one object in all frames.
+    # The best track covers one object in all frames.
     best = found.pred_masks[int(np.argmax(found.pred_scores))]
     assert None not in best
     overlaps = []
@@ -73,9 +73,9 @@ def test_it_finds_and_follows_drawn_objects_whatever_the_frame_size(segmenter, s
     assert max(overlaps) > 0.6
 
 
-def test_a_batch_gives_what_its_frames_give_one_by_one(segmenter):
+def test_batch_agrees_with_single_frames(segmenter):
     frames = torch.from_numpy(np.stack(draw(3)[0])).permute(0, 3, 1, 2)
-    # Nothing is there to be found.
+    # This frame is empty.
     frames[1] = 110
     with torch.inference_mode():
         together = segmenter.network.detect(frames)
@@ -86,14 +86,14 @@ def test_a_batch_gives_what_its_frames_give_one_by_one(segmenter):
         torch.testing.assert_close(a.box_masks, b.box_masks, rtol=0, atol=1e-4)
 
 
-def test_no_detection_and_one_frame():
+def test_no_detections_and_single_frame():
     nothing = VideoSegmenter.from_exported(TINY, score_threshold=1.0, device="cpu")
     assert nothing.segment(draw(5)[0]).track_ids == []
-    few = VideoSegmenter.from_exported(TINY, device="cpu").segment(draw(1)[0])
-    assert [len(masks) for masks in few.pred_masks] == [1] * len(few.track_ids)
+    single = VideoSegmenter.from_exported(TINY, device="cpu").segment(draw(1)[0])
+    assert [len(masks) for masks in single.pred_masks] == [1] * len(single.track_ids)
 
 
-def test_the_score_threshold_goes_up_and_down():
+def test_score_threshold_may_be_raised_and_lowered():
     frames = torch.from_numpy(np.stack(draw(1)[0])).permute(0, 3, 1, 2)
     numbers = []
     for threshold in (0.001, None, 0.999):
@@ -160,7 +160,7 @@ def demo_without_detectron2(*options, status=0):
     return result
 
 
-def test_the_demo_runs_without_detectron2(segmenter, tmp_path):
+def test_demo_runs_without_detectron2(segmenter, tmp_path):
     with VideoWriter(tmp_path / "clip.mp4", 5) as writer:
         for frame in draw(8)[0]:
             writer.write(frame)
@@ -179,7 +179,7 @@ def test_the_demo_runs_without_detectron2(segmenter, tmp_path):
     assert config.stderr.startswith("error: --config-file needs detectron2, which is not installed")
 
 
-def test_the_demos_options_with_an_exported_model(tmp_path, capsys):
+def test_options_of_the_demo_with_an_exported_model(tmp_path, capsys):
     with VideoWriter(tmp_path / "clip.mp4", 5) as writer:
         writer.write(draw(1)[0][0])
     where = ["--video-input", str(tmp_path / "clip.mp4"), "--output", str(tmp_path / "o.mp4")]
@@ -198,7 +198,7 @@ def test_the_demos_options_with_an_exported_model(tmp_path, capsys):
     assert json.loads((tmp_path / "results.json").read_text()) == []
 
 
-def test_what_is_no_exported_model_of_this_version_is_refused(changed, tmp_path):
+def test_other_files_and_wrong_entries_raise(changed, tmp_path):
     cases = [
         (
             changed(version=99),
@@ -243,7 +243,7 @@ def test_what_is_no_exported_model_of_this_version_is_refused(changed, tmp_path)
             VideoSegmenter.from_exported(changed(**values))
 
 
-def test_damaged_files_are_refused(tmp_path):
+def test_damaged_files_raise(tmp_path):
     whole = TINY.read_bytes()
     path = tmp_path / "model.pt"
     rng = np.random.default_rng(0)
@@ -253,7 +253,7 @@ def test_damaged_files_are_refused(tmp_path):
             VideoSegmenter.from_exported(path)
     for place in rng.integers(0, len(whole), 20):
         damaged = bytearray(whole)
-        # A run of bytes, since between its entries an archive has some that mean nothing.
+        # Many bytes, since some between the entries of an archive are not used.
         damaged[place : place + 200] = bytes(255 - x for x in damaged[place : place + 200])
         path.write_bytes(damaged)
         with pytest.raises(ModelFileError, match=r"\.pt is not an exported model: it is damaged"):

@@ -1,4 +1,4 @@
-"""The classifier that looks at crops of the frame."""
+"""The crop classifier."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def boxes_at(*corners, side=20.0):
     return torch.cat([corners, corners + side], dim=1)
 
 
-def test_no_object_and_regions_that_leave_the_frame():
+def test_no_objects_and_regions_beyond_the_frame():
     module, image = classifier(), torch.randn(3, 60, 80)
     assert module(image, torch.zeros(0, 7, 7), boxes_at(), boxes_at()).shape == (0, 3)
     boxes = boxes_at((-30, 10), (70, 50), (5, 5))
@@ -32,8 +32,8 @@ def test_no_object_and_regions_that_leave_the_frame():
         assert x.grad.isfinite().all() and x.grad.abs().max() > 0, name
 
 
-def test_a_mask_lies_where_its_object_is_in_whatever_region():
-    """The image is 1 where the mask is, and so must crop and mask agree."""
+def test_masks_are_aligned_with_crops():
+    """The image is 1 inside the mask, so that crop and mask must be equal."""
     image = torch.zeros(1, 60, 80)
     image[:, 20:40, 30:50] = 1
     boxes = boxes_at((30, 20)).expand(4, -1)
@@ -48,19 +48,19 @@ def test_a_mask_lies_where_its_object_is_in_whatever_region():
 @pytest.mark.parametrize(
     "wrong", [*({"crop_size": x} for x in (0, 3, -16, 2000, 16.5, "16")), {"channels": []}]
 )
-def test_what_cannot_be_is_refused(wrong):
+def test_invalid_options_raise(wrong):
     with pytest.raises(InputError, match=r"CROP_CLASSIFIER\.CROP_SIZE .* CHANNELS"):
         classifier(**wrong)
 
 
-def test_it_learns_shapes_by_the_image_and_by_the_mask():
-    """One pair of categories differs in the image alone, another in the mask alone."""
+def test_it_learns_from_image_and_mask():
+    """Some categories differ only in the image, others only in the mask."""
     module = classifier(num_classes=4)
     optimizer = torch.optim.Adam(module.parameters(), 0.005)
     torch.manual_seed(1)
     ramp = torch.linspace(-1, 1, 20)
     shapes = torch.stack([torch.ones(8, 8), torch.ones(8, 8).tril()])
-    right = 0.0
+    accuracy = 0.0
     for step in range(40):
         labels = torch.randint(0, 4, (6,))
         image = 0.1 * torch.randn(3, 40, 120)
@@ -70,8 +70,8 @@ def test_it_learns_shapes_by_the_image_and_by_the_mask():
             image[:, 10:30, 20 * i : 20 * i + 20] += stripes
         logits = module(image, shapes[labels // 2], boxes, boxes)
         if step >= 30:
-            right += (logits.argmax(1) == labels).float().mean().item() / 10
+            accuracy += (logits.argmax(1) == labels).float().mean().item() / 10
         optimizer.zero_grad()
         F.cross_entropy(logits, labels).backward()
         optimizer.step()
-    assert right > 0.9
+    assert accuracy > 0.9

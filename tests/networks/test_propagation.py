@@ -5,7 +5,7 @@ from maskprop_d2.networks import propagation
 from maskprop_d2.networks.propagation import OffsetPredictor, PropagationBranch, per_frame
 
 
-def branch(impl="fused", hidden=0, background=True, moved=True):
+def branch(impl="fused", hidden=0, background=True, randomize=True):
     torch.manual_seed(0)
     module = PropagationBranch(
         in_channels=6,
@@ -16,8 +16,8 @@ def branch(impl="fused", hidden=0, background=True, moved=True):
         background=background,
         impl=impl,
     ).double()
-    if moved:
-        # Away from its initial values, at which the warp only copies.
+    if randomize:
+        # With the initial values the warp only copies.
         for parameter in module.parameters():
             parameter.data += 0.2 * torch.randn_like(parameter)
     return module
@@ -74,7 +74,7 @@ def test_encoding_commutes_with_the_difference():
 
 
 def test_initial_offsets_are_zero():
-    module = branch(moved=False)
+    module = branch(randomize=False)
     maps = module.encode(case()[1])
     offsets = module.offset_predictor(maps["motion"][:1] - maps["motion"])
     assert offsets.shape == (3, 27, 2, 7, 9)
@@ -91,7 +91,7 @@ def test_softmax_over_instances_and_background():
 
 @pytest.mark.parametrize("impl", ["literal", "fused"])
 @pytest.mark.parametrize("hidden", [0, 4])
-def test_no_instance(impl, hidden):
+def test_no_instances(impl, hidden):
     masks, features = case(num_masks=0)
     assert run(branch(impl, hidden), masks, features).shape == (3, 0, 7, 9)
 

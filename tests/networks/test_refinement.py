@@ -20,8 +20,8 @@ def refinement(crop_size=32, chunk_size=4, context=1.25, channels=16):
     )
 
 
-def trained(module):
-    """The last layer is no longer at zero."""
+def randomize(module):
+    """Give the last layer, initially zero, random weights."""
     torch.manual_seed(1)
     torch.nn.init.normal_(module.predictor.weight, std=0.3)
     return module
@@ -39,7 +39,7 @@ def inputs(number, height=60, width=80):
     )
 
 
-def test_crops_are_squares_around_the_boxes():
+def test_crops_are_squares_around_boxes():
     boxes = torch.tensor([[10.0, 10.0, 50.0, 20.0], [0.0, 0.0, 8.0, 16.0], [5.0, 5.0, 5.0, 5.0]])
     crops = refinement().crop_boxes(boxes)
     expected = [[5, -10, 55, 40], [-6, -2, 14, 18], [4.375, 4.375, 5.625, 5.625]]
@@ -54,12 +54,12 @@ def test_crops_are_squares_around_the_boxes():
         *({"chunk_size": x} for x in (0, 1.5, 10**30)),
     ],
 )
-def test_crops_that_cannot_be_are_refused(wrong):
+def test_invalid_options_raise(wrong):
     with pytest.raises(InputError, match=r"REFINEMENT\.CROP_SIZE .* CONTEXT .* CHUNK_SIZE"):
         refinement(**wrong)
 
 
-def test_it_starts_as_an_enlargement():
+def test_untrained_refinement_only_resizes():
     image, masks, boxes = inputs(5)
     module = refinement(crop_size=96)
     crops = module.crop_boxes(boxes)
@@ -70,17 +70,17 @@ def test_it_starts_as_an_enlargement():
     assert (pasted == (paste_masks(masks, boxes, 60, 80) > 0.5)).float().mean() > 0.99
 
 
-def test_the_network_sees_the_frame_where_the_crop_is():
-    """Each cell holds the pixel that lies there, and beyond the frame there is nothing."""
+def test_input_of_the_network_is_the_crop():
+    """Each cell has the value of its pixel; cells beyond the frame are zero."""
     image = torch.stack(torch.meshgrid(torch.arange(40.0), torch.arange(50.0), indexing="ij"))
     image = torch.cat([image, torch.ones(1, 40, 50)])
     module = refinement(crop_size=20, context=1.0)
-    seen = []
-    module.blocks.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    inputs = []
+    module.blocks.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     boxes = torch.tensor([[10.0, 5.0, 30.0, 25.0], [40.0, 10.0, 60.0, 30.0]])
     with torch.no_grad():
         module(image, torch.ones(2, 7, 7), boxes, module.crop_boxes(boxes))
-    inside, beyond = seen[0]
+    inside, beyond = inputs[0]
     torch.testing.assert_close(inside[0, :, 3], torch.arange(5.0, 25.0))
     torch.testing.assert_close(inside[1, 7], torch.arange(10.0, 30.0))
     assert inside[3, 2:-2, 2:-2].min() > 0.999
@@ -88,11 +88,11 @@ def test_the_network_sees_the_frame_where_the_crop_is():
 
 
 @pytest.mark.parametrize("number", [1, 5])
-def test_chunks_bound_what_is_worked_on_at_once_and_change_nothing(number):
+def test_chunks_bound_the_batch_and_do_not_change_the_result(number):
     image, masks, boxes = inputs(number)
     outputs, gradients, largest = [], [], []
     for chunk_size in (2, 100):
-        module = trained(refinement(chunk_size=chunk_size))
+        module = randomize(refinement(chunk_size=chunk_size))
         sizes = [0]
         module.blocks.register_forward_pre_hook(lambda _, args, s=sizes: s.append(len(args[0])))
         given = masks.clone().requires_grad_()
@@ -107,13 +107,13 @@ def test_chunks_bound_what_is_worked_on_at_once_and_change_nothing(number):
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-4)
 
 
-def test_a_frame_without_object():
+def test_frame_without_objects():
     image, masks, boxes = inputs(0)
     module = refinement()
     assert module(image, masks, boxes, module.crop_boxes(boxes)).shape == (0, 32, 32)
 
 
-def test_in_training_the_inside_of_the_network_is_not_kept():
+def test_training_keeps_no_activations():
     image, masks, boxes = inputs(6)
     module = refinement(chunk_size=2)
     kept = []
@@ -124,12 +124,12 @@ def test_in_training_the_inside_of_the_network_is_not_kept():
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
         module(image, masks, boxes, module.crop_boxes(boxes))
-    # One hidden map of one instance has more.
+    # A single hidden map of one instance is larger.
     assert max(kept, default=0) <= max(image.numel(), 6 * 32 * 32)
 
 
-def test_it_learns_to_follow_edges_of_the_frame():
-    """Discs, of which the low-resolution masks are squares."""
+def test_it_learns_to_follow_edges():
+    """Objects are discs, their low-resolution masks squares."""
     torch.manual_seed(0)
     module = refinement(crop_size=24, channels=8, context=1.5)
     y, x = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
@@ -161,7 +161,7 @@ def test_it_learns_to_follow_edges_of_the_frame():
 
 
 def paste_into(mask, crops, size):
-    """(1, size, size) bool: a mask as seen in a crop."""
+    """Sample a mask in a crop: (1, size, size) bool."""
     places = (torch.arange(size) + 0.5) / size
     (x0, y0, x1, y1) = crops[0]
     grid_x, grid_y = x0 + places * (x1 - x0), y0 + places * (y1 - y0)

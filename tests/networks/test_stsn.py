@@ -28,24 +28,24 @@ def with_offsets(module):
 def features(number=1, size=(12, 15), seed=0):
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(number, C, size[0] + 4, size[1] + 4, generator=generator)
-    # Smooth, so that a place between two cells means something.
+    # Smooth, so that positions between two cells can be interpolated.
     return 5 * F.avg_pool2d(noise, 5, 1)
 
 
 @pytest.mark.parametrize("number", [0, 1, 4])
-def test_at_first_equal_frames_change_nothing(number):
+def test_untrained_block_keeps_equal_frames(number):
     frame = {"p3": features(2)}
     found = block()(frame, [frame] * number)
     torch.testing.assert_close(found["p3"], frame["p3"], rtol=0, atol=1e-6)
 
 
-def test_at_first_a_frame_that_shows_something_else_has_hardly_a_say():
+def test_untrained_block_hardly_uses_different_frames():
     frame, other = features(), features(seed=1)
     found = block()({"p3": frame}, [{"p3": other}])["p3"]
     assert 1e-4 < (found - frame).norm() / (other - frame).norm() < 0.1
 
 
-def test_weights_are_a_softmax_of_similarity_over_the_frame_and_its_supports():
+def test_weights_are_a_softmax_of_similarities():
     module = with_offsets(block())
     frame, *supports = (features(seed=i) for i in range(4))
     sampled = [frame, *(module.sample(frame, x) for x in supports)]
@@ -59,11 +59,11 @@ def test_weights_are_a_softmax_of_similarity_over_the_frame_and_its_supports():
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_offsets_bring_back_what_has_moved():
+def test_offsets_compensate_motion():
     module = block()
     frame = features(size=(12, 16))
     support = frame.roll((2, -3), dims=(2, 3))
-    # Of every tap, in the order (y, x).
+    # For every tap, in the order (y, x).
     module.sampling.offsets.bias.data = torch.tensor([2.0, -3.0]).repeat(9)
     inside = (..., slice(2, -2), slice(3, -3))
     sampled = module.sample(frame, support)
@@ -72,13 +72,13 @@ def test_offsets_bring_back_what_has_moved():
     torch.testing.assert_close(found[inside], frame[inside], rtol=0, atol=1e-5)
 
 
-def test_it_learns_to_look_where_things_have_gone():
+def test_it_learns_to_follow_motion():
     module = block()
     frames = features(2, (8, 12))
     supports = frames.roll(2, dims=3)
     inside = (..., slice(2, -2))
     optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
-    # The convolution stays a copy: what moves is the place.
+    # The convolution stays a copy, so only offsets are learned.
     module.sampling.conv.requires_grad_(False)
     errors = []
     for _ in range(40):
@@ -89,17 +89,17 @@ def test_it_learns_to_look_where_things_have_gone():
     assert errors[-1] < 0.3 * errors[0]
 
 
-def test_every_weight_gets_a_gradient():
+def test_every_weight_has_a_gradient():
     module = with_offsets(block())
     module({"p3": features()}, [{"p3": features(seed=1)}])["p3"].square().sum().backward()
     for name, parameter in module.named_parameters():
         assert (parameter.grad != 0).any(), name
 
 
-def test_supported_are_the_levels_of_the_block_by_the_same_weights():
+def test_levels_of_the_block_are_supported_with_the_same_weights():
     module = with_offsets(block(["p3", "p4"]))
     frame, support = ({x: features(seed=i) for x in ("p2", "p3", "p4")} for i in range(2))
-    # The levels that are not supported need not be there.
+    # Other levels of supporting frames are not needed.
     del support["p2"]
     found = module(frame, [support])
     assert list(found) == ["p2", "p3", "p4"]
@@ -107,7 +107,7 @@ def test_supported_are_the_levels_of_the_block_by_the_same_weights():
     assert torch.equal(found["p3"], found["p4"]) and not torch.equal(found["p3"], frame["p3"])
 
 
-def test_a_support_of_16_bits():
+def test_supports_in_16_bits():
     module = with_offsets(block())
     frame, support = ({"p3": features(seed=i)} for i in range(2))
     exact = module(frame, [support])["p3"]
@@ -117,7 +117,7 @@ def test_a_support_of_16_bits():
     assert (mixed - exact).abs().mean() < 0.02 * exact.abs().mean()
 
 
-def test_in_a_batch_of_clips_the_frames_of_each_clip_support_each_other():
+def test_frames_of_each_training_clip_support_each_other():
     """Two clips of three frames: first frames, second frames, third frames."""
     module = with_offsets(block())
     pyramid = {"p2": features(6, (4, 4), seed=1), "p3": features(6)}
@@ -139,6 +139,6 @@ def test_pyramids_are_split_and_joined():
 
 
 @pytest.mark.parametrize("radius", [-1, 10**6, 1.5, "2", None])
-def test_wrong_radii_are_refused(radius):
+def test_invalid_radius_raises(radius):
     with pytest.raises(InputError, match=r"STSN\.RADIUS must be an integer from 0 to 1000"):
         block(radius=radius)

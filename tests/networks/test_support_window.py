@@ -1,4 +1,4 @@
-"""The window of frames that support each other, around a block that notes who supports whom."""
+"""The support window, with a block that records which frames support each other."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from maskprop_d2.networks.stsn import SupportWindow
 
 
 class Block:
-    """Levels hold their frame's index."""
+    """A sampling block for pyramids whose values are the indices of their frames."""
 
     levels = ("p3",)
 
@@ -23,18 +23,18 @@ class Block:
         return {**pyramid, "p3": pyramid["p3"] + 100}
 
 
-def batches(length, size, given=None):
+def batches(length, size, consumed=None):
     for start in range(0, length, size):
         index = torch.arange(start, min(start + size, length)).float()[:, None, None, None]
-        if given is not None:
-            given.append(index)
+        if consumed is not None:
+            consumed.append(index)
         yield index.expand(-1, 3, 2, 2), {"p2": index, "p3": index.clone()}
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 20])
 @pytest.mark.parametrize("radius", [0, 1, 3, 12])
 @pytest.mark.parametrize("length", [1, 2, 9])
-def test_each_frame_has_the_frames_around_it_whatever_the_batches(length, radius, size):
+def test_each_frame_is_supported_by_its_neighbors_for_any_batch_size(length, radius, size):
     block = Block(radius)
     found = []
     for frames, pyramid in SupportWindow(block).stream(batches(length, size)):
@@ -49,20 +49,20 @@ def test_each_frame_has_the_frames_around_it_whatever_the_batches(length, radius
 
 
 @pytest.mark.parametrize(("radius", "size"), [(0, 3), (2, 1), (2, 4), (5, 2)])
-def test_a_frame_comes_out_when_those_after_it_have_come_in(radius, size):
-    given = []
-    stream = SupportWindow(Block(radius)).stream(batches(40, size, given))
+def test_frame_is_returned_once_its_supports_have_arrived(radius, size):
+    consumed = []
+    stream = SupportWindow(Block(radius)).stream(batches(40, size, consumed))
     for _, pyramid in stream:
         last = int(pyramid["p2"][-1])
-        come_in = sum(len(x) for x in given)
-        assert come_in <= last + radius + size
-        assert come_in >= min(last + radius + 1, 40)
+        arrived = sum(len(x) for x in consumed)
+        assert arrived <= last + radius + size
+        assert arrived >= min(last + radius + 1, 40)
 
 
 @pytest.mark.parametrize(("radius", "size"), [(3, 4), (5, 1)])
-def test_the_window_does_not_grow_with_the_video(radius, size):
+def test_window_does_not_grow_with_the_video(radius, size):
     window = SupportWindow(Block(radius))
     sizes = [(len(window._plain), len(window._waiting)) for _ in window.stream(batches(99, size))]
-    # Between batches: K frames that have come out and K that wait, the latter whole.
+    # Between batches: levels of K returned and K waiting frames, and the K waiting frames.
     assert max(sizes) == (2 * radius, radius)
     assert sizes[-1] == (radius, 0)
