@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Every tracking method over the same detections: a table like the paper's Tables 2 and 3.
+"""Compare tracking methods over the same detections, as in Tables 2 and 3 of the paper.
 
     python tools/compare_trackers.py --config-file F --dataset D --output DIR --opts MODEL.WEIGHTS W
 
-The detector runs once; then each method links what it found: detections and maps are kept for one
-video at a time. Methods with weights of their own get them by ``--weights``; of "all" methods those
-are left out that have none. ``strips.html`` has film strips like Figure 7 of the videos in which
-the methods differ most. ``--sweep clip-radius`` instead gives the curve of Figure 6,
-``--sweep threshold`` that of the linking threshold; ``--show features`` the propagated activations
-of Figure 5.
+The detector runs once, and each method links its detections; detections and maps are kept for one
+video at a time. Methods with their own weights get them by ``--weights``; without it, "all" skips
+these methods. ``strips.html`` shows film strips like Figure 7 of the videos in which the methods
+differ most. ``--sweep clip-radius`` draws the curve of Figure 6 instead, ``--sweep threshold`` that
+of the linking threshold, and ``--show features`` the propagated features of Figure 5.
 """
 
 import argparse
@@ -35,59 +34,59 @@ from maskprop_d2.ytvis import load_json
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config-file", required=True, metavar="F")
-    parser.add_argument("--dataset", required=True, metavar="D", help="name of an annotated one")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--trackers", nargs="+", default=["all"], choices=["all", *TRACKERS])
-    what.add_argument("--sweep", choices=SWEEPS, help="of the config's own method")
-    what.add_argument(
-        "--show", choices=["features"], help="draw activations that are propagated from a frame"
+    parser.add_argument("--dataset", required=True, metavar="D", help="an annotated dataset")
+    task = parser.add_mutually_exclusive_group()
+    task.add_argument("--trackers", nargs="+", default=["all"], choices=["all", *TRACKERS])
+    task.add_argument("--sweep", choices=SWEEPS, help="vary an option of the config's tracker")
+    task.add_argument(
+        "--show", choices=["features"], help="draw the features propagated from a frame"
     )
-    parser.add_argument("--video", type=int, metavar="ID", help="to show (default: the first)")
+    parser.add_argument("--video", type=int, metavar="ID", help="for --show (default: the first)")
     parser.add_argument(
         "--frame",
         type=int,
         metavar="T",
-        help="to show, from 0 (default: the one with most objects that is nearest the middle)",
+        help="for --show, from 0 (default: the frame with the most objects)",
     )
-    parser.add_argument("--values", nargs="+", type=float, help="of the sweep, instead of its own")
+    parser.add_argument("--values", nargs="+", type=float, help="values for --sweep")
     parser.add_argument(
         "--weights",
         nargs="+",
         default=[],
         metavar="METHOD=FILE",
-        help=f"where methods' own weights are ({', '.join(OWN_WEIGHTS)}), trained over the "
-        "detector of MODEL.WEIGHTS; those of the config's own method are in MODEL.WEIGHTS",
+        help=f"weights of methods that have their own ({', '.join(OWN_WEIGHTS)}), trained on top "
+        "of the detector in MODEL.WEIGHTS",
     )
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
     args = parser.parse_args(argv)
     if args.values and not args.sweep:
-        parser.error("--values are those of a --sweep")
+        parser.error("--values needs --sweep")
     if not args.show and (args.video, args.frame) != (None, None):
-        parser.error("--video and --frame are those of --show")
+        parser.error("--video and --frame need --show")
     args.weights = dict(x.partition("=")[::2] for x in args.weights)
     for method, path in args.weights.items():
         if method not in OWN_WEIGHTS or not path:
-            parser.error(f"--weights are METHOD=FILE, METHOD one of {', '.join(OWN_WEIGHTS)}")
+            parser.error(f"--weights takes METHOD=FILE, METHOD one of {', '.join(OWN_WEIGHTS)}")
     return args
 
 
-def settings(args: argparse.Namespace) -> dict[str, list[str]]:
-    """What is compared: config keys and values by a name for the table."""
+def get_settings(args: argparse.Namespace) -> dict[str, list[str]]:
+    """The config keys and values of each row of the table."""
     if not args.sweep:
         names = TRACKERS if "all" in args.trackers else args.trackers
         return {name: ["MODEL.MASKPROP.TRACKER", name] for name in names}
     sweep = SWEEPS[args.sweep]
     if args.sweep == "clip-radius" and any(x % 1 for x in args.values or []):
-        raise InputError(f"--values of a clip radius are whole numbers, not {args.values}")
+        raise InputError(f"--values of a clip radius must be whole numbers, not {args.values}")
     return {f"{args.sweep} {x:g}": [sweep.key, f"{x:g}"] for x in args.values or sweep.values}
 
 
 def load_network(cfg: Any, weights: dict[str, str]) -> DetectorNetwork:
-    """The config's network, with what tracking methods need from files of their own."""
+    """The config's network, with the methods' own networks from their weights files."""
     network = build_segmenter(cfg).network
     for method, path in weights.items():
         changed = cfg.clone()
@@ -103,9 +102,9 @@ def load_network(cfg: Any, weights: dict[str, str]) -> DetectorNetwork:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what is asked for."""
+    """Draw features, or compare methods."""
     cfg = load_config(args.config_file, args.opts)
-    # Now, not when all has been computed.
+    # Report a wrong folder before the computation.
     args.output.mkdir(parents=True, exist_ok=True)
     if args.show:
         draw_features(cfg, args.dataset, args.video, args.frame, args.output / "features.png")
@@ -114,21 +113,21 @@ def run(args: argparse.Namespace) -> None:
 
 
 def compare(cfg: Any, args: argparse.Namespace) -> None:
-    """Compare, print and write."""
-    compared = settings(args)
+    """Link, evaluate, print the table and write all outputs."""
+    settings = get_settings(args)
     network = load_network(cfg, args.weights)
-    all_methods = not args.sweep and "all" in args.trackers
-    results, milliseconds, left_out = link_all(
-        cfg, network, args.dataset, compared, may_leave_out=all_methods
+    skip_missing = not args.sweep and "all" in args.trackers
+    results, milliseconds, skipped = link_all(
+        cfg, network, args.dataset, settings, skip_missing=skip_missing
     )
     metadata = MetadataCatalog.get(args.dataset)
     ground_truth = load_json(metadata.json_file)
-    scored = {name: score(ground_truth, found) for name, found in results.items()}
+    scored = {name: score(ground_truth, entries) for name, entries in results.items()}
     rows = {name: {**x.figures, "ms a frame": milliseconds[name]} for name, x in scored.items()}
-    for name, found in results.items():
+    for name, entries in results.items():
         path = args.output / f"results_{name.replace(' ', '_')}.json"
-        path.write_text(json.dumps(found))
-    lines = [f"The detector takes {milliseconds['detector']:.1f} ms a frame.", *left_out]
+        path.write_text(json.dumps(entries))
+    lines = [f"The detector takes {milliseconds['detector']:.1f} ms per frame.", *skipped]
     text = "\n\n".join([table(rows), *lines]) + "\n"
     (args.output / "table.md").write_text(text)
     (args.output / "table.json").write_text(json.dumps(rows, indent=2))
@@ -141,7 +140,7 @@ def compare(cfg: Any, args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command: one clear line and exit status 2 for input that cannot be used."""
+    """Run the command; exit with status 2 for input that cannot be used."""
     args = parse_args(argv)
     setup_logger(name="maskprop_d2")
     logging.captureWarnings(True)

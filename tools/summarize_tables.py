@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Mean and standard deviation over comparisons: of several data sets or of several seeds.
+"""Average the tables of several comparisons, over datasets or seeds.
 
     python tools/summarize_tables.py A/table.json B/table.json C/table.json
 
-The tables are those that ``compare_trackers.py`` writes. Of sweeps it also draws the mean curve,
-with the deviation as a band around it.
+The tables are written by ``compare_trackers.py``. The result has mean ± standard deviation;
+``--plot`` draws the mean curve of a sweep with a band of one standard deviation.
 """
 
 import argparse
@@ -17,18 +17,18 @@ from maskprop_d2.errors import run_command
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE.json", help="two or more")
-    parser.add_argument("--plot", type=Path, metavar="P.png", help="the curve of a sweep")
+    parser.add_argument("--plot", type=Path, metavar="P.png", help="draw the curve of a sweep")
     args = parser.parse_args(argv)
     if len(args.tables) < 2:
-        parser.error("one table has no deviation: name two or more")
+        parser.error("a standard deviation needs two or more tables")
     return args
 
 
 def summarize(args: argparse.Namespace) -> None:
-    """Print, and draw if asked to."""
+    """Print the mean table, and draw the curve for ``--plot``."""
     tables = read_tables(args.tables)
     print(mean_table(tables))
     if args.plot:
@@ -36,7 +36,7 @@ def summarize(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command: one clear line and exit status 2 for input that cannot be used."""
+    """Run the command; exit with status 2 for input that cannot be used."""
     args = parse_args(argv)
     run_command(lambda: summarize(args))
 

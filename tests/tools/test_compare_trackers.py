@@ -1,4 +1,4 @@
-"""``tools/compare_trackers.py`` on a network that has learnt nothing."""
+"""``tools/compare_trackers.py`` on an untrained network."""
 
 import json
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ import pytest
 from make_moving_shapes import main as make_moving_shapes
 
 if not find_spec("detectron2"):
-    pytest.skip("it needs Detectron2", allow_module_level=True)
+    pytest.skip("needs Detectron2", allow_module_level=True)
 
 import torch
 from compare_trackers import main
@@ -37,7 +37,7 @@ SMALL = [
 
 @pytest.fixture
 def compare(tmp_path, capsys):
-    """Runs the command; gives the rows of its table, what it printed, and its folder."""
+    """A function that runs the command and returns its table, its printed output and its folder."""
     folder, name = tmp_path / "data", tmp_path.name
     sizes = {"train": 0, "val": 2, "seed": 3, "height": 48, "width": 64, "length": 4}
     make_moving_shapes([f"--output={folder}", *(f"--{k}={v}" for k, v in sizes.items())])
@@ -56,12 +56,9 @@ def compare(tmp_path, capsys):
 
 def test_every_method_links_the_same_detections(compare):
     rows, printed, output = compare()
-    # Those that need weights of their own say how to get them.
     assert list(rows) == [x for x in TRACKERS if x not in OWN_WEIGHTS]
     for method in OWN_WEIGHTS:
-        line = (
-            f"{method} is left out: this model has no weights for the tracking method '{method}'."
-        )
+        line = f"{method} is skipped: this model has no weights for the tracking method '{method}'."
         assert printed.count(line) == 1
     assert all(0 <= row["AP"] <= 100 and row["ms a frame"] > 0 for row in rows.values())
     assert "| maskprop |" in printed and "The detector takes" in printed
@@ -77,14 +74,14 @@ def test_every_method_links_the_same_detections(compare):
     assert masks[0] and all(x == masks[0] for x in masks)
 
 
-def test_methods_with_weights_of_their_own(compare, tmp_path):
+def test_methods_with_their_own_weights(compare, tmp_path):
     weights = []
     for method in OWN_WEIGHTS:
         model = build_model(load_config(str(TINY), [*SMALL, "MODEL.MASKPROP.TRACKER", method]))
         torch.save({"model": model.state_dict()}, tmp_path / f"{method}.pth")
         weights.append(f"{method}={tmp_path / method}.pth")
     rows, printed, _ = compare("--trackers", "iou", *OWN_WEIGHTS, "--weights", *weights)
-    assert list(rows) == ["iou", *OWN_WEIGHTS] and "left out" not in printed
+    assert list(rows) == ["iou", *OWN_WEIGHTS] and "skipped" not in printed
 
 
 @pytest.mark.parametrize(
@@ -100,10 +97,10 @@ def test_methods_with_weights_of_their_own(compare, tmp_path):
         ),
         (["--weights", "osmn=gone.pth"], "MODEL.WEIGHTS is gone.pth: there is no such file"),
         (["--weights", "iou=some.pth"], "METHOD one of masktrack, feelvos, osmn, ensemble"),
-        (["--weights", "osmn"], "--weights are METHOD=FILE"),
+        (["--weights", "osmn"], "--weights takes METHOD=FILE"),
     ],
 )
-def test_weights_that_are_missing(compare, capsys, options, message):
+def test_missing_weights(compare, capsys, options, message):
     with pytest.raises(SystemExit) as info:
         compare(*options)
     assert info.value.code == 2
@@ -125,14 +122,14 @@ def test_a_sweep_gives_a_row_for_each_value_and_a_curve(compare, monkeypatch):
     )
     rows, _, output = compare(
         *("--sweep", "clip-radius", "--values", "1", "3", "10"),
-        # Propagated masks of a network that has learnt nothing are empty.
+        # Masks that an untrained network propagates are empty.
         opts=[*TRAINED, "MODEL.MASKPROP.LINKING.FINAL_MASK", "average"],
     )
     assert list(rows) == ["clip-radius 1", "clip-radius 3", "clip-radius 10"]
     assert (output / "clip-radius.png").stat().st_size > 1000
-    # Both videos, of four frames, go through the detector once.
+    # The detector runs once over two videos of four frames.
     assert sum(batches) == 8
-    # From a radius of 3 on each clip is the whole video.
+    # With a radius of 3 or more each clip is the whole video.
     results = {x: (output / f"results_clip-radius_{x}.json").read_text() for x in (1, 3, 10)}
     assert results[1] != results[3] == results[10]
 
@@ -140,7 +137,7 @@ def test_a_sweep_gives_a_row_for_each_value_and_a_curve(compare, monkeypatch):
 def test_propagated_features(compare):
     opts = [*TRAINED, "MODEL.MASKPROP.PRECISION", "bfloat16"]
     sheet = compare("--show", "features", "--video", "2", "--frame", "1", opts=opts)
-    # The row of frames has their colours, those of the objects that of the heat.
+    # Frames and features are drawn in colour.
     assert sheet.shape[1] > 500 and np.ptp(sheet[:, :, :3].astype(int), axis=2).max() > 100
 
 
@@ -148,25 +145,25 @@ def test_propagated_features(compare):
     ("options", "message"),
     [
         (["--show", "features", "--video", "3"], "has no video 3"),
-        (["--show", "features", "--frame", "4"], "video 1 has no frame 4, but 0 to 3"),
-        (["--frame", "1"], "--video and --frame are those of --show"),
+        (["--show", "features", "--frame", "4"], "video 1 has no frame 4, only 0 to 3"),
+        (["--frame", "1"], "--video and --frame need --show"),
     ],
 )
-def test_features_that_cannot_be_shown(compare, capsys, options, message):
+def test_wrong_options_of_features(compare, capsys, options, message):
     with pytest.raises(SystemExit) as info:
         compare(*options)
     assert info.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_features_where_nothing_is_detected(compare, capsys):
+def test_features_without_detections(compare, capsys):
     with pytest.raises(SystemExit):
         compare("--show", "features", opts=["MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.99"])
-    assert "error: nothing is detected in frame" in capsys.readouterr().err
+    assert "error: no detection in frame" in capsys.readouterr().err
 
 
-def test_activations_lie_where_the_object_is():
-    """With the identity tap, and without offsets, they are the masked features themselves."""
+def test_propagated_features_are_those_under_the_mask():
+    """An untrained branch has identity taps and no offsets."""
     torch.manual_seed(0)
     branch = PropagationBranch(
         in_channels=4,
@@ -188,8 +185,8 @@ def test_activations_lie_where_the_object_is():
         propagation=branch,
         propagate=lambda source, targets: branch(masks, source.maps, [x.maps for x in targets]),
     )
-    heat, shown = propagate(network, outputs, 5, torch.tensor([1]))
+    norms, shown = propagate(network, outputs, 5, torch.tensor([1]))
     expected = masks[1] * features[1].norm(dim=0)
-    np.testing.assert_allclose(heat, expected.expand(3, 1, 6, 8), atol=1e-6)
+    np.testing.assert_allclose(norms, expected.expand(3, 1, 6, 8), atol=1e-6)
     assert (shown[1, 0] == masks[1].numpy()).all()
     assert not np.array_equal(shown[0, 0], masks[1].numpy())

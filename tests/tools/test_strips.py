@@ -1,4 +1,4 @@
-"""The film strips of ``tools/compare_trackers.py``, from results with known mistakes."""
+"""The film strips of ``tools/compare_trackers.py``, from results with known errors."""
 
 import base64
 import re
@@ -15,7 +15,7 @@ from comparing.strips import most_different, write_strips
 
 @pytest.fixture
 def compared(tmp_path):
-    """The folder, the ground truth, and two methods: one is perfect, the other as described in
+    """The folder, the ground truth, and two methods: a perfect one and that of
     ``write_small_results``."""
     truth, results = write_small_results(tmp_path)
     perfect = [{**x, "score": 0.9} for x in truth["annotations"] if not x.get("iscrowd")]
@@ -24,7 +24,7 @@ def compared(tmp_path):
 
 
 def strips(page):
-    """For each video by name, for each row by name, its note and its images."""
+    """The note and the images of each row, by its name and that of its video."""
     videos = {}
     for name, body in re.findall(r"<h2>(.*?)</h2>(.*?)</table>", page, re.DOTALL):
         videos[name] = {
@@ -41,7 +41,7 @@ def image(data):
 
 
 def colors(images, lane):
-    """The colour inside the block of one lane in each frame."""
+    """The colour inside one lane's block in each frame."""
     return [x[20 * lane + 10, 8 * t + 8].astype(int) for t, x in enumerate(images)]
 
 
@@ -49,16 +49,16 @@ def same(a, b):
     return bool(abs(a - b).max() < 12)
 
 
-def test_videos_with_the_largest_spread_come_first_and_equal_ones_not_at_all(compared):
+def test_videos_are_sorted_by_difference_without_equal_ones(compared):
     *_, methods = compared
-    # Of video 5 the faulty one has nothing right, of video 3 some frames.
+    # The faulty method is wrong in all of video 5, and in some frames of video 3.
     assert most_different(methods) == [5, 3]
     assert methods["perfect"].identity(3) == {"IDF1": 100, "ID_switches": 0}
     figures = methods["<i>faulty"].identity(3)
     assert figures["ID_switches"] == 2 and figures["IDF1"] == pytest.approx(100 * 2 * 12 / 38)
 
 
-def test_a_switch_is_a_change_of_colour(compared):
+def test_an_id_switch_changes_the_color(compared):
     folder, truth, methods = compared
     write_strips(truth, methods, folder / "JPEGImages", "<b>set", folder / "strips.html")
     page = (folder / "strips.html").read_text()
@@ -77,15 +77,15 @@ def test_a_switch_is_a_change_of_colour(compared):
         assert all(map(same, colors(shown["perfect"], lane), mine))
         faulty = colors(shown["&lt;i&gt;faulty"], lane)
         assert all(map(same, faulty[:5], mine[:5])) and all(map(same, faulty[5:], other[5:]))
-    # The disk is missed in the frames 2 and 3: grey.
+    # The disk is missed in frames 2 and 3, and remains gray.
     spread = [int(np.ptp(x)) for x in colors(shown["&lt;i&gt;faulty"], 2)]
     assert max(spread[2:4]) < 10 and min(spread[4:6]) > 30
-    # The first row has the frames as they are.
+    # The first row shows the original frames.
     assert all(same(x, np.full(3, 20)) for x in colors(shown["frames"], 0))
 
 
-def test_methods_that_do_not_differ(compared):
+def test_equal_methods(compared):
     folder, truth, methods = compared
     both = {"a": methods["perfect"], "b": methods["perfect"]}
     write_strips(truth, both, folder / "JPEGImages", "set", folder / "strips.html")
-    assert "equally good in every video" in (folder / "strips.html").read_text()
+    assert "All methods are equally good in every video" in (folder / "strips.html").read_text()

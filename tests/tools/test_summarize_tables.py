@@ -1,4 +1,4 @@
-"""``tools/summarize_tables.py`` on tables of known figures."""
+"""``tools/summarize_tables.py`` on small tables."""
 
 import json
 
@@ -12,13 +12,13 @@ from summarize_tables import main
 
 @pytest.fixture
 def write(tmp_path):
-    def written(*tables):
+    def write_tables(*tables):
         paths = [tmp_path / f"{i}.json" for i in range(len(tables))]
         for path, rows in zip(paths, tables, strict=True):
             path.write_text(json.dumps(rows))
         return [str(x) for x in paths]
 
-    return written
+    return write_tables
 
 
 def test_mean_and_deviation_of_a_sample(write, capsys):
@@ -33,7 +33,7 @@ def test_mean_and_deviation_of_a_sample(write, capsys):
     ]
 
 
-def test_a_sweep_is_a_curve_by_rising_value(write, tmp_path, capsys):
+def test_the_curve_of_a_sweep_is_sorted_by_value(write, tmp_path, capsys):
     seeds = [{f"clip-radius {x}": {"AP": 10.0 * x + y} for x in (10, 2)} for y in (0, 2)]
     _, points = curve(seeds)
     assert points == pytest.approx(np.array([[2, 21, 2**0.5], [10, 101, 2**0.5]]))
@@ -44,11 +44,11 @@ def test_a_sweep_is_a_curve_by_rising_value(write, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("tables", "options", "message"),
     [
-        ([{"iou": {"AP": 1}}], [], "one table has no deviation"),
-        ([{"iou": {"AP": 1}}, []], [], "1.json is no table.json"),
-        ([{"iou": {"AP": 1}}, {"iou": {"AP": "1"}}], [], "1.json is no table.json"),
+        ([{"iou": {"AP": 1}}], [], "needs two or more tables"),
+        ([{"iou": {"AP": 1}}, []], [], "1.json is not a table.json"),
+        ([{"iou": {"AP": 1}}, {"iou": {"AP": "1"}}], [], "1.json is not a table.json"),
         ([{"iou": {"AP": 1}}, {"iou": {"AP": 1}, "flow": {"AP": 1}}], [], "has flow AP"),
-        ([{"iou": {"AP": 1}}, {"iou": {"AP": 1}}], ["--plot", "p.png"], "a curve, not iou"),
+        ([{"iou": {"AP": 1}}, {"iou": {"AP": 1}}], ["--plot", "p.png"], "have a curve, not iou"),
     ],
 )
 def test_tables_that_cannot_be_summarized(write, capsys, tables, options, message):

@@ -1,4 +1,4 @@
-"""Results of one method against the ground truth."""
+"""Evaluation of one method's results."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,18 +9,18 @@ from maskprop_d2.evaluation.predictions import read_tracks
 from maskprop_d2.evaluation.tracks import Video
 from maskprop_d2.evaluation.video_ap import score_tracks
 
-FIGURES = ("AP", "AP50", "AP75", "AR1", "AR10")
+COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
 
 
 @dataclass
 class Scored:
-    """What one method's results are worth.
+    """The evaluated results of one method.
 
     Attributes:
-        videos: by id, with the ground truth and the method's predictions.
-        pairs: by video id and category id, where these agree.
-        figures: a row of the table, in percent; ID switches are a number.
-        threshold: the score of a prediction from which on its identity counts.
+        videos: ground truth and predictions by video id.
+        pairs: matches of both, frame by frame, by video id and category id.
+        figures: a row of the table, in percent except the number of ID switches.
+        threshold: score from which on predictions count for identity measures.
     """
 
     videos: dict[int, Video]
@@ -34,20 +34,13 @@ class Scored:
 
 
 def score(ground_truth: dict[str, Any], results: list[dict[str, Any]]) -> Scored:
-    """Score results in YouTube-VIS's format."""
+    """Evaluate results in YouTube-VIS format."""
     videos = read_tracks(ground_truth, results, ("ground truth", "results"))
     categories = {x["id"]: x["name"] for x in ground_truth["categories"]}
     metrics = score_tracks(videos, categories, identity=True)
     pairs = {x.video_id: x.frame_pairs for x in metrics.videos}
     identity = identity_measures(x for video in pairs.values() for x in video.values())
-    figures = metrics.as_dict()
-    return Scored(
-        videos={x.id: x for x in videos},
-        pairs=pairs,
-        figures={
-            **{name: figures[name] for name in FIGURES},
-            "IDF1": identity["IDF1"],
-            "ID switches": identity["ID_switches"],
-        },
-        threshold=identity["score_threshold"] or 0.0,
-    )
+    figures = {name: metrics.as_dict()[name] for name in COLUMNS}
+    figures |= {"IDF1": identity["IDF1"], "ID switches": identity["ID_switches"]}
+    threshold = identity["score_threshold"] or 0.0
+    return Scored({x.id: x for x in videos}, pairs, figures, threshold)

@@ -1,4 +1,4 @@
-"""Sweeps over one option of linking, and their curves."""
+"""Sweeps over one option, and their curves."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from maskprop_d2.files import atomic_file
 
 from .tables import Rows, mean_and_deviation
 
-MIN_SPAN = 5.0
-"""Points of AP from the bottom to the top of a plot, at least."""
+MIN_RANGE = 5.0
+"""Smallest range of AP in a plot, so that a few tenths of a point do not look like much."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Sweep:
     """An option and the values to try.
 
     Attributes:
-        key: of the config.
-        values: by default.
-        label: of the plot's axis.
-        scale: of that axis, "linear" or "log".
+        key: config key.
+        values: default values.
+        label: label of the plot's axis.
+        scale: scale of that axis, "linear" or "log".
     """
 
     key: str
@@ -51,51 +51,52 @@ SWEEPS = {
 
 
 def curve(tables: list[Rows]) -> tuple[Sweep, np.ndarray]:
-    """What has been swept, and (V, 3): its V values, rising, with the mean AP of the tables and
-    its standard deviation.
+    """The sweep that the tables are of, and its curve.
+
+    Returns:
+        the sweep; and (V, 3) its V values, ascending, with the mean and the standard deviation of
+        AP over the tables.
 
     Raises:
-        InputError: if the tables are not those of a sweep.
+        InputError: if the tables are not of a sweep.
     """
-    kinds = {name.partition(" ")[0] for name in tables[0]}
-    if len(kinds) > 1 or not kinds <= SWEEPS.keys():
-        raise InputError(f"only what a --sweep has given is a curve, not {', '.join(tables[0])}")
+    names = {row.partition(" ")[0] for row in tables[0]}
+    if len(names) > 1 or not names <= SWEEPS.keys():
+        raise InputError(f"only tables of a --sweep have a curve, not {', '.join(tables[0])}")
     points = [
-        (float(name.partition(" ")[2]), *mean_and_deviation([rows[name]["AP"] for rows in tables]))
-        for name in tables[0]
+        (float(row.partition(" ")[2]), *mean_and_deviation([rows[row]["AP"] for rows in tables]))
+        for row in tables[0]
     ]
-    return SWEEPS[kinds.pop()], np.array(sorted(points))
+    return SWEEPS[names.pop()], np.array(sorted(points))
 
 
 def plot(tables: list[Rows], title: str, path: Path) -> None:
-    """AP over the values of a sweep, as in Figure 6 of the paper.
+    """Plot AP over the values of a sweep, as Figure 6 of the paper.
 
     Args:
-        tables: of one sweep over one data set or several; then their mean is drawn, with a band of
-            one standard deviation on either side.
+        tables: of one sweep over one dataset or several. Of several the mean is drawn, with a band
+            of one standard deviation.
         title: of the plot.
-        path: of the image.
+        path: where to write the PNG.
 
     Raises:
-        InputError: if the tables are not those of a sweep.
+        InputError: if the tables are not of a sweep.
     """
     sweep, points = curve(tables)
     values, means, deviations = points.T
     figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
-    # A threshold of 0 may be among those asked for.
+    # --values may include 0.
     scale = sweep.scale if values.min() > 0 else "linear"
     axes.set(xlabel=sweep.label, ylabel="AP (percent)", xscale=scale)
     axes.set_title(title, fontsize="medium")
     (line,) = axes.plot(values, means, marker="o")
     low, high = means - deviations, means + deviations
     axes.fill_between(values, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    # The values that were tried, and no others.
     axes.set_xticks(values, [f"{x:g}" for x in values])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    # A few tenths of a point should not look like much.
     bottom, top = axes.get_ylim()
-    missing = max(MIN_SPAN - (top - bottom), 0)
+    missing = max(MIN_RANGE - (top - bottom), 0)
     axes.set_ylim(bottom - missing / 2, top + missing / 2)
     with atomic_file(path) as partial:
         figure.savefig(partial, dpi=150, format="png")

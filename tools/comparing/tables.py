@@ -1,4 +1,4 @@
-"""Tables of figures, of one comparison or over several."""
+"""Tables of figures, of one comparison or averaged over several."""
 
 import math
 from pathlib import Path
@@ -11,16 +11,16 @@ from maskprop_d2.ytvis import load_json
 from maskprop_d2.ytvis.checks import is_number
 
 Rows = dict[str, dict[str, float | None]]
-"""The figures of each method, or value of a sweep, by name; None where nothing can be counted."""
+"""Figures by column, by the name of the method or of the value of a sweep; None if undefined."""
 
 
 def table(rows: Rows) -> str:
-    """The rows as Markdown."""
+    """The rows as a Markdown table."""
     return _markdown({name: [_text(x) for x in row.values()] for name, row in rows.items()}, rows)
 
 
 def mean_table(tables: list[Rows]) -> str:
-    """The same over several comparisons: mean ± standard deviation (of a sample: n - 1)."""
+    """Mean ± standard deviation of several comparisons as a Markdown table."""
     cells = {
         name: [_mean_text([x[name][column] for x in tables]) for column in row]
         for name, row in tables[0].items()
@@ -29,26 +29,26 @@ def mean_table(tables: list[Rows]) -> str:
 
 
 def mean_and_deviation(values: list[float | None]) -> tuple[float, float]:
-    """Of a sample: the deviation, 0 of one value, is over n - 1. NaN if one is None."""
+    """Mean and sample standard deviation (over n - 1; 0 for one value). NaN if a value is None."""
     numbers = np.array(values, float)
     return float(numbers.mean()), float(numbers.std(ddof=1)) if len(numbers) > 1 else 0.0
 
 
 def read_tables(paths: list[Path]) -> list[Rows]:
-    """The ``table.json`` of several comparisons.
+    """Read the ``table.json`` of several comparisons.
 
     Raises:
-        InputError: if one cannot be read, is no table, or has other rows or columns than the first.
+        InputError: if a file is no such table, or differs from the first in its rows or columns.
     """
     tables = [load_json(path) for path in paths]
     for path, rows in zip(paths, tables, strict=True):
         if not _is_table(rows):
-            raise InputError(f"{path} is no table.json of compare_trackers.py")
-        ours, first = _names(rows), _names(tables[0])
-        if ours != first:
-            lack = sorted(first ^ ours)[0]
+            raise InputError(f"{path} is not a table.json of compare_trackers.py")
+        different = _cell_names(rows) ^ _cell_names(tables[0])
+        if different:
             raise InputError(
-                f"{path} and {paths[0]} cannot be averaged: only one of them has {' '.join(lack)}"
+                f"{path} and {paths[0]} cannot be averaged: only one of them has "
+                f"{' '.join(min(different))}"
             )
     return tables
 
@@ -62,7 +62,7 @@ def _is_table(rows: Any) -> bool:
     )
 
 
-def _names(rows: Rows) -> set[tuple[str, str]]:
+def _cell_names(rows: Rows) -> set[tuple[str, str]]:
     return {(name, column) for name, row in rows.items() for column in row}
 
 
