@@ -22,6 +22,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "templates"]
 templates_path = ["templates"]
+highlight_language = "none"
 html_theme = "furo"
 html_show_copyright = False
 html_static_path = ["_static"]
