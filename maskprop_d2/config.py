@@ -5,23 +5,23 @@ from detectron2.config import CfgNode as CN
 
 def add_maskprop_config(cfg: CN) -> None:
     """Add MaskProp's keys and their defaults (the paper's, where it names one) to ``cfg``."""
-    # One's own data sets in YouTube-VIS's format, each [name, json, folder of frames], to be named
+    # Your own datasets in YouTube-VIS format, each [name, json, folder of frames]. Use their names
     # in DATASETS.TRAIN and DATASETS.TEST. See docs/own_data.md.
     cfg.DATASETS.REGISTER = []
 
-    # Training goes on without frames that cannot be read, up to this share of all frames.
+    # Training skips frames that cannot be read, up to this fraction of all frames.
     cfg.DATALOADER.MAX_BAD_FRAMES = 0.01
 
-    # Training clips: frame t and NUM - 1 partners, which its masks are propagated to in one pass
-    # (the paper: 2, a pair).
+    # Frames in a training clip: frame t and NUM - 1 partners, to which its masks are propagated in
+    # one pass. 2, a pair, is the paper's.
     cfg.INPUT.SAMPLING_FRAME_NUM = 2
     # Partners are drawn from t - RANGE .. t + RANGE (Sec. 4.4), counted in frames of the source
-    # video, of which a data set lists every STRIDE-th one (5 in YouTube-VIS).
+    # video. The dataset lists every STRIDE-th of them (5 in YouTube-VIS).
     cfg.INPUT.SAMPLING_FRAME_RANGE = 25
     cfg.INPUT.SAMPLING_FRAME_STRIDE = 5
-    # Partners that a frame lacks because it has too few others within that range, above all a still
-    # image, are randomly warped copies of it. Each figure is the most, either way: degrees, factor,
-    # degrees, share of the frame's sides, and motion blur as a share of the translation.
+    # If a frame has too few others in that range, as a still image has, randomly warped copies of
+    # it take their place. These are the limits in both directions: degrees, factor, degrees,
+    # fraction of the frame's sides, and motion blur as a fraction of the translation.
     cfg.INPUT.IMAGE_WARP = CN()
     cfg.INPUT.IMAGE_WARP.ROTATION = 15.0
     cfg.INPUT.IMAGE_WARP.SCALE = 1.25
@@ -30,165 +30,172 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.INPUT.IMAGE_WARP.BLUR = 0.2
 
     cfg.MODEL.MASKPROP = CN()
-    # T: masks are propagated to so many frames before and after (Fig. 6: 6 is best).
+    # T: masks are propagated to this many frames before and after (6 is best in Fig. 6).
     cfg.MODEL.MASKPROP.CLIP_RADIUS = 6
-    # The method that gives detections their video-level ids: "maskprop", "flow", "iou", "iou_plus",
-    # "deepsort", or offline ones, "seqtracker" and "ensemble"; "masktrack", "feelvos", "osmn" and
-    # "ensemble" need weights of their own. See docs/architecture.md.
+    # Tracking method: "maskprop", "flow", "iou", "iou_plus", "deepsort", "masktrack", "feelvos",
+    # "osmn", or offline "seqtracker" and "ensemble". "masktrack", "feelvos", "osmn" and "ensemble"
+    # need weights of their own. See docs/tracking.md.
     cfg.MODEL.MASKPROP.TRACKER = "maskprop"
-    # Take the detector's losses on the partners too, not on frame t alone (paper): their features
-    # are there anyway, so that the more examples cost little more time.
+    # Compute the detector's losses on the partners too, and not only on frame t (paper). Their
+    # features are computed anyway, so the additional examples cost little time.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
-    # Of detections in one frame whose masks overlap by more than this soft IoU, whatever their
-    # category, only the best is kept: duplicates would share one object in the softmax.
+    # If the masks of two detections in a frame overlap by more than this soft IoU, whatever their
+    # categories, only the better one is kept. Duplicates would share one object in the softmax.
     cfg.MODEL.MASKPROP.DUPLICATE_THRESH = 0.7
-    # Frames that go through the detector at once during inference.
+    # Batch size of the detector in inference.
     cfg.MODEL.MASKPROP.FRAMES_PER_BATCH = 4
-    # What inference computes in: "float32", or mixed with "bfloat16" (CPUs and GPUs that have it:
-    # about twice as fast) or "float16" (GPUs). For training see SOLVER.AMP.ENABLED.
+    # Precision of inference: "float32", or mixed precision with "bfloat16" (about twice as fast on
+    # CPUs and GPUs that support it) or "float16" (GPUs). For training, use SOLVER.AMP.ENABLED.
     cfg.MODEL.MASKPROP.PRECISION = "float32"
 
-    # STSN: frames nearby are sampled into the pyramid of each frame. In training the other frames
-    # of its clip support a frame, in inference so many on each side: detections come as much later.
+    # STSN: samples neighbouring frames into the pyramid of each frame. These are the other frames
+    # of its clip in training, and RADIUS frames on each side in inference, which delays detections
+    # by RADIUS frames.
     stsn = cfg.MODEL.MASKPROP.STSN = CN()
     stsn.ENABLED = False
     stsn.RADIUS = 2
-    # The levels that are supported, by one block for all. p2 would cost three times these together.
+    # Pyramid levels, all processed by one block. p2 would cost three times as much as these
+    # together.
     stsn.IN_FEATURES = ["p3", "p4", "p5"]
-    # Channels inside of the block.
+    # Channels inside the block.
     stsn.CHANNELS = 128
 
     propagation = cfg.MODEL.MASKPROP.PROPAGATION = CN()
-    # "fused" (fast) or "literal" (as the paper writes it): the same function to float error.
+    # "fused" (fast) or "literal" (as in the paper): the same function up to rounding.
     propagation.IMPL = "fused"
-    # The pyramid level: the one with the second largest resolution (Sec. 4.4).
+    # Pyramid level: the one with the second largest resolution (Sec. 4.4).
     propagation.IN_FEATURE = "p3"
-    # Channels of the residual block that predicts offsets, and its GroupNorm's groups.
+    # Channels of the residual block that predicts offsets, and groups of its GroupNorm.
     propagation.OFFSET_CHANNELS = 128
     propagation.NUM_GROUPS = 32
-    # One 3x3 deformable convolution for each.
+    # One 3x3 deformable convolution per dilation.
     propagation.DILATIONS = [3, 6, 12]
     # Channels D of a hidden ReLU layer in the mask classifier; 0: the paper's linear 1x1 layer.
     propagation.HIDDEN_DIM = 0
-    # Softmax over the N instances and a constant background, instead of the N instances (paper).
+    # Softmax over the N instances and a constant background, instead of only the N instances
+    # (paper).
     propagation.BACKGROUND = True
     # "soft_iou" (Eq. 2) or "soft_iou_ce", which adds cross entropy.
     propagation.LOSS = "soft_iou"
-    # Sum the terms of the soft IoU over the clip's frames before dividing, instead of per frame.
+    # Sum numerator and denominator of the soft IoU over the clip, instead of dividing in each
+    # frame.
     propagation.SPACE_TIME_LOSS = False
     # Multiplier of the loss; with 0 there is none.
     propagation.LOSS_WEIGHT = 1.0
-    # For so many iterations the ground-truth mask replaces the predicted one as the mask to
-    # propagate, with a probability that falls from 1 to 0.
+    # In the first GT_MASK_ITERS iterations, ground-truth masks are propagated instead of predicted
+    # ones, with a probability that falls from 1 to 0.
     propagation.GT_MASK_ITERS = 0
 
-    # The semantic branch of Hybrid Task Cascade; with any of MaskProp's ROI heads.
+    # Semantic branch of Hybrid Task Cascade. It works with all ROI heads of MaskProp.
     semantic = cfg.MODEL.MASKPROP.SEMANTIC = CN()
     semantic.ENABLED = False
-    # The pyramid's levels that are fused, and the one among them on whose grid (stride 8).
+    # Pyramid levels that are fused, and the one whose grid is used (stride 8).
     semantic.IN_FEATURES = ["p2", "p3", "p4", "p5", "p6"]
     semantic.FEATURE = "p3"
     semantic.NUM_CONVS = 4
     semantic.CONV_DIM = 256
     semantic.NORM = ""
-    # 0: maps of the data set's categories and background are drawn from the instance masks. Else
-    # they are files, one for each frame (Detectron2's "sem_seg_file_name"), with so many classes.
+    # 0: draw the maps from the instance masks, with the dataset's categories and background.
+    # Otherwise: the number of classes in map files, one per frame (Detectron2's
+    # "sem_seg_file_name").
     semantic.NUM_CLASSES = 0
     semantic.LOSS_WEIGHT = 0.1
 
-    # High-resolution refinement of the masks that are given out (Sec. 4.4).
+    # High-resolution refinement of the output masks (Sec. 4.4).
     refinement = cfg.MODEL.MASKPROP.REFINEMENT = CN()
     refinement.ENABLED = False
-    # Side of the crops. The cost of an object grows with its square: 110 billion multiplications
-    # at 384.
+    # Side of the crops in pixels. The cost per object grows with its square: 110 billion
+    # multiply-adds at 384.
     refinement.CROP_SIZE = 384
-    # A crop is a square whose side is so many times the longer side of the detected box.
+    # A crop is a square whose side is CONTEXT times the longer side of the detected box.
     refinement.CONTEXT = 1.25
-    # Of the three residual blocks, and the groups of their GroupNorm.
+    # Channels of the three residual blocks, and groups of their GroupNorm.
     refinement.CHANNELS = 128
     refinement.NUM_GROUPS = 32
-    # Objects that are refined at once: less needs less memory.
+    # Objects that are refined at once. A smaller number needs less memory.
     refinement.CHUNK_SIZE = 4
     # Multiplier of the loss; with 0 there is none.
     refinement.LOSS_WEIGHT = 1.0
 
-    # Multipliers of the losses of each stage of HybridTaskCascadeHeads.
+    # Loss multipliers of the stages of HybridTaskCascadeHeads.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.5, 0.25]
 
     linking = cfg.MODEL.MASKPROP.LINKING = CN()
-    # A clip track takes a video id only if it matches better than this (Sec. 4.3). It is also the
-    # least overlap of two masks for "iou", "seqtracker", "feelvos", "osmn" and "ensemble";
-    # "iou_plus" and "deepsort" have limits of their own.
+    # Score above which a clip track gets the id of a video track (Sec. 4.3). For "iou",
+    # "seqtracker", "feelvos", "osmn" and "ensemble", it is the minimum overlap of two masks.
+    # "iou_plus", "masktrack" and "deepsort" do not use it.
     linking.THRESHOLD = 0.03
-    # Clips are compared over "all" frames that they share (the paper's Eq. 4 and 5), or over those
-    # "near" both centres, near clips counting more: propagated far, masks of fast objects mislead.
+    # "all": compare two clips over all frames that both cover (the paper's Eq. 4 and 5). "near":
+    # over the frames between the two centres, and give clips near in time more weight. Masks of
+    # fast objects that are propagated far are unreliable.
     linking.MATCH = "near"
-    # A matching score is multiplied by how far the categories agree (paper: masks alone count).
+    # Multiply matching scores by the similarity of the categories (the paper compares masks only).
     linking.CATEGORIES = True
-    # Two detections of one frame never share an id (the paper's Eq. 5 would allow it).
+    # Two detections in a frame never share an id (the paper's Eq. 5 would allow it).
     linking.EXCLUSIVE = True
-    # A track's mask in a frame: "center", the detection there (paper); "average", the mean of all
-    # clips that cover the frame; "fill", the detection, or the mean where the detector missed it.
+    # A track's mask in a frame. "center": the detection there (paper). "average": the mean of all
+    # clips that cover the frame. "fill": the detection, or that mean if the detector missed the
+    # object.
     linking.FINAL_MASK = "center"
-    # A track's score: the mean over its "detections" (paper), or that times the share of the
-    # "video" in which it is seen, so that a short piece of a track ranks below a whole one.
+    # A track's score. "detections": the mean over its detections (paper). "video": that mean times
+    # the fraction of the video in which it is seen, so that fragments rank below complete tracks.
     linking.TRACK_SCORE = "detections"
-    # A track is reported for its best category, and for each further one scored at least this.
+    # A track is reported for its best category, and for each other one with at least this score.
     linking.CLASS_FLOOR = 1.0
 
-    # Optical flow, for "flow" and "ensemble": "dis" (OpenCV's, on the CPU), or torchvision's
-    # "raft_small", "raft_large".
+    # Optical flow of "flow" and "ensemble": "dis" (OpenCV's, on the CPU), or torchvision's
+    # "raft_small" or "raft_large".
     cfg.MODEL.MASKPROP.FLOW = CN()
     cfg.MODEL.MASKPROP.FLOW.MODEL = "dis"
-    # Of RAFT: a file with its state_dict; empty: torchvision downloads its own.
+    # File with RAFT's state_dict; if empty, torchvision downloads its own weights.
     cfg.MODEL.MASKPROP.FLOW.WEIGHTS = ""
 
-    # MaskTrack R-CNN: whether the model has an embedding head, to be trained. It always has one if
-    # TRACKER is "masktrack".
+    # MaskTrack R-CNN: add an embedding head, which must be trained, to the model. It always has one
+    # if TRACKER is "masktrack".
     cfg.MODEL.MASKPROP.MASKTRACK = CN()
     cfg.MODEL.MASKPROP.MASKTRACK.ENABLED = False
-    # The head, as published: regions of 7 x 7 cells, two fully connected layers.
+    # The published head: regions of 7 x 7 cells and two fully connected layers.
     cfg.MODEL.MASKPROP.MASKTRACK.POOLER_RESOLUTION = 7
     cfg.MODEL.MASKPROP.MASKTRACK.FC_DIM = 1024
     cfg.MODEL.MASKPROP.MASKTRACK.LOSS_WEIGHT = 1.0
 
-    # DeepSORT: how many frames a track outlives its last detection, and the cosine distance of
-    # colour histograms up to which a detection may be the track's.
+    # DeepSORT: number of frames without detection after which a track ends, and maximum cosine
+    # distance between the colour histograms of a detection and a track.
     cfg.MODEL.MASKPROP.DEEPSORT = CN()
     cfg.MODEL.MASKPROP.DEEPSORT.MAX_AGE = 30
     cfg.MODEL.MASKPROP.DEEPSORT.MAX_APPEARANCE_DISTANCE = 0.2
 
-    # EnsembleVIS: the cosine distance of colour histograms up to which two pieces of a track may
-    # show one object.
+    # EnsembleVIS: maximum cosine distance between the colour histograms of tracklets that are
+    # merged.
     cfg.MODEL.MASKPROP.ENSEMBLE = CN()
     cfg.MODEL.MASKPROP.ENSEMBLE.MAX_APPEARANCE_DISTANCE = 0.2
-    # Its crop classifier: side of the crops, channels of the residual blocks, each at half of the
-    # resolution of the one before, and the groups of their GroupNorm.
+    # Its crop classifier: side of the crops in pixels, channels of the residual blocks, each at
+    # half the resolution of the one before, and groups of their GroupNorm.
     crop_classifier = cfg.MODEL.MASKPROP.CROP_CLASSIFIER = CN()
     crop_classifier.CROP_SIZE = 128
     crop_classifier.CHANNELS = [64, 128, 256, 512]
     crop_classifier.NUM_GROUPS = 32
 
-    # The small ResNet of the MovingShapes models: channels of its four stages.
+    # Channels of the four stages of the small ResNet of the MovingShapes models.
     cfg.MODEL.SMALL_RESNET = CN()
     cfg.MODEL.SMALL_RESNET.STAGE_CHANNELS = [32, 64, 128, 192]
 
-    # "SGD" (Detectron2's) or "ADAMW", which trains small models from scratch much faster.
+    # "SGD" (Detectron2's default) or "ADAMW", which trains small models from scratch much faster.
     cfg.SOLVER.OPTIMIZER = "SGD"
-    # An iteration's IMS_PER_BATCH clips go through the network in so many passes, forwards and
-    # backwards one after the other, and the optimizer has the mean of their gradients: memory for
-    # few clips, the result of many. With REFERENCE_WORLD_SIZE a pass counts as a GPU.
+    # Gradient accumulation: the IMS_PER_BATCH clips of an iteration are processed in this many
+    # passes, and the optimizer uses the mean gradient. With REFERENCE_WORLD_SIZE, a pass counts as
+    # a GPU. See docs/training.md.
     cfg.SOLVER.ACCUMULATE = 1
-    # Evaluate and save the moving average of the weights, which keeps this share of itself in each
-    # iteration: with 0.999 it is over about the last 1000. 0: the weights themselves.
+    # Evaluate and save a moving average of the weights with this decay per iteration: 0.999
+    # averages over about the last 1000 iterations. 0: use the weights themselves.
     cfg.SOLVER.EMA_DECAY = 0.0
-    # Parts that stay as MODEL.WEIGHTS has them, as ["backbone", "roi_heads.mask_*"]: names of
-    # modules or weights in the model, or "detector" for all that finds the objects of a frame
-    # (backbone, STSN, RPN, ROI heads, semantic branch). A detector without anything to learn has no
-    # losses and takes no memory for gradients: see docs/still_images.md.
+    # Parts that keep their weights from MODEL.WEIGHTS, such as ["backbone", "roi_heads.mask_*"]:
+    # names of modules or weights in the model, or "detector" for everything that finds objects in a
+    # frame (backbone, STSN, RPN, ROI heads, semantic branch). A frozen detector has no losses and
+    # needs no memory for gradients: see docs/still_images.md.
     cfg.SOLVER.FROZEN = []
-    # Learning rates of parts as multiples of BASE_LR, as [["backbone", 0.1]]; of several that a
-    # weight is in, the last one counts.
+    # Learning rates of parts as multiples of BASE_LR, such as [["backbone", 0.1]]. If a weight
+    # matches several entries, the last one is used.
     cfg.SOLVER.LR_FACTORS = []
-    # Detectron2's CLIP_GRADIENTS.CLIP_TYPE "value" and "norm" clip each weight's gradient by
-    # itself; here it may also be "full_model", for the norm over all weights.
+    # CLIP_GRADIENTS.CLIP_TYPE may also be "full_model", to clip the norm over all weights.
+    # Detectron2's "value" and "norm" clip the gradient of each weight separately.
