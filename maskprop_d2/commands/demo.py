@@ -111,16 +111,18 @@ def check_output(args: argparse.Namespace, source: Source) -> None:
         )
     if is_video and args.output.is_dir():
         raise VideoError(f"--output {args.output} is a folder, but has the name of a video")
-    inputs: list[Path] = []
+    inputs: set[Path] = set()
     if isinstance(source, VideoFile):
-        inputs = [Path(source.path)]
+        inputs = {Path(source.path).resolve()}
     elif isinstance(source, FrameFiles):
-        inputs = [Path(path).parent for path in source.paths]
-    resolved = {path.resolve() for path in inputs}
+        inputs = {Path(path).parent.resolve() for path in source.paths}
     for option, path in (("--output", args.output), ("--id-masks", args.id_masks)):
-        if path and not is_video_name(path) and path.exists() and not path.is_dir():
+        if path is None:
+            continue
+        is_folder = option == "--id-masks" or not is_video
+        if is_folder and path.exists() and not path.is_dir():
             raise VideoError(f"{option} {path} is a file: name a folder")
-        if path and path.resolve() in resolved:
+        if path.resolve() in inputs:
             raise VideoError(f"{option} {path} would overwrite the input: choose another path")
 
 

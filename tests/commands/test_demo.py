@@ -19,6 +19,7 @@ TINY = Path(__file__).parents[2] / "demo/maskprop_tiny.pt"
         (["--output", "folder.mp4"], "is a folder, but has the name of a video"),
         (["--output", "file"], "--output file is a file: name a folder"),
         (["--output", "a.mp4", "--id-masks", "file"], "--id-masks file is a file: name a folder"),
+        (["--output", "a.mp4", "--id-masks", "file.mp4"], "--id-masks file.mp4 is a file"),
         (["--output", "a.doc"], "a video's name ends in one of"),
         (["--output", "frames"], "would overwrite the input"),
     ],
@@ -27,6 +28,7 @@ def test_outputs_that_cannot_be_written(options, message, tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "file").touch()
+    (tmp_path / "file.mp4").touch()
     (tmp_path / "frames").mkdir()
     (tmp_path / "frames/0.jpg").touch()
     with pytest.raises(SystemExit) as end:
