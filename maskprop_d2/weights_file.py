@@ -1,18 +1,17 @@
 """
-Reading files of weights, without running anything that they ask for.
+Reading weights files without running any code in them.
 
-There are two kinds: archives that ``torch.save`` writes (.pth, .pt), checkpoints and exported
-models alike, and the pickles of Detectron2's model zoo (.pkl).
+There are two kinds: archives that ``torch.save`` writes (.pth, .pt; checkpoints and exported
+models) and pickles of NumPy arrays (.pkl; Detectron2's model zoo).
 """
 
 import io
 import pickle
-import re
+import pickletools
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,204 +20,215 @@ from .errors import WeightsFileError
 
 
 def read_weights(path: str | Path) -> dict[str, Any]:
-    """What a file of weights holds: a dict of tensors or arrays, plain values, and dicts of such.
+    """Read a weights file: a dict of tensors or arrays, plain values, and dicts of these.
 
-    No more memory is taken than the file is long, but for small values; tensors of an archive stay
-    in the file until they are used.
+    Takes little more memory than the size of the file; tensors of an archive stay in the file until
+    they are used.
 
     Raises:
-        WeightsFileError: if there is no such file, it is damaged, or holds or asks for anything
-            else; the message names that.
+        WeightsFileError: if the file is missing, damaged, or contains or refers to anything else.
     """
     path = Path(path)
     if not path.is_file():
         raise WeightsFileError(path, "there is no such file")
     try:
         contents = _read_pickle(path) if path.suffix == ".pkl" else _read_archive(path)
-        _check(contents, path.stat().st_size)
     except pickle.UnpicklingError as error:
-        # As torch writes it, in the middle of many lines of advice.
-        asked_for = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it asks for {asked_for[1]}, which is no weight" if asked_for else str(error)
-        raise WeightsFileError(path, _first_line(reason)) from error
+        raise WeightsFileError(path, _first_line(error)) from error
     except (zipfile.BadZipFile, zlib.error) as error:
         raise WeightsFileError(path, f"it is damaged or of another kind: {error}") from error
-    # A damaged pickle makes its reader stumble over anything.
+    # A damaged pickle can raise anything.
     except Exception as error:
-        raise WeightsFileError(path, f"it is damaged: {_first_line(str(error))}") from error
+        raise WeightsFileError(path, f"it is damaged: {_first_line(error)}") from error
+    if not isinstance(contents, dict):
+        raise WeightsFileError(path, "it does not contain weights by name")
     return contents
 
 
-def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or ["it makes no sense"])[0][:200]
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def _check(contents: Any, file_size: int) -> None:
-    """
-    Raises:
-        pickle.UnpicklingError: if it is no dict, or has tensors that are larger than the file or
-            of an unusual kind.
-    """
-    if not isinstance(contents, dict):
-        raise pickle.UnpicklingError("it holds no weights by name")
-    for x in _tensors(contents):
-        if not (
-            x.layout == torch.strided
-            and x.device.type == "cpu"
-            and not x.is_quantized
-            # One number can be shown as any number of them.
-            and x.numel() * x.element_size() <= file_size
-        ):
-            raise pickle.UnpicklingError("it holds a tensor that is not plain numbers")
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    """All tensors in dicts and lists of any depth."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for x in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(x)
+def _not_allowed(name: str) -> pickle.UnpicklingError:
+    return pickle.UnpicklingError(
+        f"it refers to {name}, but only tensors, arrays and plain values are loaded"
+    )
 
 
 def _read_archive(path: Path) -> Any:
+    size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
-        if sum(x.file_size for x in archive.infolist()) > path.stat().st_size:
+        if sum(x.file_size for x in archive.infolist()) > size:
             raise zipfile.BadZipFile("its entries are larger than the file")
         damaged = archive.testzip()
     if damaged:
-        raise zipfile.BadZipFile(f"{damaged} is not what was written")
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        raise zipfile.BadZipFile(f"{damaged} does not match its checksum")
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise _not_allowed(_globals(path)) from error
+    _check_tensors(contents, size)
+    return contents
+
+
+def _globals(path: Path) -> str:
+    """The names of the classes and functions in an archive that no tensor needs."""
+    with zipfile.ZipFile(path) as archive:
+        (name,) = (x for x in archive.namelist() if x.endswith("/data.pkl"))
+        opcodes = list(pickletools.genops(archive.read(name)))
+    names = {str(argument) for opcode, argument, _ in opcodes if opcode.name == "GLOBAL"}
+    tensor_modules = ("torch", "torch._utils", "torch._tensor", "collections")
+    found = [x.replace(" ", ".") for x in names if x.split()[0] not in tensor_modules]
+    return ", ".join(sorted(found)) or "other classes"
+
+
+def _check_tensors(contents: Any, file_size: int) -> None:
+    """
+    Raises:
+        pickle.UnpicklingError: if tensors at any depth are larger than the file, as a number
+            expanded to many, or not dense on the CPU.
+    """
+    values, seen = [contents], set()
+    while values:
+        value = values.pop()
+        if isinstance(value, dict | list | tuple):
+            if id(value) not in seen:
+                seen.add(id(value))
+                values += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, torch.Tensor) and not (
+            value.layout == torch.strided
+            and value.device.type == "cpu"
+            and not value.is_quantized
+            and value.numel() * value.element_size() <= file_size
+        ):
+            raise pickle.UnpicklingError("it contains a tensor that is not plain numbers")
 
 
 def _read_pickle(path: Path) -> Any:
-    with path.open("rb") as file:
-        # Held in memory, since a file reserves as many bytes as a pickle says that it wants.
-        contents = file.read()
-    return _unwrap(_ArrayUnpickler(contents).load())
+    data = path.read_bytes()
+    _check_opcodes(data)
+    contents = _ArrayUnpickler(io.BytesIO(data), encoding="latin1").load()
+    if not isinstance(contents, dict):
+        return contents
+    # Many arrays may use the same bytes of the file.
+    arrays: dict[_Array, np.ndarray] = {}
+    left = len(data)
+
+    def finish(value: Any) -> Any:
+        nonlocal left
+        if not isinstance(value, _Array):
+            return value
+        if value not in arrays:
+            arrays[value] = value.numpy()
+            left -= arrays[value].nbytes
+            if left < 0:
+                raise pickle.UnpicklingError("its arrays are larger than the file")
+        return arrays[value]
+
+    return {
+        key: {k: finish(v) for k, v in x.items()} if isinstance(x, dict) else finish(x)
+        for key, x in contents.items()
+    }
+
+
+def _check_opcodes(data: bytes) -> None:
+    """Check what ``pickle.Unpickler`` allocates memory for before it reads it: the lengths of
+    strings (which ``genops`` checks) and the highest index of the memo.
+
+    Raises:
+        pickle.UnpicklingError, ValueError: if the pickle is damaged.
+    """
+    framed = False
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        if opcode.name in ("PUT", "LONG_BINPUT") and int(argument) > number:
+            raise pickle.UnpicklingError(f"it is damaged: memo index {argument}")
+        framed |= opcode.name == "FRAME"
+        # ``Unpickler`` and ``genops`` read lines that cross the end of a frame differently.
+        if framed and opcode.arg is not None and opcode.arg.n == pickletools.UP_TO_NEWLINE:
+            raise pickle.UnpicklingError(f"it is damaged: {opcode.name} in a frame")
 
 
 class _Dtype:
-    """Stands for a numpy.dtype while a pickle is read: of numbers or bools."""
+    """Stands for ``numpy.dtype`` while a pickle is read: of numbers or bools."""
 
     def __init__(self, code: str, *_: Any):
-        if not isinstance(code, str) or not re.fullmatch(r"[biufc](1|2|4|8|16)", code):
-            raise pickle.UnpicklingError(f"it asks for an array of {str(code)[:20]!r}")
+        if code not in _DTYPES:
+            raise pickle.UnpicklingError(f"it contains an array of {str(code)[:20]!r}")
         self.dtype = np.dtype(code)
 
-    def set(self, state: tuple[Any, ...]) -> None:
-        """What numpy keeps of a dtype: only the order of bytes matters here."""
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        # Of the state of a dtype only the byte order matters here.
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
+_DTYPES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
+
+
 class _Array:
-    """Stands for a numpy array while a pickle is read, until its numbers come."""
+    """Stands for ``numpy.ndarray`` while a pickle is read."""
 
     def __init__(self, *_: Any):
-        self.array: np.ndarray | None = None
+        self._state: tuple[Any, ...] | None = None
 
-    def set(self, state: tuple[Any, ...]) -> None:
-        """What numpy keeps of an array: version, shape, dtype, whether in Fortran's order, data."""
-        _, shape, dtype, fortran, data = state
-        self.array = _array(data, dtype, shape, "F" if fortran else "C")
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._state = state
+
+    def numpy(self) -> np.ndarray:
+        """A writable array in native byte order.
+
+        Raises:
+            pickle.UnpicklingError, ValueError: if it does not have a number for each place.
+        """
+        if self._state is None:
+            raise pickle.UnpicklingError("it contains an array without numbers")
+        _, shape, dtype, fortran, data = self._state
+        # Python 2 wrote bytes as text.
+        data = data.encode("latin1") if isinstance(data, str) else data
+        array = np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if fortran else "C")
+        return array.astype(dtype.dtype.newbyteorder("="))
 
 
-def _array(data: Any, dtype: _Dtype, shape: tuple[int, ...], order: Any) -> np.ndarray:
-    # Python 2 wrote bytes as text.
-    data = data.encode("latin1") if isinstance(data, str) else data
-    # It is checked that there is a number for each place.
-    array = np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
-    # Neither torch nor its users expect what is foreign or read-only.
-    return array.astype(dtype.dtype.newbyteorder("="))
+def _array_from_buffer(data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> _Array:
+    array = _Array()
+    array.__setstate__((1, shape, dtype, order == "F", data))
+    return array
 
 
-def _number(dtype: _Dtype, data: Any) -> Any:
-    return _array(data, dtype, (), "C").item()
+def _scalar(dtype: _Dtype, data: bytes) -> Any:
+    return _array_from_buffer(data, dtype, (), "C").numpy().item()
 
 
-def _bytes(text: str, encoding: str) -> bytes:
+def _encode(text: str, encoding: str) -> bytes:
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for text in {str(encoding)[:20]!r}")
+        raise pickle.UnpicklingError(f"it contains text in {str(encoding)[:20]!r}")
     return text.encode("latin1")
 
 
-def _no_bytes() -> bytes:
-    return b""
-
-
-# What pickled arrays ask for, and what they get. numpy calls its inner part by two names.
-_KNOWN: dict[tuple[str, str], Any] = {
-    ("numpy", "dtype"): _Dtype,
-    ("numpy", "ndarray"): _Array,
-    ("_codecs", "encode"): _bytes,
-    ("collections", "OrderedDict"): dict,
+# What pickled arrays refer to, and what they get. NumPy has two names for its inner package.
+_ALLOWED: dict[str, Any] = {
+    "numpy.dtype": _Dtype,
+    "numpy.ndarray": _Array,
+    "_codecs.encode": _encode,
+    "collections.OrderedDict": dict,
+    # In old protocols, of empty bytes.
+    "builtins.bytes": lambda: b"",
+    "__builtin__.bytes": lambda: b"",
 }
-for _builtins in ("builtins", "__builtin__"):
-    _KNOWN[_builtins, "bytes"] = _no_bytes
 for _core in ("numpy.core", "numpy._core"):
-    _KNOWN[f"{_core}.multiarray", "_reconstruct"] = _Array
-    _KNOWN[f"{_core}.multiarray", "scalar"] = _number
-    _KNOWN[f"{_core}.numeric", "_frombuffer"] = _array
+    _ALLOWED[f"{_core}.multiarray._reconstruct"] = _Array
+    _ALLOWED[f"{_core}.multiarray.scalar"] = _scalar
+    _ALLOWED[f"{_core}.numeric._frombuffer"] = _array_from_buffer
 
 
-class _ArrayUnpickler(pickle._Unpickler):
-    """Reads pickles of dicts, lists, text, numbers and numpy arrays.
-
-    The one that is written in Python, since the other takes memory as a file tells it to.
-    """
-
-    stack: list[Any]
-
-    def __init__(self, contents: bytes):
-        super().__init__(io.BytesIO(contents), encoding="latin1")
+class _ArrayUnpickler(pickle.Unpickler):
+    """Reads pickles of dicts, lists, text, numbers and NumPy arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
         """
         Raises:
-            pickle.UnpicklingError: for all that no array needs.
+            pickle.UnpicklingError: for anything that arrays do not need.
         """
-        if (module, name) not in _KNOWN:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no weight")
-        return _KNOWN[module, name]
-
-    def load_build(self) -> None:
-        """Give an array or a dtype its state; nothing else has one."""
-        state = self.stack.pop()
-        if not isinstance(self.stack[-1], _Array | _Dtype):
-            raise pickle.UnpicklingError("it sets what is no array")
-        self.stack[-1].set(state)
-
-    def load_reduce(self) -> None:
-        """Call one of what ``find_class`` gives; dicts, numbers and text are no such."""
-        arguments = self.stack.pop()
-        function = self.stack[-1]
-        if not any(function is known for known in _KNOWN.values()):
-            raise pickle.UnpicklingError("it calls what is no function")
-        self.stack[-1] = function(*arguments)
-
-    dispatch: ClassVar[dict[int, Any]] = {
-        code: handler
-        for code, handler in pickle._Unpickler.dispatch.items()
-        # Other ways to make objects, which no array needs.
-        if bytes([code]) not in (pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.OBJ, pickle.INST)
-    }
-    dispatch[pickle.BUILD[0]] = load_build
-    dispatch[pickle.REDUCE[0]] = load_reduce
-
-
-def _unwrap(value: Any) -> Any:
-    """The arrays in a dict, or in the dicts in it, in place of what stood for them."""
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: {k: _finished(v) for k, v in x.items()} if isinstance(x, dict) else _finished(x)
-        for key, x in value.items()
-    }
-
-
-def _finished(value: Any) -> Any:
-    if not isinstance(value, _Array):
-        return value
-    if value.array is None:
-        raise pickle.UnpicklingError("it holds an array without numbers")
-    return value.array
+        if (allowed := _ALLOWED.get(f"{module}.{name}")) is None:
+            raise _not_allowed(f"{module}.{name}")
+        # A new function each time: a pickle can set attributes of what it gets.
+        return lambda *arguments: allowed(*arguments)

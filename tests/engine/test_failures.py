@@ -208,7 +208,7 @@ def test_damaged_and_hostile_weights_are_refused_in_one_line(data_sets, tmp_path
     weights = tmp_path / "weights.pth"
     torch.save({"model": {"a": nn.Linear(1, 1)}}, weights)
     _, error = train(data_sets, *small(tmp_path / "out", 2, "MODEL.WEIGHTS", str(weights)))
-    assert "weights.pth: cannot be loaded as weights: it asks for torch.nn" in error
+    assert "weights.pth: cannot be loaded as weights: it refers to torch.nn" in error
 
 
 def test_one_of_two_processes_is_killed(data_sets, tmp_path):
