@@ -1,4 +1,4 @@
-"""Data sets, training clips and test videos."""
+"""Data sets, training clips and test videos for Detectron2."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ __all__ = ["build_test_loader", "build_train_loader", "register_ytvis"]
 
 
 def __getattr__(name: str) -> Any:
-    # Resolved on first use, so that finding, checking and converting data sets needs no Detectron2.
+    # On first use, so that importing the package does not import Detectron2.
     if name in __all__:
         from . import loaders, registration
 

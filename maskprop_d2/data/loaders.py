@@ -14,21 +14,20 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import AnnotationError
-from .bad_frames import SkipBadFrames
 from .mapper import ClipMapper, map_test_video
-from .still_images import image_as_video, is_image
-from .stream import SampleStream
+from .records import image_as_video, is_image
+from .stream import SampleStream, SkipUnreadable
 
 
 class FrameDataset(Dataset):
-    """One item for each frame in which an object is seen: an epoch of the paper's schedule."""
+    """One item per frame with a visible object: an epoch of the paper's schedule."""
 
     def __init__(self, records: list[dict[str, Any]]):
         """
         Args:
-            records: those of ``load_ytvis_json``.
+            records: as of ``load_ytvis_json``.
         """
-        # In one block of memory, which the workers share.
+        # Serialized, so that worker processes share the memory.
         self.records = DatasetFromList(records, copy=False)
         self.frames = [
             (i, t)
@@ -46,12 +45,11 @@ class FrameDataset(Dataset):
 
 
 def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
-    """The records of a registered data set that fits the model: of videos, or Detectron2's own of
-    images.
+    """The records of a registered data set, of videos or of images.
 
     Raises:
-        AnnotationError: if it is not registered, cannot be read, is empty, or has another number
-            of categories than the model.
+        AnnotationError: if it is not registered, cannot be read, is empty, or its number of
+            categories is not the model's.
     """
     if dataset_name not in DatasetCatalog:
         raise AnnotationError(
@@ -63,7 +61,7 @@ def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
     except OSError as error:
         raise AnnotationError(
             f"'{dataset_name}' cannot be read: {error} (see datasets/README.md; set "
-            f"DETECTRON2_DATASETS if the data sets are elsewhere)"
+            "DETECTRON2_DATASETS if the data sets are in another folder)"
         ) from error
     if not records:
         raise AnnotationError(f"'{dataset_name}' has no videos")
@@ -77,8 +75,10 @@ def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
 
 
 def build_train_loader(cfg: Any) -> Any:
-    """Endless batches of training clips from ``DATASETS.TRAIN``: of ``SOLVER.IMS_PER_BATCH`` for
-    all processes, in ``SOLVER.ACCUMULATE`` parts."""
+    """Endless batches of training clips from ``DATASETS.TRAIN``.
+
+    Over all processes, ``SOLVER.ACCUMULATE`` batches have ``SOLVER.IMS_PER_BATCH`` clips.
+    """
     names = cfg.DATASETS.TRAIN
     records = [
         image_as_video(record, name) if is_image(record) else record
@@ -89,9 +89,7 @@ def build_train_loader(cfg: Any) -> Any:
         raise AnnotationError(f"the data sets {list(names)} differ in their categories")
     dataset = FrameDataset(records)
     if not len(dataset):
-        raise AnnotationError(
-            f"none of the data sets {list(names)} has an annotated frame to train on"
-        )
+        raise AnnotationError(f"none of the data sets {list(names)} has an annotated frame")
     logging.getLogger(__name__).info(
         "Training on %d annotated frames of %d videos", len(dataset), len(records)
     )
@@ -100,7 +98,7 @@ def build_train_loader(cfg: Any) -> Any:
     clips = cfg.SOLVER.IMS_PER_BATCH // cfg.SOLVER.ACCUMULATE
     stream = SampleStream(
         dataset,
-        SkipBadFrames(ClipMapper(cfg), cfg.DATALOADER.MAX_BAD_FRAMES, num_frames),
+        SkipUnreadable(ClipMapper(cfg), cfg.DATALOADER.MAX_BAD_FRAMES, num_frames),
         seed=seed,
         batch_size=max(1, clips // comm.get_world_size()),
         rank=comm.get_rank(),
@@ -112,13 +110,13 @@ def build_train_loader(cfg: Any) -> Any:
         total_batch_size=clips,
         aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
-        # Else a loader that begins takes a random number of the model's.
+        # Without a seed the loader would draw one from the model's random numbers.
         seed=seed,
     )
 
 
 def build_test_loader(cfg: Any, dataset_name: str) -> DataLoader:
-    """One video at a time, whose frames are read while they are worked on.
+    """One video at a time, whose frames are read when iterated.
 
     Raises:
         AnnotationError: as ``load_records``, and if it is a data set of images.
@@ -126,32 +124,32 @@ def build_test_loader(cfg: Any, dataset_name: str) -> DataLoader:
     records = load_records(cfg, dataset_name)
     if is_image(records[0]):
         raise AnnotationError(
-            f"'{dataset_name}' holds images, to train on: DATASETS.TEST takes videos "
-            f"(datasets/convert_coco.py makes videos of one frame)"
+            f"'{dataset_name}' has images, but DATASETS.TEST needs videos: convert it to videos of "
+            "one frame with datasets/convert_coco.py"
         )
     lengths = [record["length"] for record in records]
-    sampler = share_of_work(lengths, comm.get_rank(), comm.get_world_size())
+    sampler = assign_videos(lengths, comm.get_rank(), comm.get_world_size())
     return build_detection_test_loader(
         records, mapper=map_test_video, sampler=sampler, num_workers=0
     )
 
 
-def share_of_work(lengths: list[int], rank: int, world_size: int) -> list[int]:
-    """The videos that one of many processes works on, so that none waits long for another: the
-    longest video that is left goes to the process with the fewest frames.
+def assign_videos(lengths: list[int], rank: int, world_size: int) -> list[int]:
+    """Distribute videos over processes by their lengths: the longest video left goes to the process
+    with the fewest frames.
 
     Args:
         lengths: frames in each video.
-        rank, world_size: of the process, and their number.
+        rank, world_size: the process, and the number of processes.
 
     Returns:
-        indices, rising.
+        the video indices of this process, in ascending order.
     """
     frames = [0] * world_size
-    share = []
+    videos = []
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        least = frames.index(min(frames))
-        frames[least] += lengths[i]
-        if least == rank:
-            share.append(i)
-    return sorted(share)
+        process = frames.index(min(frames))
+        frames[process] += lengths[i]
+        if process == rank:
+            videos.append(i)
+    return sorted(videos)

@@ -1,4 +1,4 @@
-"""From records to the model's input."""
+"""Mapping records to the model's input."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,15 +13,16 @@ from torch import Tensor
 from ..errors import AnnotationError, InputError, VideoError
 from ..ops.rle import decode, to_rle
 from ..video import FrameFiles
-from .augmentation import augment_clip, build_clip_augmentations
+from .augmentation import augment_clip, build_clip_augmentations, build_image_warp
 from .semantic import build_semantic_map, transform_semantic_map
-from .warp import build_image_warp
 
 
 class ClipMapper:
-    """Makes a training clip: frame t of a video, the key frame, and random partners near it
-    (Sec. 4.4), each another frame. Where there are too few, as for a still image, the rest are
-    warped copies of frame t."""
+    """Makes training clips: a key frame t and random partner frames near it (Sec. 4.4).
+
+    Partners are distinct. If there are too few other frames, as for a still image, the remaining
+    partners are warped copies of frame t.
+    """
 
     @configurable
     def __init__(
@@ -39,19 +40,19 @@ class ClipMapper:
         Args:
             augmentations: drawn once for all frames.
             image_format: "RGB" or "BGR", the model's input.
-            num_frames: frames of a clip, with the key frame.
-            frame_range: partners are at most so many listed frames away.
-            image_warp: makes partners of a frame that has too few others within range.
-            semantic_map: gives the class of each pixel of a frame, from a record and the frame's
-                index; None: nobody asks for it.
-            train_on_partner: whether the partners' are asked for too.
+            num_frames: frames in a clip, including the key frame; 2 or more.
+            frame_range: largest distance of a partner, in frames of the data set.
+            image_warp: makes warped copies of a frame.
+            semantic_map: a function from a record and a frame index to an (H, W) semantic map, if
+                the model needs them.
+            train_on_partner: whether partners also get semantic maps.
 
         Raises:
-            InputError: if a clip would have no partner.
+            InputError: if ``num_frames`` is below 2.
         """
         if num_frames < 2:
             raise InputError(
-                f"INPUT.SAMPLING_FRAME_NUM must be 2 or more, a frame and its partners, not "
+                "INPUT.SAMPLING_FRAME_NUM must be 2 or more, a frame and its partners, not "
                 f"{num_frames}"
             )
         self.augmentations = augmentations
@@ -64,7 +65,6 @@ class ClipMapper:
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
-        """Arguments from ``cfg.INPUT``."""
         return {
             "augmentations": build_clip_augmentations(cfg),
             "image_format": cfg.INPUT.FORMAT,
@@ -78,20 +78,19 @@ class ClipMapper:
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """
         Args:
-            sample: ``video``, a record of ``load_ytvis_json`` or ``image_as_video``, and ``frame``,
-                the index t.
+            sample: ``video``, a record as of ``load_ytvis_json``, and ``frame``, the index t.
 
         Returns:
-            a dict with ``clip``, ``num_frames`` dicts, the key frame's first; and ``height``,
-            ``width``, ``file_name``, ``video_id`` of the key frame. For each frame: ``image``,
-            (3, H, W) uint8; ``frame``, its index, which of a warped copy is t; ``instances``, the
-            objects seen in it, with ``gt_boxes``, ``gt_classes``, ``gt_masks``, and ``gt_ids``, one
-            id an object of the video; where asked for, ``sem_seg``, (H, W) uint8 class index of
-            each pixel.
+            a dict with ``clip``, a list of ``num_frames`` dicts, the key frame's first; and
+            ``height``, ``width``, ``file_name``, ``video_id`` of the key frame. Each frame has
+            ``image``, (3, H, W) uint8; ``frame``, its index, which is t for a warped copy;
+            ``instances``, the visible objects, with ``gt_boxes``, ``gt_classes``, ``gt_masks`` and
+            ``gt_ids``, which identify an object in all frames; and, if the model needs it,
+            ``sem_seg``, an (H, W) uint8 semantic map.
 
         Raises:
-            VideoError: if a frame cannot be read, or has not the size that the record says.
-            AnnotationError: if a mask cannot be used.
+            VideoError: if a frame cannot be read, or its size is not the record's.
+            AnnotationError: if a mask is invalid.
         """
         video, t = sample["video"], sample["frame"]
         indices = [t, *self.sample_partners(t, video["length"])]
@@ -106,14 +105,22 @@ class ClipMapper:
             if s == t:
                 warps[i] = self.image_warp.get_transform(images[i])
                 images[i] = warps[i].apply_image(images[i])
-        images, transforms = augment_clip(images, self.augmentations)
-        of_frames = [T.TransformList([warp]) + transforms for warp in warps]
-        clip = [self._frame(video, *x) for x in zip(indices, images, of_frames, strict=True)]
+        images, shared = augment_clip(images, self.augmentations)
+        transforms = [T.TransformList([warp]) + shared for warp in warps]
+        clip = [
+            {
+                "image": self._to_tensor(image),
+                "frame": s,
+                "instances": self._instances(video, s, transform, image.shape[:2]),
+            }
+            for s, image, transform in zip(indices, images, transforms, strict=True)
+        ]
         if self.semantic_map is not None:
-            learnt = clip if self.train_on_partner else clip[:1]
-            for frame, transform in zip(learnt, of_frames, strict=False):
-                classes = self.semantic_map(video, frame["frame"])
-                frame["sem_seg"] = torch.from_numpy(transform_semantic_map(classes, transform))
+            for i in range(len(clip) if self.train_on_partner else 1):
+                classes = transform_semantic_map(
+                    self.semantic_map(video, indices[i]), transforms[i]
+                )
+                clip[i]["sem_seg"] = torch.from_numpy(classes)
         return {
             "clip": clip,
             "height": video["height"],
@@ -123,8 +130,7 @@ class ClipMapper:
         }
 
     def sample_partners(self, t: int, length: int) -> list[int]:
-        """Other frames at most ``frame_range`` away, each once, and t itself in the place of those
-        that are missing."""
+        """Distinct frames at most ``frame_range`` from t; if there are too few, then t."""
         first, last = max(t - self.frame_range, 0), min(t + self.frame_range, length - 1)
         others = [s for s in range(first, last + 1) if s != t]
         return [
@@ -132,49 +138,27 @@ class ClipMapper:
             for _ in range(self.num_frames - 1)
         ]
 
-    def _frame(
-        self, video: dict[str, Any], s: int, image: np.ndarray, transforms: T.TransformList
-    ) -> dict[str, Any]:
-        """One frame of the clip from its transformed image, and how that was transformed."""
-        return {
-            "image": self._to_tensor(image),
-            "frame": s,
-            "instances": self._instances(video, s, transforms, image.shape[:2]),
-        }
-
     def _instances(
         self, video: dict[str, Any], s: int, transforms: T.TransformList, size: tuple[int, int]
     ) -> Instances:
-        """The objects seen in a transformed frame, as a detector is trained on them."""
+        """The objects of frame s that are visible in the transformed image, which has ``size``."""
         annotations = [x for x in video["annotations"][s] if not x["iscrowd"]]
+        masks = np.zeros((len(annotations), *size), dtype=bool)
+        for i, annotation in enumerate(annotations):
+            try:
+                rle = to_rle(annotation["segmentation"], video["height"], video["width"])
+                masks[i] = transforms.apply_segmentation(decode(rle).astype(np.uint8))
+            except ValueError as error:
+                raise AnnotationError(
+                    f"video {video['video_id']}, frame {s}, annotation {annotation['id']}: {error}"
+                ) from error
         instances = Instances(size)
-        instances.gt_masks = self._masks(annotations, video, s, transforms, size)
+        instances.gt_masks = BitMasks(torch.from_numpy(masks))
         instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
         classes = [x["category_id"] for x in annotations]
         instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
         instances.gt_ids = torch.tensor([x["id"] for x in annotations], dtype=torch.int64)
         return instances[instances.gt_boxes.nonempty()]
-
-    def _masks(
-        self,
-        annotations: list[dict[str, Any]],
-        video: dict[str, Any],
-        s: int,
-        transforms: T.TransformList,
-        size: tuple[int, int],
-    ) -> BitMasks:
-        """Transformed masks, of ``size``."""
-        height, width = video["height"], video["width"]
-        masks = np.zeros((len(annotations), *size), dtype=bool)
-        for i, annotation in enumerate(annotations):
-            try:
-                mask = decode(to_rle(annotation["segmentation"], height, width))
-            except ValueError as error:
-                raise AnnotationError(
-                    f"video {video['video_id']}, frame {s}, annotation {annotation['id']}: {error}"
-                ) from error
-            masks[i] = transforms.apply_segmentation(mask.astype(np.uint8))
-        return BitMasks(torch.from_numpy(masks))
 
     def _to_tensor(self, frame: np.ndarray) -> Tensor:
         if self.image_format == "BGR":
@@ -183,5 +167,5 @@ class ClipMapper:
 
 
 def map_test_video(record: dict[str, Any]) -> dict[str, Any]:
-    """A record with ``frames``, which reads the video frame by frame when iterated."""
+    """A record with ``frames``, which reads the frames when iterated."""
     return {**record, "frames": FrameFiles(record["file_names"])}

@@ -1,4 +1,4 @@
-"""Reading YouTube-VIS json files into records, one a video."""
+"""Records of videos: YouTube-VIS annotations, and images as videos of one frame."""
 
 import os
 from typing import Any
@@ -12,22 +12,22 @@ from ..ytvis.checks import escapes_folder
 
 
 def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[dict[str, Any]]:
-    """Read an annotation file and tell Detectron2's metadata its categories.
+    """Read an annotation file, and set the categories in Detectron2's metadata.
 
     Args:
         json_file: annotations in YouTube-VIS's format.
         image_root: the folder that its ``file_names`` are relative to.
-        dataset_name: the name under which the data set is registered.
+        dataset_name: the registered name of the data set.
 
     Returns:
-        a record a video, with ``video_id``, ``height``, ``width``, ``length``, ``file_names``
-        (whole paths) and ``annotations``: for each frame a list of dicts with ``id`` of the
-        object, ``category_id`` (contiguous, from 0), ``iscrowd`` and ``segmentation`` as the
-        file has it (RLE or polygons), only of objects seen in that frame.
+        a record per video with ``video_id``, ``height``, ``width``, ``length``, ``file_names``
+        (full paths) and ``annotations``: for each frame a list of dicts with ``id`` of the object,
+        ``category_id`` (contiguous, from 0), ``iscrowd`` and ``segmentation`` as in the file (RLE
+        or polygons), only of the objects visible in that frame.
 
     Raises:
-        AnnotationError: if the file is missing or not in that format, or names a frame that is not
-            in ``image_root``.
+        AnnotationError: if the file is missing or invalid, has other categories than registered, or
+            file names outside ``image_root``.
     """
     data = load_json(json_file)
     check_ground_truth(data, json_file)
@@ -81,3 +81,51 @@ def _set_metadata(
             f"with {list(expected)}: register the file under another name (register_ytvis)"
         )
     metadata.set(thing_classes=thing_classes, thing_dataset_id_to_contiguous_id=contiguous_ids)
+
+
+def is_image(record: dict[str, Any]) -> bool:
+    """Whether a record is one of Detectron2's records of images, not of a video."""
+    return "file_names" not in record
+
+
+def image_as_video(record: dict[str, Any], dataset_name: str) -> dict[str, Any]:
+    """The record of a video of one frame.
+
+    Args:
+        record: Detectron2's record of an image.
+        dataset_name: the name of its data set, for the message.
+
+    Returns:
+        a record as of ``load_ytvis_json``, without the objects that have no mask. If the image has
+        a semantic map, the record also has ``sem_seg_file_names``.
+
+    Raises:
+        AnnotationError: if the record lacks the file name or the size.
+    """
+    missing = [key for key in ("file_name", "height", "width") if key not in record]
+    if missing:
+        raise AnnotationError(
+            f"'{dataset_name}' has an image without {' and '.join(missing)}: "
+            f"{record.get('file_name', record.get('image_id'))}"
+        )
+    annotations = [
+        {
+            "id": i,
+            "category_id": x["category_id"],
+            "iscrowd": x.get("iscrowd", 0),
+            "segmentation": x["segmentation"],
+        }
+        for i, x in enumerate(record.get("annotations", []))
+        if x.get("segmentation")
+    ]
+    video = {
+        "video_id": record.get("image_id", record["file_name"]),
+        "height": record["height"],
+        "width": record["width"],
+        "length": 1,
+        "file_names": [record["file_name"]],
+        "annotations": [annotations],
+    }
+    if "sem_seg_file_name" in record:
+        video["sem_seg_file_names"] = [record["sem_seg_file_name"]]
+    return video

@@ -1,4 +1,4 @@
-"""Names of data sets: Detectron2's catalog entries for YouTube-VIS-like data."""
+"""Data sets in YouTube-VIS's format in Detectron2's catalog."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,6 @@ from ..ytvis.categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
 from ..ytvis.layout import SPLITS, data_set_folder, find_split
 from .records import load_ytvis_json
 
-# Folder under $DETECTRON2_DATASETS, categories, splits.
 BUILTIN_DATA_SETS = (
     ("ytvis_2019", YTVIS_2019, tuple(SPLITS)),
     ("ytvis_2021", YTVIS_2021, tuple(SPLITS)),
@@ -18,21 +17,22 @@ BUILTIN_DATA_SETS = (
     ("moving_shapes", MOVING_SHAPES, ("train", "val")),
     ("moving_shapes_hard", MOVING_SHAPES, ("train", "val")),
 )
+"""Folder under ``$DETECTRON2_DATASETS``, categories, splits."""
 
 
 def register_ytvis(
     name: str, json_file: str, image_root: str, thing_classes: list[str] | None = None
 ) -> None:
-    """Register a data set in YouTube-VIS's format, so that configs can name it.
+    """Register a data set in YouTube-VIS's format.
 
     Args:
         name: the name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
-        json_file: its annotation file; read when the data set is first used.
-        image_root: the folder that the file names in the json are relative to.
-        thing_classes: category names, in the order of their ids; those of the json if None.
+        json_file: annotation file, read when the data set is first used.
+        image_root: the folder that its file names are relative to.
+        thing_classes: category names in the order of their ids; default: those in the file.
 
     Raises:
-        AnnotationError: if another data set has that name.
+        AnnotationError: if another data set has this name.
     """
     if name in DatasetCatalog:
         metadata = MetadataCatalog.get(name)
@@ -44,8 +44,8 @@ def register_ytvis(
 
 
 def register_builtin_datasets() -> None:
-    """Register the data sets under ``$DETECTRON2_DATASETS``; their files are looked for when they
-    are first used."""
+    """Register the data sets under ``$DETECTRON2_DATASETS``, whose files are found when first
+    used."""
     for data_set, classes, splits in BUILTIN_DATA_SETS:
         for split in splits:
             if f"{data_set}_{split}" not in DatasetCatalog:
@@ -72,5 +72,5 @@ def _register(
     DatasetCatalog.register(name, load)
 
 
-# As Detectron2 does for its own.
+# On import, as Detectron2 does for its own data sets.
 register_builtin_datasets()

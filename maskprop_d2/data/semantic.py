@@ -1,5 +1,4 @@
-"""Maps of semantic classes, the targets of the semantic branch: read from files, or drawn from the
-instance masks."""
+"""Semantic maps, the targets of the semantic branch: from files or drawn from instance masks."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,11 +15,11 @@ from ..video.images import read_pixels
 
 
 def build_semantic_map(cfg: Any) -> Callable[[dict[str, Any], int], np.ndarray] | None:
-    """What gives the map of a record's frame, as ``MODEL.MASKPROP.SEMANTIC`` says; None if nothing
-    is trained on it.
+    """A function from a record and a frame index to the frame's semantic map, or None if the
+    semantic branch is not trained.
 
     Raises:
-        InputError: if there are too many classes for maps of 8 bits.
+        InputError: if there are too many classes for 8-bit maps.
     """
     options = cfg.MODEL.MASKPROP.SEMANTIC
     if not options.ENABLED or "detector" in cfg.SOLVER.FROZEN:
@@ -29,7 +28,7 @@ def build_semantic_map(cfg: Any) -> Callable[[dict[str, Any], int], np.ndarray] 
     number = options.NUM_CLASSES or things + 1
     if number > IGNORED:
         raise InputError(
-            f"a semantic branch of {number} classes: semantic maps have at most {IGNORED}"
+            f"a semantic branch with {number} classes: semantic maps have at most {IGNORED}"
         )
     if options.NUM_CLASSES:
         return partial(read_semantic_map, num_classes=number)
@@ -37,12 +36,13 @@ def build_semantic_map(cfg: Any) -> Callable[[dict[str, Any], int], np.ndarray] 
 
 
 def draw_semantic_map(video: dict[str, Any], t: int, background: int) -> np.ndarray:
-    """The categories of a frame's objects, small ones over large ones; crowds are ignored.
+    """Draw the category of each object in a frame, small objects over large ones. Pixels of crowds
+    are ``IGNORED``.
 
     Args:
         video: a record of ``load_ytvis_json`` or ``image_as_video``.
         t: frame index.
-        background: class of the pixels without an object.
+        background: class of pixels without an object.
 
     Returns:
         (H, W) uint8
@@ -52,42 +52,41 @@ def draw_semantic_map(video: dict[str, Any], t: int, background: int) -> np.ndar
     objects = [
         (decode(to_rle(x["segmentation"], height, width)), x) for x in video["annotations"][t]
     ]
-    # A crowd says least about its pixels, hence it comes first.
+    # Crowds first, below all objects.
     for mask, x in sorted(objects, key=lambda pair: (not pair[1]["iscrowd"], -pair[0].sum())):
         classes[mask] = IGNORED if x["iscrowd"] else x["category_id"]
     return classes
 
 
 def read_semantic_map(video: dict[str, Any], t: int, num_classes: int) -> np.ndarray:
-    """The map that a data set has for a frame in a file, of one channel of 8 bits.
+    """Read the semantic map of a frame, an image with one 8-bit channel.
 
     Args:
         video: a record with ``sem_seg_file_names``.
         t: frame index.
-        num_classes: classes are 0 .. num_classes - 1, or ``IGNORED``.
+        num_classes: classes are 0 .. num_classes - 1, and ``IGNORED``.
 
     Returns:
         (H, W) uint8
 
     Raises:
-        AnnotationError: if there is none, or it cannot be read, has another size than the frame,
-            or further classes.
+        AnnotationError: if the map is missing, cannot be read, or has a wrong size or class.
     """
     if "sem_seg_file_names" not in video:
         raise AnnotationError(
-            f"video {video['video_id']} has no maps of semantic classes: set "
+            f"video {video['video_id']} has no semantic maps: set "
             "MODEL.MASKPROP.SEMANTIC.NUM_CLASSES 0 to draw them from the instance masks"
         )
     path = video["sem_seg_file_names"][t]
     try:
         classes = read_pixels(path, cv2.IMREAD_UNCHANGED)
     except VideoError as error:
-        raise AnnotationError(f"{path} is no map of semantic classes: {error}") from error
+        raise AnnotationError(f"{path} is not a semantic map: {error}") from error
     expected = (video["height"], video["width"])
     if classes.shape != expected or classes.dtype != np.uint8:
         raise AnnotationError(
-            f"{path} is a {classes.dtype} image of shape {classes.shape}: a map of semantic "
-            f"classes is uint8 of {expected} pixels like its frame"
+            f"{path} is a {classes.dtype} image of shape {classes.shape}: a semantic map must be "
+            f"uint8 of shape {expected}, as its frame"
         )
     wrong = classes[(classes >= num_classes) & (classes != IGNORED)]
     if wrong.size:
@@ -99,6 +98,6 @@ def read_semantic_map(video: dict[str, Any], t: int, num_classes: int) -> np.nda
 
 
 def transform_semantic_map(classes: np.ndarray, transforms: T.TransformList) -> np.ndarray:
-    """An (H, W) uint8 map transformed like its frame; what comes from outside of it is ignored."""
-    # Transforms fill with 0: one more than each class, the ignored ones thereby become 0 too.
+    """Transform an (H, W) uint8 map. Pixels from outside of it are ``IGNORED``."""
+    # Transforms fill with 0. Adding 1 makes 0 the ignored class, since 255 + 1 overflows to 0.
     return transforms.apply_segmentation(classes + np.uint8(1)) - np.uint8(1)

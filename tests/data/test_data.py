@@ -1,4 +1,4 @@
-"""From YouTube-VIS json files to training clips and test videos."""
+"""YouTube-VIS annotation files, training clips and test videos."""
 
 import json
 
@@ -9,11 +9,10 @@ from detectron2.data import MetadataCatalog
 from detectron2.data import transforms as T
 from small_videos import square, write_data_set
 
-from maskprop_d2.data.augmentation import build_clip_augmentations
-from maskprop_d2.data.loaders import FrameDataset, share_of_work
+from maskprop_d2.data.augmentation import AffineWarp, RandomWarp, build_clip_augmentations
+from maskprop_d2.data.loaders import FrameDataset, assign_videos
 from maskprop_d2.data.mapper import ClipMapper, map_test_video
 from maskprop_d2.data.records import load_ytvis_json
-from maskprop_d2.data.warp import AffineWarp, RandomWarp
 from maskprop_d2.errors import AnnotationError, InputError, VideoError
 from maskprop_d2.ops.rle import encode
 
@@ -35,11 +34,11 @@ def mapper(*augmentations, num_frames=2, frame_range=25, image_format="RGB", war
     )
 
 
-def test_records(records, tmp_path):
+def test_load_ytvis_json(records, tmp_path):
     (record,) = records
     assert (record["video_id"], record["length"]) == (7, 4)
     assert record["file_names"][2] == str(tmp_path / "v/2.png")
-    # Categories are counted from 0 in the order of their ids.
+    # Categories are numbered from 0 in the order of their ids.
     seen = [[(x["id"], x["category_id"]) for x in frame] for frame in record["annotations"]]
     assert seen[0] == [(5, 1), (9, 0)]
     assert seen[1] == [(5, 1), (3, 0), (9, 0)]
@@ -48,7 +47,7 @@ def test_records(records, tmp_path):
     assert metadata.thing_dataset_id_to_contiguous_id == {20: 0, 30: 1}
 
 
-def test_an_object_without_polygons_is_not_seen(tmp_path):
+def test_an_object_without_polygons_is_not_visible(tmp_path):
     write_data_set(tmp_path)
     data = json.loads((tmp_path / "train.json").read_text())
     data["annotations"][0]["segmentations"][2] = []
@@ -57,20 +56,20 @@ def test_an_object_without_polygons_is_not_seen(tmp_path):
     assert [x["id"] for x in record["annotations"][2]] == [9]
 
 
-def test_an_epoch_is_the_frames_with_an_object(records):
+def test_an_epoch_has_each_frame_with_an_object(records):
     assert len(FrameDataset(records)) == 4
     records[0]["annotations"][2] = [x for x in records[0]["annotations"][2] if x["iscrowd"]]
     assert [FrameDataset(records)[i]["frame"] for i in range(3)] == [0, 1, 3]
 
 
 @pytest.mark.parametrize("num_frames", [2, 3])
-def test_a_clip_has_the_objects_of_each_frame(records, num_frames):
+def test_a_clip_has_the_objects_of_its_frames(records, num_frames):
     np.random.seed(0)
     clip = mapper(num_frames=num_frames)({"video": records[0], "frame": 1})
     assert [clip[x] for x in ("height", "width", "video_id")] == [40, 60, 7]
     assert clip["file_name"].endswith("1.png")
     key, *partners = clip["clip"]
-    # The crowd is left out.
+    # Without the crowd.
     assert key["instances"].gt_classes.tolist() == [1, 0]
     assert len(set(key["instances"].gt_ids.tolist())) == 2
     assert key["frame"] == 1 and len(partners) == num_frames - 1
@@ -81,11 +80,11 @@ def test_a_clip_has_the_objects_of_each_frame(records, num_frames):
         assert (instances.gt_masks.tensor[0] == (frame["image"][0] > 128)).all()
         assert instances.gt_ids[0] == key["instances"].gt_ids[0]
     for frame in partners:
-        # The other object cannot be seen in any other frame.
+        # The other object is only visible in frame 1.
         assert frame["instances"].gt_classes.tolist() == [1]
 
 
-def test_all_frames_and_their_masks_are_transformed_alike(records):
+def test_frames_and_masks_get_the_same_transform(records):
     np.random.seed(0)
     resize, flip = T.ResizeShortestEdge([80], sample_style="choice"), T.RandomFlip(prob=1.0)
     clip = mapper(resize, flip, num_frames=3)({"video": records[0], "frame": 1})["clip"]
@@ -109,14 +108,14 @@ def test_crops_are_the_same_for_all_frames(records):
         sizes.add(tuple(clip[0]["image"].shape))
         areas.add(int(clip[0]["instances"].gt_masks.tensor.sum()))
         for frame in clip:
-            # Only the square is drawn.
-            square_alone = frame["instances"][frame["instances"].gt_classes == 1]
-            seen = square_alone.gt_masks.tensor.any(dim=0)
-            assert (~seen | (frame["image"][0] > 100)).float().mean() > 0.97
+            # Only the square is drawn in the image.
+            square_only = frame["instances"][frame["instances"].gt_classes == 1]
+            visible = square_only.gt_masks.tensor.any(dim=0)
+            assert (~visible | (frame["image"][0] > 100)).float().mean() > 0.97
     assert len(sizes) > 5 and len(areas) > 5
 
 
-def test_colours_are_in_the_models_order(records):
+def test_colours_are_in_the_order_of_the_model(records):
     clip = mapper(image_format="BGR")({"video": records[0], "frame": 0})["clip"]
     image = clip[0]["image"]
     assert image[:, 15, 5].tolist() == [0, 0, 255]
@@ -129,14 +128,14 @@ def test_partners_are_other_frames_within_range():
     assert mapper().sample_partners(0, 1) == [0]
 
 
-def test_partners_of_a_longer_clip_are_distinct_in_any_order():
+def test_partners_in_a_longer_clip_are_distinct_and_unordered():
     draws = [mapper(num_frames=5, frame_range=3).sample_partners(5, 20) for _ in range(300)]
     assert all(len(set(x)) == 4 for x in draws)
     for place in zip(*draws, strict=True):
         assert set(place) == {2, 3, 4, 6, 7, 8}
 
 
-def test_where_frames_are_too_few_warped_copies_take_their_place(records):
+def test_missing_partners_are_warped_copies(records):
     partners = mapper(num_frames=6).sample_partners(1, 4)
     assert sorted(partners[:3]) == [0, 2, 3] and partners[3:] == [1, 1]
     warp = RandomWarp(0, 1, 0, 0.2, 0.0)
@@ -145,15 +144,15 @@ def test_where_frames_are_too_few_warped_copies_take_their_place(records):
     assert [x["frame"] for x in clip[4:]] == [1, 1]
 
 
-def test_the_seed_of_a_training_on_pairs_gives_the_pairs_that_it_always_gave():
+def test_pairs_of_a_seed_do_not_change():
     np.random.seed(0)
     drawn = [mapper(frame_range=5).sample_partners(5, 20) for _ in range(8)]
-    # Those of np.random.choice.
+    # As np.random.choice draws them.
     assert drawn == [[6], [0], [3], [3], [8], [10], [3], [6]]
 
 
 @pytest.mark.parametrize("number", [1, 0, -3])
-def test_clips_without_a_partner_are_refused(number):
+def test_clips_of_one_frame_are_refused(number):
     with pytest.raises(InputError, match=rf"SAMPLING_FRAME_NUM must be 2 or more, .* not {number}"):
         mapper(num_frames=number)
 
@@ -166,7 +165,7 @@ def still(tmp_path):
     return record
 
 
-def test_a_video_of_one_frame_pairs_with_a_warped_copy(still):
+def test_the_partner_of_a_still_image_is_a_warped_copy(still):
     np.random.seed(0)
     key, copy = mapper()({"video": still, "frame": 0})["clip"]
     assert (key["image"] == copy["image"]).all() and copy["frame"] == 0
@@ -184,7 +183,7 @@ def test_a_video_of_one_frame_pairs_with_a_warped_copy(still):
     assert len(shapes) > 10
 
 
-def test_frames_without_a_partner_in_range_are_still_images(records):
+def test_frames_without_others_in_range_get_warped_copies(records):
     warp = RandomWarp(0, 1, 0, 0.2, 0.0)
     key, copy = mapper(frame_range=0, warp=warp)({"video": records[0], "frame": 2})["clip"]
     assert (key["image"] != copy["image"]).any()
@@ -197,7 +196,7 @@ class ShiftRight(T.Augmentation):
         return AffineWarp(np.array([[1.0, 0, 55], [0, 1, 0]]), np.zeros(2))
 
 
-def test_an_object_that_leaves_is_not_seen(still):
+def test_an_object_warped_out_of_the_image_is_not_visible(still):
     _, copy = mapper(warp=ShiftRight())({"video": still, "frame": 0})["clip"]
     assert copy["instances"].gt_masks.tensor.sum() == 5 * 10
     still["annotations"][0].append({**still["annotations"][0][0], "id": 6})
@@ -217,7 +216,7 @@ def test_test_videos_are_read_when_iterated(records, tmp_path):
         list(frames)
 
 
-def test_wrong_files_are_refused(tmp_path):
+def test_invalid_files_are_refused(tmp_path):
     write_data_set(tmp_path)
     file = tmp_path / "train.json"
     with pytest.raises(AnnotationError, match=r"gone\.json: there is no such file"):
@@ -231,14 +230,14 @@ def test_wrong_files_are_refused(tmp_path):
         load_ytvis_json(str(file), "", "test_category")
 
 
-def test_a_wrong_mask_is_named_with_its_video_frame_and_annotation(records):
+def test_an_invalid_mask_is_reported_with_its_place(records):
     records[0]["annotations"][2][0]["segmentation"] = {"size": [3, 3], "counts": [9]}
     with pytest.raises(ValueError, match=r"video 7, frame 2, annotation 5: the mask's size is"):
         mapper()({"video": records[0], "frame": 2})
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../v/0.png", "v/../../0.png", "C:\\0.png", "v\0"])
-def test_names_that_lead_out_of_the_folder_of_frames_are_refused(tmp_path, name):
+def test_file_names_outside_the_frame_folder_are_refused(tmp_path, name):
     write_data_set(tmp_path)
     path = tmp_path / "train.json"
     data = json.loads(path.read_text())
@@ -249,17 +248,17 @@ def test_names_that_lead_out_of_the_folder_of_frames_are_refused(tmp_path, name)
     assert repr(name) in str(info.value)
 
 
-def test_a_frame_of_another_size_than_its_video_is_named(records):
+def test_a_frame_of_the_wrong_size_is_reported(records):
     records[0]["height"] = 41
     with pytest.raises(VideoError, match=r"0\.png has 60 x 40 pixels, but its video 60 x 41"):
         mapper()({"video": records[0], "frame": 0})
 
 
-def test_videos_are_shared_out_by_their_lengths():
+def test_videos_are_distributed_by_length():
     lengths = [5, 90, 10, 10, 40, 35, 5]
-    shares = [share_of_work(lengths, rank, 2) for rank in range(2)]
-    assert sorted(i for share in shares for i in share) == list(range(7))
-    assert all(share == sorted(share) for share in shares)
-    assert sorted(sum(lengths[i] for i in share) for share in shares) == [95, 100]
+    parts = [assign_videos(lengths, rank, 2) for rank in range(2)]
+    assert sorted(i for part in parts for i in part) == list(range(7))
+    assert all(part == sorted(part) for part in parts)
+    assert sorted(sum(lengths[i] for i in part) for part in parts) == [95, 100]
     # Fewer videos than processes.
-    assert [share_of_work([3], rank, 3) for rank in range(3)] == [[0], [], []]
+    assert [assign_videos([3], rank, 3) for rank in range(3)] == [[0], [], []]

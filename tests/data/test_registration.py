@@ -1,4 +1,4 @@
-"""Names of data sets, and their categories, for training, evaluation and the demo."""
+"""Registered data sets and their categories, for training, evaluation and the demo."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,6 @@ from small_videos import write_data_set
 
 from maskprop_d2.data import build_test_loader, build_train_loader, register_ytvis
 from maskprop_d2.engine import YTVISEvaluator, class_names, load_config
-from maskprop_d2.engine.resume_eval import FinishedVideos
 from maskprop_d2.errors import AnnotationError, VideoError
 from maskprop_d2.ytvis.categories import OVIS, YTVIS_2019, YTVIS_2021
 
@@ -38,7 +37,7 @@ def registered(tmp_path):
     return name, config(*(x for pair in options.items() for x in pair))
 
 
-def test_categories_that_are_not_the_registered_ones_are_refused(tmp_path):
+def test_other_categories_than_registered_are_refused(tmp_path):
     write_data_set(tmp_path)
     register_ytvis("test_cats", str(tmp_path / "train.json"), str(tmp_path), ["cat", "dog"])
     with pytest.raises(AnnotationError, match=r"registered with \['cat', 'dog'\]"):
@@ -54,7 +53,7 @@ def test_builtin_names_and_categories():
     assert "moving_shapes_hard_val" in DatasetCatalog
 
 
-def test_builtin_files_are_looked_for_when_first_used(tmp_path, monkeypatch):
+def test_builtin_data_sets_are_found_when_first_used(tmp_path, monkeypatch):
     name = "moving_shapes_hard_train"
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     with pytest.raises(AnnotationError, match="moving_shapes_hard does not hold the 'train'"):
@@ -67,7 +66,7 @@ def test_builtin_files_are_looked_for_when_first_used(tmp_path, monkeypatch):
     assert MetadataCatalog.get(name).json_file == str(tmp_path / "moving_shapes_hard/train.json")
 
 
-def test_a_config_registers_data_sets_that_serve_in_every_place(registered, tmp_path, caplog):
+def test_data_sets_of_a_config_work_everywhere(registered, tmp_path, caplog):
     caplog.set_level("INFO", logger="maskprop_d2")
     name, cfg = registered
     assert class_names(cfg) == ["ghost", "square"]
@@ -76,7 +75,7 @@ def test_a_config_registers_data_sets_that_serve_in_every_place(registered, tmp_
     (inputs,) = build_test_loader(cfg, name)
     track = {"pred_labels": [1], "pred_scores": [0.9]}
     data = json.loads((tmp_path / "train.json").read_text())
-    evaluator = YTVISEvaluator(name, FinishedVideos(tmp_path / "out", "of one model"))
+    evaluator = YTVISEvaluator(name, output_dir=tmp_path / "out")
     evaluator.reset()
     evaluator.process(inputs, [{**track, "pred_masks": [data["annotations"][0]["segmentations"]]}])
     figures = evaluator.evaluate()["segm"]
@@ -90,7 +89,7 @@ def test_a_config_registers_data_sets_that_serve_in_every_place(registered, tmp_
     assert "No object was found in any video" in caplog.text
 
 
-def test_a_config_may_be_loaded_again_but_a_name_serves_one_data_set(registered):
+def test_a_name_cannot_be_registered_for_two_data_sets(registered):
     name, cfg = registered
     entry = cfg.DATASETS.REGISTER[0]
     config("DATASETS.REGISTER", [entry])
@@ -101,12 +100,12 @@ def test_a_config_may_be_loaded_again_but_a_name_serves_one_data_set(registered)
 
 
 @pytest.mark.parametrize("entry", ["cats", ["cats"], ["cats", "cats.json", 3], 5])
-def test_a_wrong_entry_is_refused(entry):
-    with pytest.raises(AnnotationError, match=r"\[name, json, folder of frames\], but holds"):
+def test_an_invalid_entry_is_refused(entry):
+    with pytest.raises(AnnotationError, match=r"\[name, json, folder of frames\], but has"):
         config("DATASETS.REGISTER", [entry])
 
 
-def test_what_does_not_fit_is_told_with_its_remedy(registered, tmp_path):
+def test_data_sets_that_do_not_fit_the_model_are_refused(registered, tmp_path):
     name, cfg = registered
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = 10
     with pytest.raises(AnnotationError, match=r"2 categories.*set MODEL\.ROI_HEADS\.NUM_CLASSES 2"):
@@ -121,7 +120,7 @@ def test_what_does_not_fit_is_told_with_its_remedy(registered, tmp_path):
         build_test_loader(cfg, "dogs")
 
 
-def test_sets_to_train_on_together_must_have_the_same_categories(registered, tmp_path):
+def test_data_sets_trained_together_need_the_same_categories(registered, tmp_path):
     name, cfg = registered
     data = json.loads((tmp_path / "train.json").read_text())
     data["categories"][0]["name"] = "circle"
@@ -132,20 +131,20 @@ def test_sets_to_train_on_together_must_have_the_same_categories(registered, tmp
         build_train_loader(cfg)
 
 
-def test_without_any_data_set_the_demo_numbers_the_categories(registered, caplog):
+def test_without_a_data_set_categories_are_numbered(registered, caplog):
     _, cfg = registered
     cfg.DATASETS.REGISTER, cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = [], ("gone",), ()
     assert class_names(cfg) == ["class 0", "class 1"]
 
 
-def test_the_trained_sets_names_need_no_file():
+def test_names_of_builtin_categories_need_no_file():
     roi_heads = SimpleNamespace(NUM_CLASSES=40)
     datasets = SimpleNamespace(TRAIN=("ytvis_2021_train",), TEST=("ytvis_2021_val",))
     cfg = SimpleNamespace(MODEL=SimpleNamespace(ROI_HEADS=roi_heads), DATASETS=datasets)
     assert class_names(cfg) == YTVIS_2021
 
 
-def test_training_goes_on_without_a_few_bad_frames(registered, tmp_path):
+def test_training_skips_a_few_unreadable_frames(registered, tmp_path):
     _, cfg = registered
     (tmp_path / "v/3.png").write_bytes(b"no image")
     cfg.DATALOADER.MAX_BAD_FRAMES = 0.25

@@ -1,4 +1,4 @@
-"""Maps of semantic classes: drawn from masks, read from files, transformed with their frames."""
+"""Semantic maps: drawn from masks, read from files, transformed with their frames."""
 
 import cv2
 import numpy as np
@@ -6,11 +6,10 @@ import pytest
 from detectron2.data import transforms as T
 from small_videos import HEIGHT, WIDTH, square, write_data_set
 
+from maskprop_d2.data.augmentation import AffineWarp
 from maskprop_d2.data.mapper import ClipMapper
-from maskprop_d2.data.records import load_ytvis_json
+from maskprop_d2.data.records import image_as_video, load_ytvis_json
 from maskprop_d2.data.semantic import draw_semantic_map, read_semantic_map, transform_semantic_map
-from maskprop_d2.data.still_images import image_as_video
-from maskprop_d2.data.warp import AffineWarp
 from maskprop_d2.engine import load_config
 from maskprop_d2.errors import AnnotationError, InputError
 from maskprop_d2.ops.rle import encode
@@ -35,7 +34,7 @@ def annotation(category, mask, crowd=0):
     return {"category_id": category, "segmentation": encode(mask), "iscrowd": crowd}
 
 
-def test_small_objects_lie_over_large_ones_and_crowds_are_ignored():
+def test_small_objects_are_drawn_over_large_ones_and_crowds_ignored():
     small, large, crowd = (np.zeros((20, 20), bool) for _ in range(3))
     small[8:10, 8:10], large[5:15, 5:15], crowd[:, :10] = True, True, True
     objects = [annotation(0, small), annotation(1, large), annotation(1, crowd, crowd=1)]
@@ -49,7 +48,7 @@ def test_small_objects_lie_over_large_ones_and_crowds_are_ignored():
     assert (draw_semantic_map(video, 0, background=2) == 2).all()
 
 
-def test_what_comes_into_view_is_ignored():
+def test_pixels_from_outside_the_image_are_ignored():
     classes = np.full((20, 20), 3, np.uint8)
     classes[:10] = IGNORED
     shift = AffineWarp(np.array([[1.0, 0, 5], [0, 1, 0]]), np.zeros(2))
@@ -59,32 +58,32 @@ def test_what_comes_into_view_is_ignored():
 
 
 @pytest.mark.parametrize(("enabled", "partners"), [(False, True), (True, True), (True, False)])
-def test_frames_have_maps_only_where_they_are_asked_for(record, enabled, partners):
+def test_frames_have_maps_only_if_the_model_needs_them(record, enabled, partners):
     options = ["INPUT.RANDOM_FLIP", "horizontal", "INPUT.SAMPLING_FRAME_NUM", 3]
     options += ["MODEL.MASKPROP.TRAIN_ON_PARTNER", partners]
     mapper = ClipMapper(config(f"{SEMANTIC}.ENABLED", enabled, *options))
     np.random.seed(0)
     for t in range(4):
         for i, frame in enumerate(mapper({"video": record, "frame": t})["clip"]):
-            asked = enabled and (partners or i == 0)
-            assert ("sem_seg" in frame) == asked
-            if not asked:
+            needed = enabled and (partners or i == 0)
+            assert ("sem_seg" in frame) == needed
+            if not needed:
                 continue
             classes = frame["sem_seg"]
             assert classes.shape == frame["image"].shape[1:]
-            # The square is red, and its category 1.
+            # The red square has category 1.
             assert ((frame["image"][0] > 128) == (classes == 1)).float().mean() > 0.97
-            # Another object is seen in frame 1 alone.
+            # The other object is only visible in frame 1.
             assert (classes == 0).any().item() == (frame["frame"] == 1)
             assert set(classes.unique().tolist()) <= {0, 1, 2}
 
 
-def test_a_frozen_detector_asks_for_no_maps(record):
+def test_a_frozen_detector_needs_no_maps(record):
     frozen = config(f"{SEMANTIC}.ENABLED", True, "SOLVER.FROZEN", ["detector"])
     assert "sem_seg" not in ClipMapper(frozen)({"video": record, "frame": 0})["clip"][0]
 
 
-def test_maps_of_files(tmp_path):
+def test_maps_in_files(tmp_path):
     classes = np.full((HEIGHT, WIDTH), 7, np.uint8)
     classes[square(2)], classes[:3] = 4, IGNORED
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
@@ -108,22 +107,22 @@ def test_maps_of_files(tmp_path):
     assert ((frame["image"][0] > 128) == (frame["sem_seg"] == 4)).float().mean() > 0.98
     with pytest.raises(AnnotationError, match=r"map\.png has the semantic class 7, but .* is 7"):
         read_semantic_map(video, 0, num_classes=7)
-    with pytest.raises(AnnotationError, match=r"of shape .*\(41, 60\) pixels"):
+    with pytest.raises(AnnotationError, match=r"of shape \(40, 60\): .*\(41, 60\)"):
         read_semantic_map({**video, "height": 41}, 0, num_classes=8)
     (tmp_path / "map.png").write_bytes((tmp_path / "map.png").read_bytes()[:-20])
-    with pytest.raises(AnnotationError, match=r"map\.png is no map .*is truncated"):
+    with pytest.raises(AnnotationError, match=r"is not a semantic map: .*is truncated"):
         read_semantic_map(video, 0, num_classes=8)
     (tmp_path / "map.png").unlink()
-    with pytest.raises(AnnotationError, match=r"map\.png is no map .*is missing"):
+    with pytest.raises(AnnotationError, match=r"is not a semantic map: .*is missing"):
         read_semantic_map(video, 0, num_classes=8)
 
 
-def test_maps_that_a_data_set_does_not_have(record):
+def test_missing_maps_are_an_error(record):
     cfg = config(f"{SEMANTIC}.ENABLED", True, f"{SEMANTIC}.NUM_CLASSES", 8)
-    with pytest.raises(AnnotationError, match=r"video 7 has no maps .*NUM_CLASSES 0 to draw"):
+    with pytest.raises(AnnotationError, match=r"video 7 has no semantic maps.*NUM_CLASSES 0"):
         ClipMapper(cfg)({"video": record, "frame": 0})
 
 
 def test_too_many_classes_are_refused():
-    with pytest.raises(InputError, match="a semantic branch of 1204 classes"):
+    with pytest.raises(InputError, match="a semantic branch with 1204 classes"):
         ClipMapper(config(f"{SEMANTIC}.ENABLED", True, "MODEL.ROI_HEADS.NUM_CLASSES", 1203))

@@ -1,4 +1,4 @@
-"""Still images: Detectron2's own data sets as training clips, and how images are warped."""
+"""Still images: Detectron2's data sets as training clips, and random warps."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,9 @@ from detectron2.data.datasets import register_coco_instances
 from small_videos import HEIGHT, WIDTH, square, write_data_set
 
 from maskprop_d2.data import build_test_loader, build_train_loader
+from maskprop_d2.data.augmentation import AffineWarp, RandomWarp, line_kernel
 from maskprop_d2.data.loaders import load_records
-from maskprop_d2.data.still_images import image_as_video
-from maskprop_d2.data.warp import AffineWarp, RandomWarp, line_kernel
+from maskprop_d2.data.records import image_as_video
 from maskprop_d2.engine import load_config
 from maskprop_d2.errors import AnnotationError
 from maskprop_d2.ops.rle import decode, to_rle
@@ -23,7 +23,7 @@ TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
 
 @pytest.fixture
 def coco(tmp_path):
-    """A registered COCO data set: two images with a red square each, and what COCO has besides."""
+    """A registered COCO data set: two images with a square, a crowd and a box without a mask."""
     crowd = {"size": [HEIGHT, WIDTH], "counts": [30, 300, HEIGHT * WIDTH - 330]}
     images, annotations = [], []
     for i in (3, 8):
@@ -71,10 +71,10 @@ def test_an_image_is_a_video_of_one_frame(coco, tmp_path):
         image_as_video({"file_name": "a.jpg"}, "x")
 
 
-def test_detectron2s_data_sets_of_images_give_training_clips(coco):
+def test_image_data_sets_give_training_clips(coco):
     loader = iter(build_train_loader(config(coco, **{"INPUT.SAMPLING_FRAME_NUM": 4})))
     clips = [clip for _ in range(3) for clip in next(loader)]
-    # The image without an object is left out.
+    # Without the image that has no object.
     assert {clip["video_id"] for clip in clips} == {3, 8}
     for clip in clips:
         key, *copies = clip["clip"]
@@ -88,7 +88,7 @@ def test_detectron2s_data_sets_of_images_give_training_clips(coco):
             assert set(copy["instances"].gt_ids.tolist()) <= set(key["instances"].gt_ids.tolist())
 
 
-def test_images_and_videos_can_be_mixed(coco, tmp_path):
+def test_images_and_videos_can_be_combined(coco, tmp_path):
     write_data_set(tmp_path / "videos")
     name = f"videos_{tmp_path.name}"
     entry = [name, str(tmp_path / "videos/train.json"), str(tmp_path / "videos")]
@@ -98,15 +98,15 @@ def test_images_and_videos_can_be_mixed(coco, tmp_path):
     assert {clip["video_id"] for clip in clips} == {3, 7, 8}
 
 
-def test_what_cannot_be_used_is_told_with_its_remedy(coco, tmp_path):
-    with pytest.raises(AnnotationError, match="holds images, to train on: DATASETS"):
+def test_unusable_data_sets_are_refused(coco, tmp_path):
+    with pytest.raises(AnnotationError, match=r"has images, but DATASETS\.TEST needs videos"):
         build_test_loader(config(), coco)
     (tmp_path / "coco.json").unlink()
     with pytest.raises(AnnotationError, match=r"cannot be read: .*coco\.json.*DETECTRON2_DATASETS"):
         build_train_loader(config(coco))
 
 
-def test_a_warp_moves_points_pixels_and_masks_alike():
+def test_a_warp_maps_points_pixels_and_masks_equally():
     angle = np.deg2rad(30)
     linear = 1.2 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = np.array([WIDTH, HEIGHT]) / 2
@@ -121,7 +121,7 @@ def test_a_warp_moves_points_pixels_and_masks_alike():
     assert ((warp.apply_image(image)[..., 0] > 100) == warped).mean() > 0.99
 
 
-def test_what_comes_into_view_has_the_mean_colour_and_no_object():
+def test_pixels_from_outside_have_the_mean_colour_and_no_object():
     image = np.zeros((20, 20, 3), np.uint8)
     image[:10], image[10:] = (0, 50, 100), (100, 150, 200)
     warp = AffineWarp(np.array([[1.0, 0, 5], [0, 1, 0]]), np.zeros(2))
@@ -138,7 +138,7 @@ def test_blur_follows_the_movement():
     still = np.array([[1.0, 0, 0], [0, 1, 0]])
     blurred = AffineWarp(still, np.array([4.0, 0])).apply_image(image)[..., 0].astype(int)
     assert blurred.sum() == blurred[10].sum() == pytest.approx(250, abs=5)
-    # 1/4 of the way is spent in each pixel, 1/8 in the two ends.
+    # 1/4 of the movement is in each pixel, 1/8 at both ends.
     assert blurred[10, 7:14].tolist() == pytest.approx([0, 31, 62, 62, 62, 31, 0], abs=9)
     assert line_kernel(np.zeros(2)).tolist() == [[1.0]]
     kernel = line_kernel(np.array([-3.0, 3.0]))

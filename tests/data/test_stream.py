@@ -1,4 +1,4 @@
-"""The order of training samples, and frames that cannot be read."""
+"""The order of training samples, and skipping unreadable frames."""
 
 import logging
 import sys
@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from maskprop_d2.data.bad_frames import SkipBadFrames
-from maskprop_d2.data.stream import SampleStream, stream_of
+from maskprop_d2.data.stream import SampleStream, SkipUnreadable, get_stream
 from maskprop_d2.errors import InputError, VideoError
 
 
@@ -22,20 +21,20 @@ def read(samples, count, workers=0):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_samples_depend_on_their_place_alone(workers):
+def test_samples_depend_only_on_seed_and_position(workers):
     expected = [stream().sample(i) for i in range(14)]
     assert read(stream(), 7, workers) == expected
     later = stream()
-    stream_of(DataLoader(later, batch_size=2)).first_batch = 4
+    get_stream(DataLoader(later, batch_size=2)).first_batch = 4
     assert read(later, 3, workers) == expected[8:]
-    # Each sample once an epoch, in an order of the seed.
+    # Each sample once per epoch, in an order that depends on the seed.
     order = [x for x, _ in expected]
     assert sorted(order[:10]) == list(range(10)) and order[10:] != order[:4]
     assert len({x for _, x in expected}) == 14
     assert [stream(seed=4).sample(i)[0] for i in range(10)] != order[:10]
 
 
-def test_workers_are_quiet_when_the_training_ends_while_it_fetches(capfd):
+def test_workers_print_no_connection_errors(capfd):
     def broken_and_wrong(x):
         for error in (EOFError("gone"), ConnectionResetError("gone too"), ValueError("wrong")):
             sys.excepthook(type(error), error, None)
@@ -48,7 +47,7 @@ def test_workers_are_quiet_when_the_training_ends_while_it_fetches(capfd):
     assert sys.excepthook is hook
 
 
-def test_processes_share_the_samples():
+def test_processes_divide_the_samples():
     together = [stream().sample(i) for i in range(8)]
     first, second = (read(stream(rank=i, world_size=2), 2) for i in range(2))
     assert first == together[::2] and second == together[1::2]
@@ -63,37 +62,37 @@ def unreadable(*bad):
     return mapper
 
 
-def test_others_take_the_place_of_bad_frames_which_are_counted(caplog):
+def test_unreadable_frames_are_replaced_by_others(caplog):
     caplog.set_level(logging.WARNING)
-    samples = stream(SkipBadFrames(unreadable(2, 7), 0.2, 10))
-    places = [samples.sample(i) for i in range(40)]
-    assert set(places) == set(range(10)) - {2, 7}
-    assert places == [samples.sample(i) for i in range(40)]
-    # Each once, however often it is tried.
-    assert sorted(x.getMessage()[:29] for x in caplog.records) == [
-        "frame 2 is not an image: left",
-        "frame 7 is not an image: left",
+    samples = stream(SkipUnreadable(unreadable(2, 7), 0.2, 10))
+    mapped = [samples.sample(i) for i in range(40)]
+    assert set(mapped) == set(range(10)) - {2, 7}
+    assert mapped == [samples.sample(i) for i in range(40)]
+    # Each frame is reported once.
+    assert sorted(x.getMessage()[:32] for x in caplog.records) == [
+        "frame 2 is not an image: skipped",
+        "frame 7 is not an image: skipped",
     ]
-    assert "(number 2, of 2 that are allowed)" in caplog.text
+    assert "(unreadable frame 2 of at most 2)" in caplog.text
 
 
-def test_the_processes_that_read_count_together_what_they_leave_out():
-    mapper = SkipBadFrames(unreadable(*range(0, 10, 2)), 0.5, 10)
+def test_skipped_samples_are_counted_over_worker_processes():
+    mapper = SkipUnreadable(unreadable(*range(0, 10, 2)), 0.5, 10)
     samples = stream(mapper)
     batches = iter(DataLoader(samples, batch_size=5, num_workers=2))
     for _ in range(2):
         next(batches)
-    # Of the ten places of an epoch, half; of those that take their place, some again.
-    assert mapper.left_out.value >= 5
+    # Half of the ten samples of an epoch, and some of their replacements.
+    assert mapper.skipped.value >= 5
 
 
-def test_too_many_bad_frames_end_it_with_the_remedy():
-    samples = stream(SkipBadFrames(unreadable(2, 7), 0.19, 10))
+def test_too_many_unreadable_frames_are_an_error():
+    samples = stream(SkipUnreadable(unreadable(2, 7), 0.19, 10))
     with pytest.raises(VideoError) as info:
         for i in range(10):
             samples.sample(i)
-    assert "number 2 of the frames that cannot be read" in str(info.value)
+    assert "unreadable frame number 2" in str(info.value)
     assert "DATALOADER.MAX_BAD_FRAMES 0.19 allows 1." in str(info.value)
     assert "maskprop validate" in str(info.value)
-    with pytest.raises(InputError, match="a share from 0 to below 1, not 2"):
-        SkipBadFrames(unreadable(), 2, 10)
+    with pytest.raises(InputError, match=r"must be in \[0, 1\), not 2"):
+        SkipUnreadable(unreadable(), 2, 10)
