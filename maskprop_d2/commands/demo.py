@@ -24,6 +24,7 @@ from ..video.window import open_window
 from ..video.writing import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter, is_video_name
 from ..ytvis.writing import write_results
 from .interruption import Interruption
+from .log_setup import setup_logging
 
 Sink = Callable[[FrameResult, np.ndarray], bool]
 """Receives a finished frame and its drawing, (H, W, 3) uint8 RGB. Returns False to stop."""
@@ -241,6 +242,7 @@ def save_results(tracks: Iterable[VideoTrack], names: list[str], path: Path) -> 
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     """Run the command; for bad input, print one line and exit with status 2."""
     args = parse_args(argv, prog)
+    setup_logging()
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.captureWarnings(True)
     # Caused by Detectron2's code, also in exported models.

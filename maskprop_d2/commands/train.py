@@ -14,10 +14,11 @@ from detectron2.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
 from ..engine import Trainer, check_weights, load_config, load_weights
-from ..engine.failures import explain
+from ..engine.failures import failure_reason
 from ..engine.reproducibility import choose_seed, record_run
 from ..engine.setup import cores_per_process
 from ..errors import RESUME_HINT, InputError
+from .log_setup import setup_logging
 
 EXAMPLES = """\
 examples:
@@ -28,17 +29,18 @@ examples:
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
-    """The command: on one machine or many, by Detectron2's own ``launch`` or under ``torchrun``."""
+    """Train or evaluate on one or several machines, with Detectron2's ``launch`` or under
+    ``torchrun``. For input that cannot be used, print one line and exit with status 2."""
     parser = argument_parser(prog)
     args = parser.parse_args(argv)
     if not args.config_file:
-        parser.error("--config-file is missing: configs/ has some")
+        parser.error("--config-file is required, for example one of configs/")
     if args.num_machines > 1 and args.dist_url == "auto":
-        parser.error("with many machines name a port of the first: --dist-url tcp://HOST:PORT")
+        parser.error("several machines need a port of the first: --dist-url tcp://HOST:PORT")
     if dist.is_torchelastic_launched():
         if args.num_gpus != 1 or args.num_machines != 1:
-            parser.error("torchrun starts the processes: leave out --num-gpus and --num-machines")
-        run_as_worker_of_torchrun(args)
+            parser.error("torchrun starts the processes: omit --num-gpus and --num-machines")
+        run_under_torchrun(args)
         return
     try:
         launch(
@@ -54,13 +56,13 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
         sys.exit(130)
     except ProcessExitedException as error:
         if error.exit_code == 2:
-            # One of many processes has said what is wrong, and torch has ended the others.
+            # A process has printed an error, and torch has stopped the others.
             sys.exit(2)
         if error.signal_name is None:
             raise
         fail(
-            f"process {error.error_index} of {args.num_gpus} was ended by {error.signal_name}, "
-            "and the others with it. If memory was short, lower SOLVER.IMS_PER_BATCH or "
+            f"process {error.error_index} of {args.num_gpus} was killed by {error.signal_name}, so "
+            "the others were stopped. If memory was short, lower SOLVER.IMS_PER_BATCH or "
             f"DATALOADER.NUM_WORKERS. {RESUME_HINT}"
         )
 
@@ -70,13 +72,13 @@ def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = default_argument_parser(epilog=EXAMPLES)
     if prog is not None:
         parser.prog = prog
-    # A free port: with Detectron2's fixed one, two trainings on a machine would collide.
+    # Detectron2's default is a fixed port, with which two trainings on a machine would collide.
     parser.set_defaults(dist_url="auto")
     return parser
 
 
-def run_as_worker_of_torchrun(args: argparse.Namespace) -> None:
-    """One of the processes that ``torchrun`` has started; it tells them apart by environment."""
+def run_under_torchrun(args: argparse.Namespace) -> None:
+    """Run one of the processes that ``torchrun`` has started."""
     has_gpu = torch.cuda.is_available()
     if has_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -88,32 +90,35 @@ def run_as_worker_of_torchrun(args: argparse.Namespace) -> None:
 
 
 def run(args: argparse.Namespace) -> Any:
-    """One process, with one clear line and exit status 2 for input that cannot be used."""
+    """Run one process. For input that cannot be used and for known failures, print one line and
+    exit with status 2."""
+    setup_logging()
     try:
         return train_or_evaluate(args)
     except InputError as error:
-        # What comes from a data loader's process has that process's traceback before it.
+        # From a data loader's process, the message begins with that process's traceback.
         fail(str(error).strip().splitlines()[-1])
-    # Of what happens outside of an iteration, as while it is evaluated.
-    except (OSError, RuntimeError, MemoryError) as error:
-        reason = explain(error)
-        if reason is None:
-            raise
-        fail(f"{reason}. {RESUME_HINT}")
+    except Exception as error:
+        # Trainer explains failures within an iteration; this one is outside, as in an evaluation.
+        if reason := failure_reason(error):
+            fail(f"{reason}. {RESUME_HINT}")
+        if isinstance(error, OSError) and error.filename is not None:
+            fail(str(error))
+        raise
 
 
 def fail(message: str) -> NoReturn:
-    """End with one line and exit status 2."""
+    """Print one line and exit with status 2."""
     print(f"error: {message}", file=sys.stderr, flush=True)
     sys.exit(2)
 
 
 def train_or_evaluate(args: argparse.Namespace) -> Any:
-    """Run one process of a training or an evaluation."""
+    """Train or evaluate in one process."""
     rank, processes = comm.get_rank(), comm.get_local_size()
     if processes > 1:
-        # By this signal torch ends the others with the first process. One that a script starts in
-        # the background is born deaf to it, and would train on with nobody to stop it.
+        # If the main process dies, torch stops the others with SIGINT. Processes that a script
+        # starts in the background ignore it by default and would train on.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     setup_logger(distributed_rank=rank, name="maskprop_d2")
     cfg = load_config(args.config_file, args.opts)
@@ -122,13 +127,13 @@ def train_or_evaluate(args: argparse.Namespace) -> Any:
     choose_seed(cfg, args.resume)
     cfg.freeze()
     default_setup(cfg, args)
-    # The folder of its log file is known only now.
+    # Now that the output folder exists, also log to a file.
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank, name="maskprop_d2", configure_stdout=False)
     if cfg.MODEL.DEVICE == "cpu" and processes > 1:
-        # Else each process would start a thread for every core. OMP_NUM_THREADS may ask for less,
-        # but torchrun sets it to 1 by itself.
-        asked = cores_per_process() if dist.is_torchelastic_launched() else torch.get_num_threads()
-        torch.set_num_threads(min(asked, cores_per_process()))
+        # By default each process would use all cores. OMP_NUM_THREADS may limit it further, but
+        # torchrun always sets that to 1.
+        limit = cores_per_process() if dist.is_torchelastic_launched() else torch.get_num_threads()
+        torch.set_num_threads(min(limit, cores_per_process()))
     if args.eval_only:
         model = Trainer.build_model(cfg)
         load_weights(cfg, model, resume=args.resume)

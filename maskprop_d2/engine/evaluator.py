@@ -1,9 +1,10 @@
-"""Video AP and AR as a Detectron2 evaluator, and the file that the servers take."""
+"""Video AP and AR as a Detectron2 evaluator."""
 
 import itertools
 import logging
 import math
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 from detectron2.data import MetadataCatalog
@@ -13,69 +14,69 @@ from detectron2.utils import comm
 from ..evaluation import evaluate, format_table
 from ..ytvis import load_json
 from ..ytvis.writing import tracks_to_results, write_results
-from .resume_eval import FinishedVideos
 
 
 class YTVISEvaluator(DatasetEvaluator):
-    """Collects the tracks of all videos, writes ``results.json`` and ``results.zip``, and scores
-    them if the annotation file has annotations."""
+    """Evaluate tracks by video AP and AR, and write them in YouTube-VIS's results format.
 
-    def __init__(self, dataset_name: str, finished: FinishedVideos):
+    ``output_dir`` receives ``results.json``, and ``results.zip`` for the evaluation servers. If the
+    annotation file has no annotations, nothing is scored.
+    """
+
+    def __init__(self, dataset_name: str, output_dir: str | Path):
         """
         Args:
             dataset_name: a registered data set.
-            finished: keeps the results until they are whole; its folder is where to write.
+            output_dir: folder for the results, created if missing.
         """
         self._metadata = MetadataCatalog.get(dataset_name)
-        self._results_file = finished.folder / "results.json"
-        self._finished = finished
+        self.output_dir = Path(output_dir)
+        self.results: list[dict[str, Any]] = []
+        """Results entries of the videos that this process has seen."""
 
     def reset(self) -> None:
-        """Begin, with what an evaluation that was stopped has left."""
-        self._finished.find()
+        self.results = []
 
-    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any] | None]) -> None:
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Add the tracks of some videos.
 
         Args:
             inputs: records with ``video_id``.
-            outputs: the model's outputs for them, None for those that are finished already.
+            outputs: ``VideoTracks.as_dict()`` of each.
         """
         to_dataset_id = {v: k for k, v in self._metadata.thing_dataset_id_to_contiguous_id.items()}
         for video, output in zip(inputs, outputs, strict=True):
-            if output is not None:
-                results = tracks_to_results(video["video_id"], output, to_dataset_id)
-                self._finished.add(video["video_id"], results)
+            self.results += tracks_to_results(video["video_id"], output, to_dataset_id)
 
     def evaluate(self) -> "OrderedDict[str, Any] | None":
-        """Write and score. Figures are percent, NaN where nothing can be counted.
+        """Gather the results of all processes, write and score them.
 
         Returns:
-            ``{"segm": {"AP": ..., ...}}`` on the main process, empty where there are no
-            annotations to score against.
+            ``{"segm": {"AP": ..., ...}}`` in percent on the main process, NaN where there is no
+            ground truth; empty if the data set has no annotations.
         """
-        gathered = comm.gather(self._finished.results, dst=0)
+        gathered = comm.gather(self.results, dst=0)
         if not comm.is_main_process():
             return None
-        results = list(itertools.chain(*gathered))
-        # Whatever the number of processes, and however often it was stopped.
-        results.sort(key=lambda x: x["video_id"])
-        write_results(results, self._results_file, archive=True)
-        self._finished.remove()
-        ground_truth = load_json(self._metadata.json_file)
+        # The same file for any number of processes.
+        results = sorted(itertools.chain(*gathered), key=lambda x: x["video_id"])
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        path = self.output_dir / "results.json"
+        write_results(results, path, archive=True)
         logger = logging.getLogger(__name__)
-        logger.info("Results: %s, and for a server results.zip beside it", self._results_file)
+        logger.info("Results: %s, and results.zip beside it for the evaluation server", path)
         if not results:
-            logger.warning("No object was found in any video: servers refuse results without one.")
+            logger.warning("No object was found in any video. Servers refuse empty results.")
+        ground_truth = load_json(self._metadata.json_file)
         if not ground_truth.get("annotations"):
             logger.warning(
                 "%s has no annotations (those of public validation and test sets are hidden): "
                 "nothing to score. Submit %s to the server.",
                 self._metadata.json_file,
-                self._results_file.with_suffix(".zip"),
+                path.with_suffix(".zip"),
             )
             return OrderedDict()
         metrics = evaluate(ground_truth, results)
         logger.info("Video instance segmentation (percent):\n%s", format_table(metrics))
-        figures = metrics.as_dict().items()
-        return OrderedDict(segm={k: math.nan if v is None else v for k, v in figures})
+        values = metrics.as_dict().items()
+        return OrderedDict(segm={k: math.nan if v is None else v for k, v in values})

@@ -1,4 +1,4 @@
-"""Runs that can be repeated, and that go on after an end as if there had been none."""
+"""Seeds, and a record of what a training depends on."""
 
 import hashlib
 import importlib.metadata
@@ -23,11 +23,11 @@ PACKAGES = ("maskprop-d2", "torch", "torchvision", "detectron2", "numpy", "openc
 
 
 def choose_seed(cfg: Any, resume: bool) -> None:
-    """Where no ``SEED`` is set, set one, the same in all processes, so that it is recorded.
+    """If ``SEED`` is negative, set it to a random seed, the same in all processes.
 
     Args:
-        cfg: a whole config that is not frozen yet.
-        resume: whether a training goes on: with the seed that it began with.
+        cfg: the whole config, not frozen.
+        resume: if a training is resumed, keep the seed that it started with.
     """
     if cfg.SEED < 0:
         runs = _recorded_runs(cfg) if resume else []
@@ -35,7 +35,7 @@ def choose_seed(cfg: Any, resume: bool) -> None:
 
 
 def _recorded_runs(cfg: Any) -> list[dict[str, Any]]:
-    """What ``record_run`` has written; nothing if it cannot be read."""
+    """The entries of ``runs.json``; empty if it cannot be read."""
     try:
         runs = json.loads((Path(cfg.OUTPUT_DIR) / "runs.json").read_text())
     except (OSError, ValueError):
@@ -43,39 +43,38 @@ def _recorded_runs(cfg: Any) -> list[dict[str, Any]]:
     return runs if isinstance(runs, list) else []
 
 
-def seed_of_step(seed: int, iteration: int, rank: int) -> int:
-    """What the model's random numbers in one iteration of one process start from."""
+def iteration_seed(seed: int, iteration: int, rank: int) -> int:
+    """The seed of the model's random numbers in one iteration of one process."""
     return int(np.random.default_rng([seed, iteration, rank]).integers(2**63))
 
 
-def drop_from(metrics_file: Path, iteration: int) -> None:
-    """Cut off what ``metrics.json`` says of an iteration and later ones, or does not say whole:
-    training goes on from there, and writes it again.
+def truncate_metrics(metrics_file: Path, iteration: int) -> None:
+    """Remove a damaged end of ``metrics.json``, and the lines from an iteration on.
 
     Args:
-        metrics_file: a line of json an iteration, in order; need not be there.
-        iteration: the first one that is still to come.
+        metrics_file: one line of json per iteration, in order; may be missing.
+        iteration: the iteration that training resumes with.
     """
     if not metrics_file.is_file():
         return
-    keep = 0
+    size = 0
     with metrics_file.open("rb") as file:
         for line in file:
             try:
-                figures = json.loads(line)
-                # An evaluation at the end of a training counts as of the iteration to come.
-                last = iteration - 1 if "total_loss" in figures else iteration
-                if not line.endswith(b"\n") or figures["iteration"] > last:
+                metrics = json.loads(line)
+                # The evaluation at the end of a training has the number of the next iteration.
+                last = iteration - 1 if "total_loss" in metrics else iteration
+                if not line.endswith(b"\n") or metrics["iteration"] > last:
                     break
             except (ValueError, KeyError, TypeError):
                 break
-            keep += len(line)
-    # In its place, since the file is open already, for what is to come.
-    os.truncate(metrics_file, keep)
+            size += len(line)
+    # In place, since the writer has opened the file already.
+    os.truncate(metrics_file, size)
 
 
 def record_run(cfg: Any, command: list[str]) -> None:
-    """Add to ``OUTPUT_DIR/runs.json`` what a training depends on; it has an entry for each start.
+    """Add an entry to ``OUTPUT_DIR/runs.json``: seed, versions, data sets and config of a training.
 
     Args:
         cfg: the whole config.
@@ -112,18 +111,18 @@ def _versions() -> dict[str, str]:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            # As OpenCV, which comes under several names.
+            # OpenCV, for one, has several package names.
             continue
     return versions
 
 
 def _commit() -> str | None:
-    """The commit of this code, with a "+" if it was changed since; None outside of a repository."""
+    """The git commit of this code, with "+" if files were changed; None outside a repository."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         commit, changes = (
-            subprocess.run([*git, *what], capture_output=True, text=True, check=True).stdout
-            for what in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+            subprocess.run([*git, *command], capture_output=True, text=True, check=True).stdout
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
         )
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -131,13 +130,13 @@ def _commit() -> str | None:
 
 
 def _data_set(cfg: Any, name: str) -> dict[str, Any]:
-    """What tells a data set from another of its name, as far as it can be read."""
+    """Size and content hash of a data set."""
     try:
         records = load_records(cfg, name)
     except InputError as error:
         return {"error": str(error)}
-    described = {"frames": sum(record.get("length", 1) for record in records)}
+    entry = {"frames": sum(record.get("length", 1) for record in records)}
     json_file = MetadataCatalog.get(name).get("json_file")
     if json_file is None:
-        return described
-    return {**described, "json": str(json_file), "sha256": file_hash(json_file)}
+        return entry
+    return {**entry, "json": str(json_file), "sha256": file_hash(json_file)}

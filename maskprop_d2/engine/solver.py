@@ -1,9 +1,10 @@
-"""The optimizer of a config."""
+"""Optimizer and schedule."""
 
 import math
 from typing import Any
 
 import torch
+from detectron2.engine import DefaultTrainer
 from detectron2.solver.build import (
     get_default_optimizer_params,
     maybe_add_gradient_clipping,
@@ -16,10 +17,10 @@ from .freezing import parameter_names
 
 
 def build_optimizer(cfg: Any, model: nn.Module) -> torch.optim.Optimizer:
-    """SGD or AdamW over what learns in a model (``SOLVER.OPTIMIZER``), with clipped gradients.
+    """SGD or AdamW (``SOLVER.OPTIMIZER``) with gradient clipping.
 
     Raises:
-        InputError: if the config has a value that does not exist, or leaves nothing to learn.
+        InputError: if a value is wrong, or no weight requires a gradient.
     """
     solver = cfg.SOLVER
     if not any(x.requires_grad for x in model.parameters()):
@@ -34,16 +35,15 @@ def build_optimizer(cfg: Any, model: nn.Module) -> torch.optim.Optimizer:
         options = {"momentum": solver.MOMENTUM, "nesterov": solver.NESTEROV, "foreach": True}
     elif solver.OPTIMIZER == "ADAMW":
         kind = torch.optim.AdamW
-        # On a GPU a fused step would unscale the gradients of mixed precision itself, after they
-        # have been clipped.
+        # On a GPU a fused step unscales the gradients of mixed precision itself, after clipping.
         options = {"fused": cfg.MODEL.DEVICE == "cpu"}
     else:
         raise InputError(f"SOLVER.OPTIMIZER must be SGD or ADAMW, not {solver.OPTIMIZER}")
     clip = solver.CLIP_GRADIENTS
     if clip.ENABLED and clip.CLIP_TYPE not in ("value", "norm", "full_model"):
         raise InputError(
-            "SOLVER.CLIP_GRADIENTS.CLIP_TYPE must be value, norm (of each tensor) or full_model "
-            f"(the norm over all of them), not {clip.CLIP_TYPE}"
+            "SOLVER.CLIP_GRADIENTS.CLIP_TYPE must be value, norm (of each weight) or full_model "
+            f"(norm over all weights), not {clip.CLIP_TYPE}"
         )
     full_model = clip.ENABLED and clip.CLIP_TYPE == "full_model"
     if not full_model:
@@ -65,10 +65,10 @@ def build_optimizer(cfg: Any, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def parameter_groups(cfg: Any, model: nn.Module) -> list[dict[str, Any]]:
-    """Detectron2's groups, for biases and norms, divided by ``SOLVER.LR_FACTORS``.
+    """Detectron2's parameter groups, with the learning rates of ``SOLVER.LR_FACTORS``.
 
     Raises:
-        InputError: if a factor is none, or is for a part that the model has not.
+        InputError: if a factor is invalid, or the model has no such part.
     """
     solver = cfg.SOLVER
     groups = get_default_optimizer_params(
@@ -79,7 +79,7 @@ def parameter_groups(cfg: Any, model: nn.Module) -> list[dict[str, Any]]:
         weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
     )
     factors = _lr_factors(solver.LR_FACTORS, model)
-    # Detectron2's own way to do this would undo that of the biases.
+    # Detectron2's ``overrides`` would undo the factor of biases.
     return reduce_param_groups(
         [
             {**group, "params": [x], "lr": group["lr"] * factors.get(x, 1.0)}
@@ -90,7 +90,7 @@ def parameter_groups(cfg: Any, model: nn.Module) -> list[dict[str, Any]]:
 
 
 def _lr_factors(entries: Any, model: nn.Module) -> dict[nn.Parameter, float]:
-    """The factor of each parameter that has one."""
+    """The learning-rate factors of the parameters that have one."""
     parameters = dict(model.named_parameters())
     factors = {}
     for entry in entries:
@@ -101,8 +101,42 @@ def _lr_factors(entries: Any, model: nn.Module) -> dict[nn.Parameter, float]:
             or not 0 < entry[1] < math.inf
         ):
             raise InputError(
-                f"SOLVER.LR_FACTORS must be a list of [part, factor above 0], but holds {entry!r}"
+                f"SOLVER.LR_FACTORS must be a list of [part, factor above 0], but has {entry!r}"
             )
         for name in parameter_names(model, entry[0], "SOLVER.LR_FACTORS"):
             factors[parameters[name]] = entry[1]
     return factors
+
+
+def scale_schedule(cfg: Any, processes: int) -> Any:
+    """A copy of the config with its schedule scaled from ``SOLVER.REFERENCE_WORLD_SIZE`` GPUs to
+    this training, where each of the ``SOLVER.ACCUMULATE`` passes of a process counts as a GPU.
+
+    Args:
+        cfg: the whole config.
+        processes: number of processes of the training.
+
+    Raises:
+        InputError: if the clips of a step cannot be divided evenly.
+    """
+    clips, gpus = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
+    if gpus and clips % gpus:
+        raise InputError(
+            f"SOLVER.IMS_PER_BATCH {clips} is not a multiple of SOLVER.REFERENCE_WORLD_SIZE "
+            f"{gpus}, the number of GPUs of the schedule: set the latter to 0 to use the schedule "
+            "without scaling"
+        )
+    if cfg.SOLVER.ACCUMULATE < 1:
+        raise InputError(f"SOLVER.ACCUMULATE must be 1 or more, not {cfg.SOLVER.ACCUMULATE}")
+    passes = processes * cfg.SOLVER.ACCUMULATE
+    cfg = DefaultTrainer.auto_scale_workers(cfg, passes).clone()
+    if cfg.SOLVER.IMS_PER_BATCH % passes:
+        raise InputError(
+            f"SOLVER.IMS_PER_BATCH {clips} cannot be divided by {processes} processes with "
+            f"SOLVER.ACCUMULATE {cfg.SOLVER.ACCUMULATE} passes each: make it a multiple of {passes}"
+        )
+    cfg.defrost()
+    # Not to be scaled again.
+    cfg.SOLVER.REFERENCE_WORLD_SIZE = 0
+    cfg.freeze()
+    return cfg

@@ -1,24 +1,24 @@
-"""One step of the optimizer: over several passes, and in mixed precision."""
+"""One optimizer step: gradient accumulation and mixed precision."""
 
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import torch
-from detectron2.engine import DefaultTrainer, SimpleTrainer
+from detectron2.engine import SimpleTrainer
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from ..errors import InputError
-
 
 class StepTrainer(SimpleTrainer):
-    """Detectron2's trainer, which may also sum gradients up, and compute in mixed precision on a
-    CPU as on a GPU: in bfloat16 there, in float16 here.
+    """Detectron2's ``SimpleTrainer`` with gradient accumulation, and mixed precision on GPU and
+    CPU.
 
-    bfloat16 has the range of float32, so that only gradients in float16 are scaled.
+    Mixed precision is float16 on a GPU, with scaled gradients, and bfloat16 on a CPU, which has the
+    range of float32 and needs no scaling.
     """
 
     def __init__(
@@ -34,90 +34,57 @@ class StepTrainer(SimpleTrainer):
         """
         Args:
             model, data_loader, optimizer: as in the base class.
-            passes: a step is over so many batches of the loader, forwards and backwards one after
-                the other; its losses and gradients are their means.
-            mixed_precision: whether what needs no float32 is computed in half of it.
-            device: the model's, "cpu" or "cuda".
+            passes: batches per step, forward and backward one after the other; losses and gradients
+                are their means.
+            mixed_precision: whether to use autocast.
+            device: the model's device type, "cpu" or "cuda".
         """
         super().__init__(model, data_loader, optimizer)
         self.passes = passes
         self.mixed_precision = mixed_precision
         self.device = device
         self.scaler = torch.amp.GradScaler(device, enabled=mixed_precision and device == "cuda")
+        self._batches: Iterator[Any] | None = None
 
     def run_step(self) -> None:
-        """As in the base class: the optimizer, which clips gradients, has them whole."""
+        if self._batches is None:
+            # Not earlier: a resumed training first sets where the data loader starts.
+            self._batches = iter(self.data_loader)
         self.optimizer.zero_grad()
         losses: dict[str, Tensor] = {}
         data_time = 0.0
         for i in range(self.passes):
             start = time.perf_counter()
-            data = next(self._data_loader_iter)
+            data = next(self._batches)
             data_time += time.perf_counter() - start
             for name, loss in self._run_pass(data, last=i == self.passes - 1).items():
                 losses[name] = losses[name] + loss if i else loss
         self.after_backward()
-        self._write_metrics(losses, data_time)
+        self.write_metrics(losses, data_time, self.iter)
         if len(losses) == 1 and comm.is_main_process():
-            # Detectron2 writes it as the total alone.
+            # Detectron2 writes a single loss only as the total.
             storage = get_event_storage()
             storage.put_scalar(*losses, storage.latest()["total_loss"][0])
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
     def _run_pass(self, data: Any, last: bool) -> dict[str, Tensor]:
-        """Forward and backward; gives this pass's shares in the losses of the step."""
+        """Forward and backward. Returns the losses divided by the number of passes."""
         dtype = torch.float16 if self.device == "cuda" else torch.bfloat16
-        # Many processes exchange their gradients once a step.
-        alone = isinstance(self.model, DistributedDataParallel) and not last
-        with self.model.no_sync() if alone else nullcontext():
+        # Processes exchange gradients once per step.
+        no_sync = isinstance(self.model, DistributedDataParallel) and not last
+        with self.model.no_sync() if no_sync else nullcontext():
             with torch.autocast(self.device, dtype, enabled=self.mixed_precision):
                 losses = self.model(data)
-            shares = {name: loss / self.passes for name, loss in losses.items()}
-            self.scaler.scale(sum(shares.values())).backward()
-        return {name: share.detach() for name, share in shares.items()}
+            losses = {name: loss / self.passes for name, loss in losses.items()}
+            self.scaler.scale(sum(losses.values())).backward()
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """As in the base class, and the scale of the gradients."""
         return {**super().state_dict(), "grad_scaler": self.scaler.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in the base class, also of a training in another precision or on another device."""
+        """Also loads the state of a training in another precision or on another device."""
         super().load_state_dict(state_dict)
         if state_dict.get("grad_scaler"):
             self.scaler.load_state_dict(state_dict["grad_scaler"])
-
-
-def share_out(cfg: Any, processes: int) -> Any:
-    """A config with its schedule scaled to the passes of a step, each of which counts as a GPU.
-
-    Args:
-        cfg: the whole config.
-        processes: of the training.
-
-    Returns:
-        a config that needs no more scaling.
-
-    Raises:
-        InputError: if the clips of a step cannot be shared out evenly.
-    """
-    clips, gpus = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
-    if gpus and clips % gpus:
-        raise InputError(
-            f"SOLVER.IMS_PER_BATCH {clips} does not fit SOLVER.REFERENCE_WORLD_SIZE {gpus}, "
-            "the number of GPUs that the schedule is written for: set the latter to 0 to train "
-            "by the config's figures as they are"
-        )
-    if cfg.SOLVER.ACCUMULATE < 1:
-        raise InputError(f"SOLVER.ACCUMULATE must be 1 or more, not {cfg.SOLVER.ACCUMULATE}")
-    passes = processes * cfg.SOLVER.ACCUMULATE
-    cfg = DefaultTrainer.auto_scale_workers(cfg, passes).clone()
-    if cfg.SOLVER.IMS_PER_BATCH % passes:
-        raise InputError(
-            f"SOLVER.IMS_PER_BATCH {clips} cannot be shared out to {processes} processes with "
-            f"SOLVER.ACCUMULATE {cfg.SOLVER.ACCUMULATE} passes each: make it a multiple of {passes}"
-        )
-    cfg.defrost()
-    cfg.SOLVER.REFERENCE_WORLD_SIZE = 0
-    cfg.freeze()
-    return cfg

@@ -1,61 +1,40 @@
-"""Detectron2's default trainer, over videos."""
+"""Detectron2's default trainer for videos."""
 
+import logging
 import sys
 import time
+import weakref
 from collections import OrderedDict
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.engine import DefaultTrainer, HookBase, defaults
+from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, create_ddp_model
 from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 
 from ..data import build_test_loader, build_train_loader
-from ..data.stream import stream_of
-from .averaging import WeightAverage
+from ..data.stream import get_stream
 from .checkpoint import Checkpointer
 from .evaluator import YTVISEvaluator
-from .failures import explained
+from .failures import explain_failures
 from .freezing import freeze
-from .monitoring import WatchTraining, write_summary
-from .reproducibility import drop_from, seed_of_step
-from .resume_eval import FinishedVideos, SkipFinished, fingerprint
-from .solver import build_optimizer
-from .step import StepTrainer, share_out
-
-
-class ProgressBar(HookBase):
-    """A bar over the iterations, on a terminal."""
-
-    def before_train(self) -> None:
-        """Open the bar at the iteration that training starts from."""
-        self._bar = tqdm(
-            total=self.trainer.max_iter,
-            initial=self.trainer.start_iter,
-            desc="training",
-            unit="it",
-            disable=not sys.stderr.isatty(),
-        )
-
-    def after_step(self) -> None:
-        """Move it on."""
-        self._bar.update()
-
-    def after_train(self) -> None:
-        """Close it."""
-        self._bar.close()
+from .hooks import ProgressBar, TrainingMetrics, WeightAverage
+from .reproducibility import iteration_seed, truncate_metrics
+from .resume_eval import ResumableEvaluator, SkipFinished, fingerprint
+from .solver import build_optimizer, scale_schedule
+from .step import StepTrainer
+from .summary import write_summary
 
 
 class Trainer(DefaultTrainer):
-    """Trains and evaluates what the config says, with checkpoints, TensorBoard and metrics.json."""
+    """Trains and evaluates a model as its config says."""
 
     def __init__(self, cfg: CfgNode):
         """
@@ -63,81 +42,81 @@ class Trainer(DefaultTrainer):
             cfg: the whole config.
 
         Raises:
-            InputError: if the config has a value for training that cannot be used.
+            InputError: if a value of the config cannot be used.
         """
-        cfg = share_out(cfg, comm.get_world_size())
-        step_trainer = partial(
-            StepTrainer,
+        # In place of DefaultTrainer.__init__, for our own Checkpointer and StepTrainer.
+        TrainerBase.__init__(self)
+        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
+            setup_logger()
+        self.cfg = cfg = scale_schedule(cfg, comm.get_world_size())
+        device = torch.device(cfg.MODEL.DEVICE).type
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        data_loader = self.build_train_loader(cfg)
+        device_ids = None if device == "cpu" else [comm.get_local_rank()]
+        self._trainer = StepTrainer(
+            create_ddp_model(model, broadcast_buffers=False, device_ids=device_ids),
+            data_loader,
+            optimizer,
             passes=cfg.SOLVER.ACCUMULATE,
             mixed_precision=cfg.SOLVER.AMP.ENABLED,
-            device=torch.device(cfg.MODEL.DEVICE).type,
+            device=device,
         )
-        replaced: dict[str, Any] = {
-            "DetectionCheckpointer": Checkpointer,
-            "SimpleTrainer": step_trainer,
-            "AMPTrainer": step_trainer,
-        }
-        if cfg.MODEL.DEVICE == "cpu":
-            # Detectron2 names a GPU to torch's wrapper for many processes, also where there is
-            # none.
-            replaced["create_ddp_model"] = partial(defaults.create_ddp_model, device_ids=None)
-        with ExitStack() as stack:
-            for name, replacement in replaced.items():
-                stack.enter_context(mock.patch.object(defaults, name, replacement))
-            super().__init__(cfg)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.register_hooks(self.build_hooks())
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """As in the base class; data, random numbers and ``metrics.json`` go on where they were."""
+        """Load a checkpoint. When resuming, also continue the data stream and ``metrics.json``."""
         super().resume_or_load(resume)
         if self.start_iter:
-            stream = stream_of(self._trainer.data_loader)
+            stream = get_stream(self.data_loader)
             stream.first_batch = self.start_iter * self.cfg.SOLVER.ACCUMULATE
             if comm.is_main_process():
-                drop_from(Path(self.cfg.OUTPUT_DIR) / "metrics.json", self.start_iter)
+                truncate_metrics(Path(self.cfg.OUTPUT_DIR) / "metrics.json", self.start_iter)
 
     def before_train(self) -> None:
-        """As in the base class."""
-        self._began = time.perf_counter()
+        self._start_time = time.perf_counter()
         super().before_train()
 
     def after_train(self) -> None:
-        """As in the base class; then, also if the last evaluation fails, the summary."""
+        """Run the hooks; then write a summary, even if the last evaluation fails."""
         try:
             super().after_train()
         finally:
             if comm.is_main_process():
-                write_summary(self, time.perf_counter() - self._began)
+                write_summary(self, time.perf_counter() - self._start_time)
 
     def run_step(self) -> None:
-        """As in the base class, with random numbers that depend on seed and iteration alone.
+        """Run a step whose random numbers depend only on the seed, the iteration and the process.
 
         Raises:
-            TrainingError: if training cannot go on.
+            TrainingError: if training cannot continue.
         """
         if self.cfg.SEED >= 0:
-            torch.manual_seed(seed_of_step(self.cfg.SEED, self.iter, comm.get_rank()))
-        with explained(self.iter):
+            torch.manual_seed(iteration_seed(self.cfg.SEED, self.iter, comm.get_rank()))
+        with explain_failures(self.iter):
             super().run_step()
 
     def after_step(self) -> None:
-        """As in the base class.
-
-        Raises:
-            TrainingError: if training cannot go on.
         """
-        with explained(self.iter):
+        Raises:
+            TrainingError: if training cannot continue.
+        """
+        with explain_failures(self.iter):
             super().after_step()
 
     def build_hooks(self) -> list[HookBase]:
-        """Those of Detectron2, and what there is to watch; with ``SOLVER.EMA_DECAY`` averaged
-        weights, which are then evaluated and saved.
+        """Detectron2's hooks and ours. With ``SOLVER.EMA_DECAY``, averaged weights are evaluated
+        and saved.
 
         Raises:
-            InputError: if that has a value that cannot be used.
+            InputError: if ``SOLVER.EMA_DECAY`` is out of range.
         """
         hooks = super().build_hooks()
-        # After the timer, whose figures it reads, and before the writers of what it tells.
-        hooks.insert(1, WatchTraining())
+        # After the timer, whose values it reads, and before the writers.
+        hooks.insert(1, TrainingMetrics())
         if self.cfg.SOLVER.EMA_DECAY:
             average = WeightAverage(self.checkpointer.model, self.cfg.SOLVER.EMA_DECAY)
             self.checkpointer.averaged = average.averaged
@@ -145,21 +124,21 @@ class Trainer(DefaultTrainer):
                 self.cfg.TEST.EVAL_PERIOD, partial(self._evaluate, average.averaged)
             )
             hooks = [evaluation if isinstance(hook, EvalHook) else hook for hook in hooks]
-            # Before that which saves.
+            # Before the checkpointer.
             hooks.insert(0, average)
         return [*hooks, ProgressBar()] if comm.is_main_process() else hooks
 
     def _evaluate(self, model: torch.nn.Module) -> OrderedDict[str, Any]:
-        # By this name the base class looks for TEST.EXPECTED_RESULTS.
+        # The base class compares this with TEST.EXPECTED_RESULTS.
         self._last_eval_results = self.test(self.cfg, model)
         return self._last_eval_results
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> torch.nn.Module:
-        """As in the base class, with the parts of ``SOLVER.FROZEN`` frozen.
+        """A model with the parts of ``SOLVER.FROZEN`` frozen.
 
         Raises:
-            InputError: if the model lacks one of them.
+            InputError: if the model has no such part.
         """
         model = super().build_model(cfg)
         freeze(model, cfg.SOLVER.FROZEN)
@@ -167,40 +146,40 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
-        """See ``solver``."""
         return build_optimizer(cfg, model)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:
-        """See ``maskprop_d2.data``."""
         return build_train_loader(cfg)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
-        """See ``maskprop_d2.data``; with a progress bar on a terminal."""
+        """A test loader, with a progress bar if standard error is a terminal."""
         loader = build_test_loader(cfg, dataset_name)
-        quiet = not (comm.is_main_process() and sys.stderr.isatty())
-        return tqdm(loader, desc=dataset_name, unit="video", disable=quiet)
+        disable = not (comm.is_main_process() and sys.stderr.isatty())
+        return tqdm(loader, desc=dataset_name, unit="video", disable=disable)
 
     @classmethod
     def test(cls, cfg: CfgNode, model: torch.nn.Module) -> OrderedDict[str, Any]:
-        """Evaluate on each of ``DATASETS.TEST``; an evaluation that was stopped goes on.
+        """Evaluate on ``DATASETS.TEST``, resuming interrupted evaluations.
 
-        Results go to ``OUTPUT_DIR/inference``, or a folder each if there are several sets.
+        Results go to ``OUTPUT_DIR/inference``, or to a folder per data set in it if there are
+        several.
 
         Returns:
-            the figures of the data set, or of each by its name.
+            the metrics of the data set, or of each data set by its name.
         """
-        figures: OrderedDict[str, Any] = OrderedDict()
+        metrics: OrderedDict[str, Any] = OrderedDict()
         for name in cfg.DATASETS.TEST:
             loader = cls.build_test_loader(cfg, name)
             folder = Path(cfg.OUTPUT_DIR) / "inference"
             if len(cfg.DATASETS.TEST) > 1:
                 folder /= name
             json_file = MetadataCatalog.get(name).json_file
-            finished = FinishedVideos(folder, fingerprint(cfg, model, json_file))
-            evaluator = YTVISEvaluator(name, finished)
-            figures[name] = inference_on_dataset(SkipFinished(model, finished), loader, evaluator)
+            evaluator = ResumableEvaluator(
+                YTVISEvaluator(name, folder), fingerprint(cfg, model, json_file)
+            )
+            metrics[name] = inference_on_dataset(SkipFinished(model, evaluator), loader, evaluator)
             if comm.is_main_process():
-                print_csv_format(figures[name])
-        return figures[name] if len(figures) == 1 else figures
+                print_csv_format(metrics[name])
+        return metrics[name] if len(metrics) == 1 else metrics

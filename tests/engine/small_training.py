@@ -1,14 +1,23 @@
-"""A training that takes seconds."""
+"""Trainings and evaluations that take seconds."""
 
+import contextlib
+import io
+import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+from detectron2.utils.logger import setup_logger
 from make_moving_shapes import main as make_moving_shapes
+
+from maskprop_d2.commands.train import main as train
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "configs/moving_shapes/maskprop_tiny.yaml"
+WEIGHTS = ROOT / "demo/maskprop_tiny.pt"
 
 
 def small_data_sets(root, **arguments):
@@ -17,10 +26,6 @@ def small_data_sets(root, **arguments):
     options = [f"--{k}={v}" for k, v in {"length": 4, **arguments}.items()]
     make_moving_shapes(["--output", str(root / "moving_shapes"), *options])
     return root
-
-
-def environment(data_sets):
-    return {**os.environ, "DETECTRON2_DATASETS": str(data_sets), "OMP_NUM_THREADS": "1"}
 
 
 def small(output, max_iter, *more):
@@ -34,15 +39,74 @@ def small(output, max_iter, *more):
         "SOLVER.IMS_PER_BATCH": "2",
         "SOLVER.MAX_ITER": str(max_iter),
         "SOLVER.CHECKPOINT_PERIOD": "2",
-        # So that a network that has seen nothing yet gives tracks.
+        # Low, so that an untrained network gives tracks.
         "MODEL.ROI_HEADS.SCORE_THRESH_TEST": "0.01",
         "DATALOADER.NUM_WORKERS": "0",
     }
     return [*(x for pair in options.items() for x in pair), *more]
 
 
+def command(*options, script="train_net.py"):
+    return [sys.executable, str(ROOT / script), "--config-file", str(TINY), *options]
+
+
+def run(arguments, **options):
+    """Run a command in a process of its own."""
+    result = subprocess.run(arguments, capture_output=True, text=True, **options)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result
+
+
+def run_here(*options, config_file=TINY, status=0):
+    """Run ``maskprop train`` in this process, which saves the time of imports. Returns what it
+    prints to standard output and standard error, without what other processes print."""
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            train(["--config-file", str(config_file), *options])
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    finally:
+        for name in ("detectron2", "fvcore", "maskprop_d2"):
+            logger = logging.getLogger(name)
+            for handler in list(logger.handlers):
+                logger.removeHandler(handler)
+                handler.close()
+            logger.propagate = True
+        setup_logger.cache_clear()
+    assert code == status, out.getvalue()[-3000:] + err.getvalue()[-3000:]
+    return out.getvalue(), err.getvalue()
+
+
+def start(arguments, log, *, ignore_sigint=False):
+    """Start a command in a process group of its own that prints to a file.
+
+    Args:
+        ignore_sigint: as in the background of a shell script.
+    """
+    handler = signal.SIG_IGN if ignore_sigint else signal.default_int_handler
+    with log.open("w") as file:
+        return subprocess.Popen(
+            arguments,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, handler),
+        )
+
+
+def wait_for(path, process, log, seconds=200):
+    """Wait until a running process has written a file."""
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def ended(group, seconds):
-    """Whether all processes of a group end within some time; then or now they have."""
+    """Whether all processes of a group end within some time. Kills them otherwise."""
     deadline = time.monotonic() + seconds
     try:
         while time.monotonic() < deadline:

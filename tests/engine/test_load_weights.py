@@ -1,4 +1,4 @@
-"""Weights that lack what the tracking method needs."""
+"""Weights without those that the tracking method needs."""
 
 from pathlib import Path
 
@@ -24,14 +24,14 @@ def test_a_checkpoint_without_the_methods_network_is_refused(method):
     assert message.startswith(f"{SHIPPED} has no weights for the tracking")
     config_file = f"configs/moving_shapes/maskprop_tiny_{method}.yaml"
     assert config_file in message and (ROOT / config_file).is_file()
-    # The config that trains it takes the shipped detector.
+    # The config that trains it starts from the shipped detector.
     trained = load_config(str(ROOT / config_file), [])
     model = trained.MODEL
     tracker, weights = model.MASKPROP.TRACKER, str(ROOT / model.WEIGHTS)
     assert (tracker, weights) == (method, SHIPPED) and "detector" in trained.SOLVER.FROZEN
 
 
-def test_a_checkpoint_with_it_serves_all_other_methods_too(tmp_path):
+def test_a_checkpoint_with_a_methods_network_also_loads_for_other_methods(tmp_path):
     options = ["MODEL.WEIGHTS", "", "MODEL.MASKPROP.TRACKER"]
     trained = build_model(load_config(TINY, [*options, "osmn"]))
     torch.save({"model": trained.state_dict()}, tmp_path / "osmn.pth")

@@ -1,62 +1,46 @@
-"""What a training shows: metrics, pictures, a summary, and not a single warning."""
+"""What a training reports: metrics, pictures, a summary, and no warnings."""
 
 import gc
 import json
 import signal
-import subprocess
-import sys
-import time
 from types import SimpleNamespace
 
 import pytest
 import torch
 from detectron2.engine import HookBase
 from detectron2.utils.events import EventStorage
-from small_training import ROOT, TINY, environment, small, small_data_sets
+from small_training import command, run, small, start, wait_for
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from maskprop_d2.engine import Trainer, monitoring
-from maskprop_d2.engine.monitoring import WatchTraining, write_summary
+from maskprop_d2.engine import Trainer, hooks
+from maskprop_d2.engine.hooks import TrainingMetrics
+from maskprop_d2.engine.summary import write_summary
 from maskprop_d2.inference.mask_store import MaskStore
 from maskprop_d2.modeling.propagation_monitor import PICTURE
 
 
 @pytest.fixture(scope="module")
-def data_sets(tmp_path_factory):
-    return small_data_sets(tmp_path_factory.mktemp("datasets"))
-
-
-def command(*options):
-    return [sys.executable, str(ROOT / "train_net.py"), "--config-file", str(TINY), *options]
-
-
-@pytest.fixture(scope="module")
 def finished(data_sets, tmp_path_factory):
-    """The folder of a training that has ended, and what it has printed."""
+    """The output folder of a finished training, and what it printed."""
     folder = tmp_path_factory.mktemp("training")
-    # As where CUDA is installed, but there is no GPU.
-    without_gpu = {"CUDA_VISIBLE_DEVICES": "", "CUDA_HOME": str(folder)}
     options = small(folder, 4, "VIS_PERIOD", "2", "DATALOADER.NUM_WORKERS", "1")
-    result = subprocess.run(
-        command(*options),
-        env={**environment(data_sets), **without_gpu},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    return folder, result
+    with pytest.MonkeyPatch.context() as patch:
+        # As where CUDA is installed without a GPU.
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        patch.setenv("CUDA_HOME", str(folder))
+        return folder, run(command(*options))
 
 
-def test_a_training_on_the_cpu_warns_of_nothing_but_that(finished):
+def test_a_training_only_warns_that_it_runs_on_the_cpu(finished):
     folder, result = finished
     assert result.stderr == ""
     for text in (result.stdout, (folder / "log.txt").read_text()):
         lines = [x for x in text.splitlines() if "WARN" in x or "ERROR" in x or "Warning" in x]
-        assert all("No GPU can be used: running on the CPU" in x for x in lines) and len(lines) < 2
-    assert "No GPU can be used" in result.stdout
+        assert all("No GPU is available: running on the CPU" in x for x in lines) and len(lines) < 2
+    assert "No GPU is available" in result.stdout
 
 
-def test_metrics_have_all_parts(finished):
+def test_metrics(finished):
     folder, _ = finished
     metrics = {}
     for line in (folder / "metrics.json").read_text().splitlines():
@@ -64,7 +48,7 @@ def test_metrics_have_all_parts(finished):
     assert {"total_loss", "loss_cls", "loss_mask", "loss_propagation", "segm/AP"} <= set(metrics)
     assert 0 < metrics["data_share"] < 1 and metrics["data_time"] < metrics["time"]
     assert 50 < metrics["peak_memory_mb"] < 50000
-    assert metrics["samples_left_out"] == 0
+    assert metrics["skipped_samples"] == 0
     distances = {x for x in metrics if x.startswith("propagation_iou/")}
     assert "propagation_iou/0" in distances and len(distances) > 1
     # Partners are at most three frames away.
@@ -82,7 +66,7 @@ def test_tensorboard_has_pictures_of_propagated_masks(finished):
     assert "propagation_iou/0" in events.Tags()["scalars"]
 
 
-def test_the_summary_tells_what_is_to_be_known(finished):
+def test_the_summary(finished):
     folder, result = finished
     summary = (folder / "summary.md").read_text()
     for line in (
@@ -98,31 +82,22 @@ def test_the_summary_tells_what_is_to_be_known(finished):
     assert summary.partition("\n\n")[2].strip() in result.stdout
 
 
-def test_an_interrupted_training_is_summed_up_too(data_sets, tmp_path):
+def test_an_interrupted_training_has_a_summary(data_sets, tmp_path):
+    log = tmp_path / "log"
     options = small(tmp_path, 1000, "DATASETS.TEST", "()", "DATALOADER.NUM_WORKERS", "1")
-    with (tmp_path / "printed").open("w") as printed:
-        process = subprocess.Popen(
-            command(*options),
-            env=environment(data_sets),
-            stdout=subprocess.DEVNULL,
-            stderr=printed,
-            # A script's background processes are born deaf to it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-        deadline = time.monotonic() + 200
-        while not (tmp_path / "model_0000001.pth").exists():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-    last_line = (tmp_path / "printed").read_text().splitlines()[-1]
+    process = start(command(*options), log)
+    wait_for(tmp_path / "model_0000001.pth", process, log)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    printed = log.read_text()
+    last_line = printed.splitlines()[-1]
     assert last_line.startswith("Interrupted. ") and "--resume" in last_line
-    assert "Traceback" not in (tmp_path / "printed").read_text()
+    assert "Traceback" not in printed
     assert "- end: interrupted\n- iterations: 0 to " in (tmp_path / "summary.md").read_text()
 
 
 def trainer(folder, storage, **attributes):
-    """What the hooks ask of a trainer."""
+    """The attributes of a trainer that hooks and the summary use."""
     return SimpleNamespace(
         storage=storage,
         start_iter=0,
@@ -134,16 +109,16 @@ def trainer(folder, storage, **attributes):
     )
 
 
-def test_figures_are_those_of_all_processes(tmp_path, monkeypatch):
-    of_other = (300.0, 2, {"0": (0.5, 1.0), "still": (0.0, 0.0)})
-    monkeypatch.setattr(monitoring.comm, "gather", lambda own: [own, of_other])
-    monkeypatch.setattr(monitoring, "peak_memory", lambda device: 200.0)
-    left_out = SimpleNamespace(mapper=SimpleNamespace(left_out=SimpleNamespace(value=1)))
-    monkeypatch.setattr(monitoring, "stream_of", lambda loader: left_out)
+def test_metrics_are_gathered_from_all_processes(tmp_path, monkeypatch):
+    other = (300.0, 2, {"0": (0.5, 1.0), "still": (0.0, 0.0)})
+    monkeypatch.setattr(hooks.comm, "gather", lambda own: [own, other])
+    monkeypatch.setattr(hooks, "peak_memory", lambda device: 200.0)
+    stream = SimpleNamespace(mapper=SimpleNamespace(skipped=SimpleNamespace(value=1)))
+    monkeypatch.setattr(hooks, "get_stream", lambda loader: stream)
     monitor = SimpleNamespace(pop_metrics=lambda: {"0": (2.5, 3.0), "1": (0.25, 1.0)})
     model = SimpleNamespace(propagation_monitor=monitor, device=torch.device("cpu"))
     with EventStorage(19) as storage:
-        hook = WatchTraining()
+        hook = TrainingMetrics()
         hook.trainer = trainer(tmp_path, storage, model=model, data_loader=None)
         storage.put_scalars(time=2.0, data_time=0.5)
         hook.after_step()
@@ -154,16 +129,16 @@ def test_figures_are_those_of_all_processes(tmp_path, monkeypatch):
         "data_time": 0.5,
         "data_share": 0.25,
         "peak_memory_mb": 300.0,
-        "samples_left_out": 3.0,
+        "skipped_samples": 3.0,
         "propagation_iou/0": 0.75,
         "propagation_iou/1": 0.25,
     }
     assert {i for _, i in storage.latest().values()} == {19}
 
 
-def test_the_summary_of_a_fault(tmp_path):
+def test_the_summary_of_a_failed_training(tmp_path):
     with EventStorage() as storage:
-        storage.put_scalars(time=2.0, data_time=1.0, data_share=0.5, samples_left_out=3)
+        storage.put_scalars(time=2.0, data_time=1.0, data_share=0.5, skipped_samples=3)
         for distance in ("17-32", "2", "9-16"):
             storage.put_scalar(f"propagation_iou/{distance}", 0.5)
         with pytest.raises(ValueError):
@@ -179,28 +154,28 @@ def test_the_summary_of_a_fault(tmp_path):
     assert "could not be read: 3\n" in summary
 
 
-def test_the_summary_of_a_training_whose_last_evaluation_fails(tmp_path):
+def test_the_summary_of_a_training_with_a_failed_evaluation(tmp_path):
     class Evaluation(HookBase):
         def after_train(self):
             raise ValueError("a frame is missing")
 
-    of_training = Trainer.__new__(Trainer)
+    training = Trainer.__new__(Trainer)
     with EventStorage() as storage:
-        vars(of_training).update(vars(trainer(tmp_path, storage)), _hooks=[Evaluation()])
-        of_training.before_train()
+        vars(training).update(vars(trainer(tmp_path, storage)), _hooks=[Evaluation()])
+        training.before_train()
         with pytest.raises(ValueError):
-            of_training.after_train()
+            training.after_train()
     assert "- end: a frame is missing\n" in (tmp_path / "summary.md").read_text()
 
 
-def test_a_summary_that_cannot_be_written_hides_no_fault(tmp_path):
+def test_a_summary_that_cannot_be_written_is_no_error(tmp_path):
     (tmp_path / "summary.md").mkdir()
     with EventStorage() as storage:
         write_summary(trainer(tmp_path, storage), 1.0)
     assert [x.name for x in tmp_path.iterdir()] == ["summary.md"]
 
 
-def test_a_video_leaves_no_file_open():
+def test_a_mask_store_closes_its_file():
     store = MaskStore()
     file = store._counts
     del store

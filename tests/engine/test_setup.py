@@ -1,4 +1,4 @@
-"""Configs that cannot be used, those of a CPU, and seeds."""
+"""Loading configs: bad ones, settings for a CPU, and seeds."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from maskprop_d2.errors import ConfigError
         "MODEL: {",
     ],
 )
-def test_what_is_no_config_is_refused_in_one_line(tmp_path, text):
+def test_invalid_configs_are_refused_in_one_line(tmp_path, text):
     path = tmp_path / "c.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"c\.yaml: \D") as error:
@@ -33,7 +33,7 @@ def test_what_is_no_config_is_refused_in_one_line(tmp_path, text):
 
 
 @pytest.mark.parametrize("where", ["itself", "its base"])
-def test_a_config_runs_no_code(tmp_path, where):
+def test_a_config_cannot_run_code(tmp_path, where):
     ran = tmp_path / "ran"
     bad = f"MODEL: !!python/object/apply:os.mkdir ['{ran}']"
     path = tmp_path / "c.yaml"
@@ -47,14 +47,14 @@ def test_a_config_runs_no_code(tmp_path, where):
 
 
 @pytest.mark.parametrize("bfloat16", [True, False])
-def test_what_slows_down_a_cpu_is_replaced(tmp_path, monkeypatch, bfloat16):
+def test_settings_that_slow_down_a_cpu_are_replaced(tmp_path, monkeypatch, bfloat16):
     monkeypatch.setattr(setup, "has_bfloat16", lambda: bfloat16)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
     path = tmp_path / "c.yaml"
     path.write_text("MODEL: {DEVICE: cpu}\nSOLVER: {AMP: {ENABLED: True}}\n")
-    for processes, asked, workers in ((1, 8, 6), (1, 4, 4), (4, 8, 1), (8, 8, 1), (8, 0, 0)):
+    for processes, requested, workers in ((1, 8, 6), (1, 4, 4), (4, 8, 1), (8, 8, 1), (8, 0, 0)):
         monkeypatch.setattr(setup.comm, "get_local_size", lambda n=processes: n)
-        cfg = load_config(str(path), ["DATALOADER.NUM_WORKERS", asked])
+        cfg = load_config(str(path), ["DATALOADER.NUM_WORKERS", requested])
         assert workers == cfg.DATALOADER.NUM_WORKERS
         assert bfloat16 == cfg.SOLVER.AMP.ENABLED
     path.write_text("MODEL: {DEVICE: cuda:0}\nSOLVER: {AMP: {ENABLED: True}}\n")
@@ -62,7 +62,7 @@ def test_what_slows_down_a_cpu_is_replaced(tmp_path, monkeypatch, bfloat16):
     assert cfg.DATALOADER.NUM_WORKERS == 8 and cfg.SOLVER.AMP.ENABLED
 
 
-def test_a_training_goes_on_with_the_seed_that_was_drawn(tmp_path):
+def test_a_resumed_training_keeps_its_random_seed(tmp_path):
     cfg = CfgNode({"SEED": -1, "OUTPUT_DIR": str(tmp_path)})
     choose_seed(cfg, resume=True)
     assert cfg.SEED >= 0
@@ -76,7 +76,7 @@ def test_a_training_goes_on_with_the_seed_that_was_drawn(tmp_path):
 
 
 @pytest.mark.parametrize("prefix", ["", "configs/"])
-def test_configs_of_the_package_are_found_from_any_folder(tmp_path, monkeypatch, prefix):
+def test_configs_in_the_package_are_found_from_any_folder(tmp_path, monkeypatch, prefix):
     monkeypatch.chdir(tmp_path)
     cfg = load_config(f"{prefix}youtubevis_2019/maskprop_R_50_FPN.yaml", [])
     assert cfg.MODEL.META_ARCHITECTURE == "MaskProp"

@@ -1,4 +1,4 @@
-"""What learns, and how fast."""
+"""Optimizers, learning rates and gradient clipping."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ class Model(nn.Module):
         self.head = nn.Linear(3, 1)
 
 
-def optimizer_of(model, *options):
+def make_optimizer(model, *options):
     return build_optimizer(load_config(TINY, list(options)), model)
 
 
@@ -38,13 +38,13 @@ def settings(optimizer, model):
 
 
 @OPTIMIZERS
-def test_parts_learn_at_their_own_rates(optimizer):
+def test_learning_rates_of_parts(optimizer):
     options = ["SOLVER.OPTIMIZER", optimizer, "SOLVER.BASE_LR", 0.1, "SOLVER.WEIGHT_DECAY", 0.01]
     options += ["SOLVER.WEIGHT_DECAY_NORM", 0.5, "SOLVER.BIAS_LR_FACTOR", 2.0]
     options += ["SOLVER.WEIGHT_DECAY_BIAS", 0.3]
     factors = ["SOLVER.LR_FACTORS", [["body", 0.1], ["b*.1", 10]]]
     model = Model()
-    assert settings(optimizer_of(model, *options, *factors), model) == {
+    assert settings(make_optimizer(model, *options, *factors), model) == {
         "body.0.weight": (pytest.approx(0.01), 0.01),
         "body.0.bias": (pytest.approx(0.02), 0.3),
         "body.1.weight": (pytest.approx(1.0), 0.5),
@@ -55,7 +55,7 @@ def test_parts_learn_at_their_own_rates(optimizer):
 
 
 @OPTIMIZERS
-def test_the_schedule_keeps_the_ratios_of_rates(optimizer):
+def test_the_schedule_keeps_the_ratios_of_learning_rates(optimizer):
     options = ["SOLVER.OPTIMIZER", optimizer, "SOLVER.MAX_ITER", 100, "SOLVER.WARMUP_ITERS", 10]
     cfg = load_config(TINY, [*options, "SOLVER.LR_FACTORS", [["body", 0.1]]])
     model = Model()
@@ -74,10 +74,10 @@ def test_the_schedule_keeps_the_ratios_of_rates(optimizer):
 
 @OPTIMIZERS
 def test_without_factors_the_groups_are_detectron2s(optimizer):
-    """Checkpoints of before fit."""
+    """So that existing checkpoints can be loaded."""
     model = Model()
-    optimizer = optimizer_of(model, "SOLVER.OPTIMIZER", optimizer)
-    # Of norms, and of all else.
+    optimizer = make_optimizer(model, "SOLVER.OPTIMIZER", optimizer)
+    # Norms, and everything else.
     assert [len(x["params"]) for x in optimizer.param_groups] == [4, 2]
     assert [x["weight_decay"] for x in optimizer.param_groups] == [0.01, 0.0]
 
@@ -87,7 +87,7 @@ def test_without_factors_the_groups_are_detectron2s(optimizer):
 def test_gradients_are_clipped(optimizer, kind):
     model = Model()
     options = ["SOLVER.OPTIMIZER", optimizer, "SOLVER.CLIP_GRADIENTS.CLIP_TYPE", kind]
-    optimizer = optimizer_of(model, *options, "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 0.5)
+    optimizer = make_optimizer(model, *options, "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 0.5)
     for i, x in enumerate(model.parameters()):
         x.grad = torch.full_like(x, 10.0 * (i + 1))
     before = [x.grad.clone() for x in model.parameters()]
@@ -98,16 +98,16 @@ def test_gradients_are_clipped(optimizer, kind):
     elif kind == "norm":
         assert [float(x.norm()) for x in after] == pytest.approx([0.5] * len(after), rel=1e-4)
     else:
-        # One factor for all of them.
+        # One factor for all weights.
         norm = torch.cat([x.flatten() for x in before]).norm()
         for x, y in zip(before, after, strict=True):
             torch.testing.assert_close(y, x * 0.5 / norm)
 
 
-def test_gradients_below_the_limit_stay_and_clipping_may_be_off():
+def test_small_gradients_are_not_clipped_and_clipping_can_be_disabled():
     for more, gradient in ((["SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "full_model"], 0.01), (None, 10.0)):
         model = Model()
-        optimizer = optimizer_of(model, *(more or ["SOLVER.CLIP_GRADIENTS.ENABLED", False]))
+        optimizer = make_optimizer(model, *(more or ["SOLVER.CLIP_GRADIENTS.ENABLED", False]))
         for x in model.parameters():
             x.grad = torch.full_like(x, gradient)
         optimizer.step()
@@ -119,9 +119,9 @@ def test_gradients_below_the_limit_stay_and_clipping_may_be_off():
     [
         ("LR_FACTORS", [["hed", 0.1]], "LR_FACTORS: the model has no part 'hed'; it has body, hea"),
         ("LR_FACTORS", [["body.2", 0.1]], r"no part 'body\.2'; it has body\.0, body\.1$"),
-        ("LR_FACTORS", ["head", 0.1], "LR_FACTORS must be a list of .*, but holds 'head'"),
-        ("LR_FACTORS", [["head", 0]], r"holds \['head', 0\]"),
-        ("LR_FACTORS", [["head", "fast"]], "holds"),
+        ("LR_FACTORS", ["head", 0.1], "LR_FACTORS must be a list of .*, but has 'head'"),
+        ("LR_FACTORS", [["head", 0]], r"but has \['head', 0\]"),
+        ("LR_FACTORS", [["head", "fast"]], "but has"),
         ("LR_FACTORS", [[1, 0.1]], "LR_FACTORS: 1 is not a name"),
         ("CLIP_GRADIENTS.CLIP_TYPE", "model", "must be value, norm .*full_model .*, not model"),
         ("BASE_LR", 0.0, "BASE_LR must be above 0, not 0"),
@@ -129,14 +129,14 @@ def test_gradients_below_the_limit_stay_and_clipping_may_be_off():
         ("OPTIMIZER", "LION", "must be SGD or ADAMW, not LION"),
     ],
 )
-def test_what_cannot_be_used_is_refused(key, value, message):
+def test_invalid_values_are_refused(key, value, message):
     with pytest.raises(InputError, match=message):
-        optimizer_of(Model(), f"SOLVER.{key}", value)
+        make_optimizer(Model(), f"SOLVER.{key}", value)
 
 
-def test_a_training_of_nothing_is_refused():
+def test_a_model_without_trainable_weights_is_refused():
     with pytest.raises(InputError, match="there is nothing to learn: every part"):
-        optimizer_of(Model().requires_grad_(False))
+        make_optimizer(Model().requires_grad_(False))
 
 
 def test_clipping_comes_after_unscaling_on_a_gpu():

@@ -17,7 +17,7 @@ def test_the_tutorial_runs(tmp_path):
     notebook = nbformat.read(DOCS / "tutorial.ipynb", as_version=4)
     (parameters,) = [x for x in notebook.cells if "parameters" in x.metadata.get("tags", [])]
     parameters.source = SHORT.format(tmp_path)
-    # An error in a cell is raised here.
+    # Raises errors of the cells.
     NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(DOCS)}}).execute()
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "'AP':" in "".join(x.get("text", "") for cell in code for x in cell.outputs)

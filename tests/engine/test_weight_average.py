@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from maskprop_d2.engine.averaging import WeightAverage
 from maskprop_d2.engine.checkpoint import Checkpointer
+from maskprop_d2.engine.hooks import WeightAverage
 from maskprop_d2.errors import InputError
 
 
@@ -16,23 +16,23 @@ def model_and_average(decay=0.3):
 
 
 def step(model):
-    """The weights move by chance, the statistics with what is seen."""
+    """Change the weights and the normalization statistics at random."""
     for x in model.parameters():
         x.data += torch.randn_like(x)
     model(torch.randn(5, 3))
 
 
-def copied(model):
+def state(model):
     return {name: x.clone() for name, x in model.state_dict().items()}
 
 
-def test_the_average_is_that_of_its_definition():
+def test_the_average_matches_its_definition():
     model, average = model_and_average()
     history = []
     for _ in range(6):
         step(model)
         average.after_step()
-        history.append(copied(model))
+        history.append(state(model))
     expected = history[0]
     for n, weights in enumerate(history[1:], start=1):
         decay = min(0.3, (1 + n) / (10 + n))
@@ -45,7 +45,7 @@ def test_the_average_is_that_of_its_definition():
         assert name.endswith("tracked") or not torch.equal(value, history[-1][name])
 
 
-def test_what_does_not_move_has_itself_as_its_average_to_the_last_bit():
+def test_the_average_of_constant_weights_is_exact():
     model, average = model_and_average(0.9)
     for _ in range(20):
         average.after_step()
@@ -54,7 +54,7 @@ def test_what_does_not_move_has_itself_as_its_average_to_the_last_bit():
 
 
 class State:
-    """What a trainer saves of its hook."""
+    """Saves what a trainer saves of its hook."""
 
     def __init__(self, hook):
         self.state_dict, self.load_state_dict = hook.state_dict, hook.load_state_dict
@@ -66,12 +66,12 @@ def checkpointer(folder, model, average):
     return keep
 
 
-def test_a_checkpoint_has_the_average_as_its_model_and_goes_on_with_both(tmp_path):
+def test_a_checkpoint_has_the_averaged_weights_and_resumes_both(tmp_path):
     model, average = model_and_average()
     for i in range(8):
         if i == 4:
             checkpointer(tmp_path, model, average).save("model_0000003")
-            at_save = copied(model), copied(average.averaged)
+            at_save = state(model), state(average.averaged)
             torch.manual_seed(1)
         step(model)
         average.after_step()
@@ -92,6 +92,6 @@ def test_a_checkpoint_has_the_average_as_its_model_and_goes_on_with_both(tmp_pat
 
 
 @pytest.mark.parametrize("decay", [1.0, -0.1, 1.5, float("nan")])
-def test_a_decay_that_is_none_is_refused(decay):
-    with pytest.raises(InputError, match="EMA_DECAY must be 0"):
+def test_an_invalid_decay_is_refused(decay):
+    with pytest.raises(InputError, match=r"EMA_DECAY must be in \[0, 1\)"):
         model_and_average(decay)
