@@ -140,7 +140,7 @@ def _check_opcodes(data: bytes) -> None:
     """
     framed = False
     for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-        if opcode.name in ("PUT", "LONG_BINPUT") and int(argument) > number:
+        if opcode.name in ("PUT", "LONG_BINPUT") and (argument or 0) > number:
             raise pickle.UnpicklingError(f"it is damaged: memo index {argument}")
         framed |= opcode.name == "FRAME"
         # ``Unpickler`` and ``genops`` read lines that cross the end of a frame differently.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""ImageNet weights of torchvision's ResNets and ResNeXts as a checkpoint for Detectron2's."""
+"""Convert ImageNet weights of torchvision's ResNets and ResNeXts for Detectron2's backbones."""
 
 import argparse
 import re
@@ -25,7 +25,7 @@ MODELS = (
 )
 RENAMED = (
     (r"^(conv1|bn1)\.", r"stem.\1."),
-    # Stages are counted from the stem's on.
+    # Detectron2 counts the stem as the first stage.
     (r"^layer(\d)\.", lambda match: f"res{int(match[1]) + 1}."),
     (r"\.downsample\.0\.", ".shortcut."),
     (r"\.downsample\.1\.", ".shortcut.norm."),
@@ -34,11 +34,11 @@ RENAMED = (
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command: one clear line and exit status 2 for input that cannot be used."""
+    """Convert; for input that cannot be used, print one line and exit with status 2."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=MODELS, help="whose weights to download")
-    parser.add_argument("--weights", help="a file of torchvision's weights, instead of --model")
-    parser.add_argument("--output", required=True, help="file to write, for MODEL.WEIGHTS (.pth)")
+    parser.add_argument("--model", choices=MODELS, help="download the weights of this model")
+    parser.add_argument("--weights", help="a file with torchvision's weights, instead of --model")
+    parser.add_argument("--output", required=True, help="the file for MODEL.WEIGHTS (.pth)")
     args = parser.parse_args(argv)
     if (args.model is None) == (args.weights is None):
         parser.error("give either --model or --weights")
@@ -46,11 +46,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert, and say how to train with it."""
+    """Convert, and print the settings to train with."""
     weights = read_torchvision(args.weights) if args.weights else download(args.model)
     write_checkpoint(convert(weights), args.output)
     print(
-        f"{args.output}: set MODEL.WEIGHTS to it, and as torchvision trains: INPUT.FORMAT RGB, "
+        f"{args.output}: set MODEL.WEIGHTS to this file and, as in torchvision, INPUT.FORMAT RGB, "
         "MODEL.PIXEL_MEAN [123.675,116.28,103.53], MODEL.PIXEL_STD [58.395,57.12,57.375], "
         "MODEL.RESNETS.STRIDE_IN_1X1 False"
     )
@@ -62,19 +62,19 @@ def download(model: str) -> dict[str, Tensor]:
 
 
 def read_torchvision(path: str) -> dict[str, Tensor]:
-    """A file of torchvision's weights.
+    """Read a file with torchvision's weights of a ResNet.
 
     Raises:
-        InputError: if it is missing, or holds something else.
+        InputError: if the file is missing or has other contents.
     """
     weights = read_weights(path)
     if "layer1.0.conv1.weight" not in weights:
-        raise InputError(f"{path} has no weights of a ResNet of torchvision")
+        raise InputError(f"{path} does not have the weights of a torchvision ResNet")
     return weights
 
 
 def convert(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Torchvision's names -> those of Detectron2's ``ResNet``, without the classifier."""
+    """Rename weights for Detectron2's ``ResNet``, and drop the classifier."""
     converted = {}
     for name, value in weights.items():
         if name.startswith("fc.") or name.endswith(".num_batches_tracked"):
@@ -86,10 +86,10 @@ def convert(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_checkpoint(weights: dict[str, Tensor], output: str) -> None:
-    """Written so that Detectron2 finds the place of the backbone in a model by itself."""
+    """Write a checkpoint whose weights Detectron2 matches with a model's backbone."""
     path = Path(output)
     if path.suffix != ".pth":
-        raise InputError(f"--output {output}: Detectron2 knows such a file by its ending, .pth")
+        raise InputError(f"--output {output}: Detectron2 only recognizes this format in .pth files")
     checkpoint = {"model": weights, "__author__": "torchvision", "matching_heuristics": True}
     with atomic_file(path) as partial:
         torch.save(checkpoint, partial)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Kills a training or an evaluation at random moments, and starts it again each time.
+"""Kill and resume a training or an evaluation at random moments.
 
     python tools/kill_and_resume.py --kills 20 -- --config-file F [--eval-only] [KEY VALUE ...]
 
-What follows ``--`` is for ``train_net.py``. In the end there must be what a run that nobody killed
-leaves; the tests compare the two.
+The arguments after ``--`` are those of ``train_net.py``. The results must equal those of a run that
+was not killed, which the tests check.
 """
 
 import argparse
@@ -21,42 +21,41 @@ from maskprop_d2.commands.train import argument_parser, run
 
 
 def main() -> None:
-    """Prints how many kills hit it, and in how many of them a file was half written."""
+    """Print the number of kills, and how many of them came while a file was written."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="decides the moments")
-    parser.add_argument("--within", type=float, default=0.5, help="seconds that a kill may wait")
-    parser.add_argument("arguments", nargs="+", help="of train_net.py, after --")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
+    parser.add_argument("--within", type=float, default=0.5, help="longest wait in seconds")
+    parser.add_argument("arguments", nargs="+", help="arguments of train_net.py, after --")
     args = parser.parse_args()
     command = argument_parser().parse_args(args.arguments)
     moments = random.Random(args.seed)
     output = Path(command.opts[command.opts.index("OUTPUT_DIR") + 1])
-    kills = in_writing = 0
+    kills = while_writing = 0
     while kills < args.kills:
         before = progress(output)
         process = start(command)
-        # Every fourth time it may still be starting.
-        while kills % 4 != 3 and progress(output) == before and not ended(process):
+        # Wait for progress, except every fourth time, to also kill during the start.
+        while kills % 4 != 3 and progress(output) == before and not has_ended(process):
             time.sleep(0.01)
         time.sleep(moments.uniform(0, args.within))
-        if ended(process):
-            sys.exit(f"error: it ended by itself after {kills} kills: give it more to do")
+        if has_ended(process):
+            sys.exit(f"error: the run ended after {kills} kills: make it longer")
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         kills += 1
-        in_writing += any(output.rglob("*.partial"))
-        # From now on from the last checkpoint.
+        while_writing += any(output.rglob("*.partial"))
         command.resume = True
     _, status = os.waitpid(start(command), 0)
-    print(json.dumps({"kills": kills, "while_a_file_was_written": in_writing}))
+    print(json.dumps({"kills": kills, "while_a_file_was_written": while_writing}))
     sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def progress(output: Path) -> dict[Path, int]:
-    """How far a run has come: the sizes of its checkpoints, and the number of videos in the files
-    of an unfinished evaluation, which begin with a line that is none."""
+    """The sizes of the checkpoints, and the number of videos in the files of an unfinished
+    evaluation, which begin with a line that is not a video."""
     sizes = {x: x.stat().st_size for x in output.glob("*.pth") if x.exists()}
     lines = {
         x: len(x.read_bytes().splitlines()) for x in output.rglob("unfinished_*") if x.exists()
@@ -64,13 +63,14 @@ def progress(output: Path) -> dict[Path, int]:
     return sizes | {x: number - 1 for x, number in lines.items() if number > 1}
 
 
-def ended(process: int) -> bool:
-    """Whether a process has ended; it may still be asked how."""
+def has_ended(process: int) -> bool:
+    """Whether a process has ended, without reaping it."""
     return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def start(command: argparse.Namespace) -> int:
-    """The id of a new process that runs ``train_net.py``, whose modules are loaded already."""
+    """Fork a process that runs ``train_net.py``, and return its id. All modules are imported
+    already."""
     process = os.fork()
     if process:
         return process

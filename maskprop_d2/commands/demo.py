@@ -4,7 +4,6 @@ import argparse
 import logging
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -245,8 +244,6 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     setup_logging()
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.captureWarnings(True)
-    # Caused by Detectron2's code, also in exported models.
-    warnings.filterwarnings("ignore", "torch.meshgrid")
     try:
         run_command(lambda: run(args))
     except KeyboardInterrupt:

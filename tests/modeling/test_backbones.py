@@ -142,7 +142,7 @@ def test_names_and_shapes_agree_with_detectron2(name, depth, groups, width):
     [
         (None, "there is no such file"),
         (b"cat", "cannot be loaded as weights"),
-        ({"a": 1}, "no weights of a"),
+        ({"a": 1}, "does not have the weights of a"),
     ],
 )
 def test_files_without_weights_raise(content, message, tmp_path, capsys):
