@@ -28,9 +28,8 @@ html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["wide.css"]
 
-# Markdown: links to headings, and $math$. The notebook shows its stored outputs.
+# Headings can be linked to. The notebook shows its stored outputs.
 myst_heading_anchors = 4
-myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"
 
 # API reference.
@@ -90,8 +89,14 @@ def skip_tuple_fields(app, what, name, obj, skip, options):
     return True if type(obj).__name__ == "_tuplegetter" else None
 
 
+def drop_module_docstring(app, what, name, obj, options, lines):
+    """Drop what torch says of the constructor of its modules."""
+    lines[:] = [x for x in lines if not x.startswith("Initialize internal Module state")]
+
+
 def setup(app):
     """Connect the hooks above."""
     app.connect("source-read", on_source_read)
     app.connect("include-read", on_include_read)
     app.connect("autodoc-skip-member", skip_tuple_fields)
+    app.connect("autodoc-process-docstring", drop_module_docstring)
