@@ -82,6 +82,10 @@ class OnlineTracker(Tracker):
         return [TrackedFrame(frame.index, self.link(frame))]
 
 
+Maps = dict[str, Tensor]
+"""Maps of one frame by name, (channels, h, w) each."""
+
+
 class MaskPropagator(ABC, nn.Module):
     """A tracking method's own network: it propagates object masks from frame to frame.
 
@@ -92,7 +96,7 @@ class MaskPropagator(ABC, nn.Module):
 
     @abstractmethod
     def encode(self, features: Tensor) -> dict[str, Tensor]:
-        """Maps of B frames, which are stored in ``FrameOutput.maps``.
+        """The maps of B frames, which are stored in ``FrameOutput.maps``.
 
         Args:
             features: (B, C, h, w) features of the pyramid level.
@@ -102,44 +106,30 @@ class MaskPropagator(ABC, nn.Module):
         """
 
     @abstractmethod
-    def templates(self, masks: Tensor, maps: dict[str, Tensor]) -> list[Tensor]:
+    def templates(self, masks: Tensor, maps: Maps) -> list[Tensor]:
         """What to remember of objects from the first frame in which they are seen.
 
         Args:
             masks: (N, h, w) soft masks of the objects.
-            maps: maps of the frame, (channels, h, w) each.
+            maps: maps of the frame.
 
         Returns:
             one tensor per object, whose shape depends on the network.
         """
 
     @abstractmethod
-    def logits(
-        self,
-        masks: Tensor,
-        source: dict[str, Tensor],
-        target: dict[str, Tensor],
-        templates: list[Tensor],
-    ) -> Tensor:
-        """(N, h, w) mask logits in the target frame; those of the background are 0.
-
-        The arguments are those of ``propagate``.
-        """
+    def logits(self, masks: Tensor, source: Maps, target: Maps, templates: list[Tensor]) -> Tensor:
+        """(N, h, w) mask logits, given the arguments of ``propagate``; the background has 0."""
 
     def propagate(
-        self,
-        masks: Tensor,
-        source: dict[str, Tensor],
-        target: dict[str, Tensor],
-        templates: list[Tensor],
+        self, masks: Tensor, source: Maps, target: Maps, templates: list[Tensor]
     ) -> Tensor:
         """Propagate masks from one frame to another.
 
         Args:
             masks: (N, h, w) soft masks of the objects in the source frame.
-            source: maps of the source frame, (channels, h, w) each.
-            target: maps of the target frame.
-            templates: N templates of the objects.
+            source, target: maps of the two frames.
+            templates: templates of the N objects.
 
         Returns:
             (N, h, w) soft masks, a softmax over the objects and the background.
@@ -148,9 +138,7 @@ class MaskPropagator(ABC, nn.Module):
         background = logits.new_zeros(1, *logits.shape[1:])
         return torch.cat([logits, background]).softmax(0)[: len(masks)]
 
-    def forward(
-        self, masks: Tensor, source: dict[str, Tensor], targets: list[dict[str, Tensor]]
-    ) -> Tensor:
+    def forward(self, masks: Tensor, source: Maps, targets: list[Maps]) -> Tensor:
         """Propagate masks from the first frame of the objects to S others: (S, N, h, w)."""
         templates = self.templates(masks, source)
         return torch.stack([self.propagate(masks, source, x, templates) for x in targets])

@@ -22,12 +22,8 @@ GALLERY_SIZE = 100
 
 
 class _Track:
-    """The motion and the latest appearance vectors of an object.
-
-    Attributes:
-        hits: number of its detections.
-        age: frames since the latest detection.
-    """
+    """The motion and the latest appearance vectors of an object, the number of its detections
+    (``hits``) and of the frames since the latest one (``age``)."""
 
     def __init__(self, track_id: int, measured: np.ndarray, appearance: np.ndarray):
         self.id = track_id
@@ -112,14 +108,8 @@ class DeepSORTTracker(OnlineTracker):
     def _match(
         tracks: list[_Track], costs: np.ndarray, limit: float, matches: dict[int, _Track]
     ) -> None:
-        """Match tracks with the detections that are still unmatched.
-
-        Args:
-            tracks: P tracks.
-            costs: (P, N) costs of each track with each detection.
-            limit: highest cost of a match.
-            matches: tracks by detection; new matches are added.
-        """
+        """Match P tracks with the detections that are not in ``matches``, and add them there.
+        ``costs`` is (P, N); ``limit`` is the highest cost of a match."""
         if not tracks:
             return
         unmatched = [i for i in range(costs.shape[1]) if i not in matches]

@@ -17,7 +17,7 @@ on pairs of frames, where the first frame is also the previous one.
 import torch
 from torch import Tensor, nn
 
-from .base import MaskPropagator
+from .base import Maps, MaskPropagator
 from .propagation_tracker import PropagationTracker
 
 EMBEDDING, FEATURES, HIDDEN = 32, 16, 48
@@ -67,7 +67,7 @@ class FEELVOS(MaskPropagator):
             "feelvos_features": self.features(features),
         }
 
-    def templates(self, masks: Tensor, maps: dict[str, Tensor]) -> list[Tensor]:
+    def templates(self, masks: Tensor, maps: Maps) -> list[Tensor]:
         """For each object the (cells, channels) embeddings of its cells."""
         templates = []
         for mask in masks > 0.5:
@@ -75,13 +75,7 @@ class FEELVOS(MaskPropagator):
             templates.append(cells[:: -(-len(cells) // MAX_CELLS) or 1])
         return templates
 
-    def logits(
-        self,
-        masks: Tensor,
-        source: dict[str, Tensor],
-        target: dict[str, Tensor],
-        templates: list[Tensor],
-    ) -> Tensor:
+    def logits(self, masks: Tensor, source: Maps, target: Maps, templates: list[Tensor]) -> Tensor:
         # In full precision: distances are small differences of large numbers.
         with torch.autocast(masks.device.type, enabled=False):
             now, before = (x["feelvos_embedding"].float() for x in (target, source))

@@ -61,7 +61,8 @@ class IdAssigner:
         self._next_id = 0
 
     def assign(self, scores: Tensor, known_ids: Sequence[int]) -> list[int]:
-        """
+        """Assign ids to the N detections of a frame.
+
         Args:
             scores: (N, Y) scores of each detection with each known id.
             known_ids: the Y ids.
@@ -73,13 +74,13 @@ class IdAssigner:
         # A pair below the threshold must not displace one above it.
         table = np.where(table > self.threshold, table, 0.0)
         if self.exclusive:
-            matched = dict(zip(*linear_sum_assignment(table, maximize=True), strict=True))
+            columns = dict(zip(*linear_sum_assignment(table, maximize=True), strict=True))
         else:
-            matched = dict(enumerate(table.argmax(1))) if known_ids else {}
+            columns = dict(enumerate(table.argmax(1))) if known_ids else {}
         ids = []
-        for row in range(len(table)):
-            if row in matched and table[row, matched[row]] > self.threshold:
-                ids.append(known_ids[matched[row]])
+        for row, row_scores in enumerate(table):
+            if row in columns and row_scores[columns[row]] > self.threshold:
+                ids.append(known_ids[columns[row]])
             else:
                 ids.append(self._next_id)
                 self._next_id += 1

@@ -1,7 +1,7 @@
 """Optical flow between frames, OpenCV's DIS or torchvision's RAFT, and masks warped by it."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
@@ -44,7 +44,7 @@ def build_flow(model: str, weights: str) -> Flow:
         return dis_flow
     if model not in RAFT:
         raise InputError(f"flow_model must be 'dis', {', '.join(map(repr, RAFT))}, not '{model}'")
-    return RAFTFlow(model, weights)
+    return partial(raft_flow, _load_raft(model, weights).eval())
 
 
 def dis_flow(a: np.ndarray, b: np.ndarray, device: torch.device) -> Tensor:
@@ -56,22 +56,15 @@ def dis_flow(a: np.ndarray, b: np.ndarray, device: torch.device) -> Tensor:
     return _as_fractions(torch.from_numpy(flow).permute(2, 0, 1)).to(device)
 
 
-class RAFTFlow:
-    """RAFT (Teed and Deng, ECCV 2020), a ``Flow``."""
-
-    def __init__(self, model: str, weights: str):
-        """The arguments are those of ``build_flow``."""
-        self._network = _load_raft(model, weights).eval()
-
-    @torch.no_grad()
-    def __call__(self, a: np.ndarray, b: np.ndarray, device: torch.device) -> Tensor:
-        # Its pyramid halves the sides 3 times, and those of its correlations 3 times more.
-        pair = [torch.from_numpy(_enlarge(x, 128)).permute(2, 0, 1)[None] for x in (a, b)]
-        images = torch.cat(pair).to(device).float() / 127.5 - 1
-        height, width = (-(-side // 8) * 8 for side in images.shape[-2:])
-        images = F.interpolate(images, (height, width), mode="bilinear", antialias=True)
-        self._network.to(device)
-        return _as_fractions(self._network(images[:1], images[1:])[-1][0])
+@torch.no_grad()
+def raft_flow(network: nn.Module, a: np.ndarray, b: np.ndarray, device: torch.device) -> Tensor:
+    """RAFT (Teed and Deng, ECCV 2020), with its network a ``Flow``."""
+    # Its pyramid halves the sides 3 times, and those of its correlations 3 times more.
+    pair = [torch.from_numpy(_enlarge(x, 128)).permute(2, 0, 1)[None] for x in (a, b)]
+    images = torch.cat(pair).to(device).float() / 127.5 - 1
+    height, width = (-(-side // 8) * 8 for side in images.shape[-2:])
+    images = F.interpolate(images, (height, width), mode="bilinear", antialias=True)
+    return _as_fractions(network.to(device)(images[:1], images[1:])[-1][0])
 
 
 def _load_raft(model: str, weights: str) -> nn.Module:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .base import MaskPropagator
+from .base import Maps, MaskPropagator
 from .propagation_tracker import PropagationTracker
 
 CHANNELS = 32
@@ -55,18 +55,12 @@ class OSMN(MaskPropagator):
     def encode(self, features: Tensor) -> dict[str, Tensor]:
         return {"osmn": self.features(features)}
 
-    def templates(self, masks: Tensor, maps: dict[str, Tensor]) -> list[Tensor]:
+    def templates(self, masks: Tensor, maps: Maps) -> list[Tensor]:
         """For each object the (channels,) mean feature under its mask."""
         sums = masks.flatten(1) @ maps["osmn"].flatten(1).to(masks).T
         return list(sums / masks.sum((1, 2)).clamp(min=1e-6)[:, None])
 
-    def logits(
-        self,
-        masks: Tensor,
-        source: dict[str, Tensor],
-        target: dict[str, Tensor],
-        templates: list[Tensor],
-    ) -> Tensor:
+    def logits(self, masks: Tensor, source: Maps, target: Maps, templates: list[Tensor]) -> Tensor:
         means = torch.stack(templates) if templates else masks.new_zeros(0, CHANNELS)
         # Modulators that give 0 leave the layers as they are.
         scales = 1 + self.visual(means)[:, :, None, None]

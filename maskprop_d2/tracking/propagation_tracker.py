@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..ops.soft_iou import pairwise_soft_iou
 from ..structures import Frame, FrameOutput
-from .base import FrameNetwork, MaskPropagator, OnlineTracker
+from .base import FrameNetwork, Maps, MaskPropagator, OnlineTracker
 from .matching import IdAssigner
 
 MAX_AGE = 20
@@ -16,14 +16,8 @@ MAX_AGE = 20
 
 @dataclass
 class _Track:
-    """An active track.
-
-    Attributes:
-        template: see ``MaskPropagator.templates``.
-        mask: (h, w) soft mask in the latest frame.
-        class_scores: (K+1,) sum over its detections.
-        last_seen: index of the latest frame with a detection.
-    """
+    """The template of an object, its (h, w) mask in the latest frame, the (K+1,) sum of its class
+    scores, and the index of the latest frame in which it was detected."""
 
     template: Tensor
     mask: Tensor
@@ -50,7 +44,7 @@ class PropagationTracker(OnlineTracker):
         self._threshold = threshold
         self._assigner = IdAssigner(0.0)
         self._tracks: dict[int, _Track] = {}
-        self._maps: dict[str, Tensor] = {}
+        self._maps: Maps = {}
 
     def link(self, frame: Frame) -> list[int]:
         propagator = self.network.mask_propagator(self.method)
@@ -60,7 +54,7 @@ class PropagationTracker(OnlineTracker):
         self._maps = frame.output.maps
         return ids
 
-    def _propagate(self, propagator: MaskPropagator, maps: dict[str, Tensor]) -> None:
+    def _propagate(self, propagator: MaskPropagator, maps: Maps) -> None:
         """Propagate the masks of all tracks to the frame with these maps."""
         if not self._tracks:
             return

@@ -86,16 +86,8 @@ def best_paths(scores: list[np.ndarray], links: list[np.ndarray]) -> list[np.nda
 def _extend(
     before: np.ndarray, links: np.ndarray, scores: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One step of the dynamic programme.
-
-    Args:
-        before: (M,) values of the nodes of the previous frame.
-        links: (M, N) values of the steps.
-        scores: (N,) scores of the nodes.
-
-    Returns:
-        (N,) values and predecessors of the nodes; -1 where the path starts.
-    """
+    """One step of the dynamic programme: (N,) values and predecessors (-1: a path starts) of nodes,
+    from the (M,) values of the nodes before, (M, N) links and (N,) scores."""
     if not len(before):
         return scores, np.full(len(scores), -1)
     totals = before[:, None] + links
