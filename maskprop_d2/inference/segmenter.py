@@ -9,7 +9,7 @@ import torch
 
 from ..errors import InputError, ModelFileError
 from ..structures import VideoTracks
-from ..tracking import FrameNetwork, Tracker, build_tracker, option_names
+from ..tracking import FrameNetwork, MaskPropTracker, Tracker, build_tracker, option_names
 from .exported import ExportedNetwork, not_as_exported
 from .stream import VideoStream
 
@@ -27,7 +27,7 @@ class VideoSegmenter:
         self,
         network: FrameNetwork,
         *,
-        make_tracker: Callable[[FrameNetwork], Tracker],
+        make_tracker: Callable[[FrameNetwork], Tracker] = MaskPropTracker,
         final_mask: str = "center",
         class_floor: float = 1.0,
         track_score: str = "detections",
@@ -36,8 +36,8 @@ class VideoSegmenter:
         """
         Args:
             network: detects in frames and propagates masks between them.
-            make_tracker: makes a new tracker for each video: a ``Tracker`` class, or with options
-                ``partial(IoUTracker, threshold=0.1)``.
+            make_tracker: makes a new tracker for each video: a ``Tracker`` class, or a function
+                such as ``partial(IoUTracker, threshold=0.1)``.
             final_mask: the mask of a track in a frame. "center": the detection (paper); "average":
                 the mean of the masks of all clips that cover the frame; "fill": the detection, or
                 that mean where the detector missed the object. "average" and "fill" delay the
