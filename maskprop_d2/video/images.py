@@ -40,8 +40,8 @@ def read_pixels(path: str, flags: int) -> np.ndarray:
     try:
         frame = cv2.imread(path, flags)
     # For example if the size differs from the one in the header.
-    except cv2.error as error:
-        raise VideoError(f"frame {path} is not an image") from error
+    except cv2.error:
+        frame = None
     if frame is None:
         raise VideoError(f"frame {path} is not an image")
     return frame
