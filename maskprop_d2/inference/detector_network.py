@@ -92,7 +92,8 @@ class DetectorNetwork(nn.Module, ABC):
         images, _ = self.frame_settings.prepare(frames)
         with self._mixed_precision():
             # Detectron2 rounds boxes to the type of the features: 16 bits would move them.
-            return FrameBatch(frames, {k: x.float() for k, x in self.pyramid(images).items()})
+            pyramid = {name: level.float() for name, level in self.pyramid(images).items()}
+        return FrameBatch(frames, pyramid, self.frame_settings)
 
     def _detect(self, batch: FrameBatch) -> list[FrameOutput]:
         """Compute the outputs of B frames from their pyramid."""
@@ -108,7 +109,7 @@ class DetectorNetwork(nn.Module, ABC):
         ]
         with self._mixed_precision():
             for part in self.parts.values():
-                part.observe(batch, outputs, settings)
+                part.observe(batch, outputs)
         return outputs
 
     def _mixed_precision(self) -> torch.autocast:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..networks.base import FrameBatch, FrameSettings, Part
+from ..networks.base import FrameBatch, Part
 from ..networks.crop_classifier import CropClassifier
 from ..networks.embedding import EmbeddingHead
 from ..networks.propagation import PropagationBranch, per_frame
@@ -23,10 +23,8 @@ class MaskPropagators(Part, nn.ModuleDict):
         """``in_channels``: for each method, the channels of the propagation level."""
         super().__init__({name: MASK_PROPAGATORS[name](c) for name, c in in_channels.items()})
 
-    def observe(
-        self, batch: FrameBatch, outputs: list[FrameOutput], settings: FrameSettings
-    ) -> None:
-        level = batch.pyramid[settings.propagation_feature]
+    def observe(self, batch: FrameBatch, outputs: list[FrameOutput]) -> None:
+        level = batch.pyramid[batch.settings.propagation_feature]
         for propagator in self.values():
             assert isinstance(propagator, MaskPropagator)
             # They are small and compare embeddings, which needs full precision.

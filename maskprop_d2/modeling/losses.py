@@ -1,26 +1,26 @@
 """The losses of the networks beside the detector, all of one form: :class:`Loss`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any
 
 import torch
-from detectron2.structures import Boxes
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import box_iou
 
 from ..errors import InputError
 from ..networks.base import FrameSettings
+from ..networks.propagation import per_frame
+from ..ops.masks import paste_masks
 from ..ops.soft_iou import soft_iou_terms
 from .propagation_monitor import PropagationMonitor
-from .training_clips import ClipBatch, ClipPropagation
+from .training_clips import ClipBatch, jitter_boxes, masks_in_frame, masks_on_grid, sample_regions
 
 MAX_CERTAINTY = 1 - 1e-4
 """Cross entropy gets probabilities pulled towards 1/2 by this factor. Where they round to 1, the
 gradient would be a huge number times a rounding error."""
-POSITIVE_IOU = 0.5
-"""A region shows an object if its IoU with the object's box is above this."""
 
 
 class Loss(ABC):
@@ -73,7 +73,9 @@ def build_losses(
             propagation.LOSS_WEIGHT,
             kind=propagation.LOSS,
             space_time=propagation.SPACE_TIME_LOSS,
-            propagation=ClipPropagation(settings, propagation.GT_MASK_ITERS, monitor),
+            gt_mask_iters=propagation.GT_MASK_ITERS,
+            settings=settings,
+            monitor=monitor,
         ),
     }
     return {
@@ -84,7 +86,8 @@ def build_losses(
 
 
 class PropagationLoss(Loss):
-    """1 - soft IoU of propagated and ground-truth masks (Eq. 2), mean over instances and frames.
+    """1 - soft IoU (Eq. 2) of the key frame's masks, propagated to all frames of a clip, and of
+    ground-truth masks, mean over instances and frames.
 
     The mean (the paper sums) keeps the loss in [0, 1] for any clip length and N. If an instance is
     not visible in a frame, its target is empty: only then one cell is added to numerator and
@@ -98,25 +101,53 @@ class PropagationLoss(Loss):
         *,
         kind: str,
         space_time: bool,
-        propagation: ClipPropagation,
+        gt_mask_iters: int,
+        settings: FrameSettings,
+        monitor: PropagationMonitor,
     ):
         """
         Args:
             network_name, weight: attributes of ``Loss``.
             kind: "soft_iou", or "soft_iou_ce" to add binary cross entropy.
             space_time: whether to sum numerator and denominator over the frames before dividing.
-            propagation: propagates the masks of the clips.
+            gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate, are
+                gradually replaced by predicted ones.
+            settings: settings of the model.
+            monitor: receives the propagated masks.
         """
         super().__init__(network_name, weight)
         if kind not in ("soft_iou", "soft_iou_ce"):
             raise InputError(f"PROPAGATION.LOSS must be 'soft_iou' or 'soft_iou_ce', got '{kind}'")
         self.cross_entropy = kind == "soft_iou_ce"
         self.space_time = space_time
-        self.propagation = propagation
+        self.gt_mask_iters = gt_mask_iters
+        self.settings = settings
+        self.monitor = monitor
 
     def __call__(self, network: Any, batch: ClipBatch) -> Tensor:
-        losses = [self.compare(*pair) for pair in self.propagation(network, batch)]
+        level = batch.pyramid[self.settings.propagation_feature]
+        grid, stride = level.shape[-2:], self.settings.propagation_stride
+        maps = per_frame(network.encode(level))
+        losses = []
+        for i, clip in enumerate(batch.clips):
+            objects = batch.objects[i :: len(batch.clips)]
+            if len(objects[0]) == 0:
+                continue
+            masks = self._source_masks(objects[0], batch.box_masks[i], grid)
+            propagated = network(masks, maps[i], maps[i :: len(batch.clips)])
+            targets = torch.stack([masks_in_frame(objects[0], x, grid, stride) for x in objects])
+            losses.append(self.compare(propagated, targets))
+            self.monitor.update(clip, masks, propagated, targets)
         return mean_or_zero(losses, network)
+
+    def _source_masks(self, objects: Instances, box_masks: Tensor, grid: Sequence[int]) -> Tensor:
+        """(N, h, w) masks to propagate: predicted ones or, early in training, ground truth."""
+        stride = self.settings.propagation_stride
+        if self.gt_mask_iters > 0:
+            gt_probability = 1 - get_event_storage().iter / self.gt_mask_iters
+            if torch.rand(()) < gt_probability:
+                return masks_on_grid(objects.gt_masks, grid, stride)
+        return paste_masks(box_masks.float(), objects.gt_boxes.tensor / stride, *grid)
 
     def compare(self, masks: Tensor, targets: Tensor) -> Tensor:
         """Compute the loss of one clip.
@@ -228,39 +259,3 @@ def matching_logits(found: Tensor, known: Tensor) -> Tensor:
     # 16 bits would round away what distinguishes objects.
     with torch.autocast(found.device.type, enabled=False):
         return F.pad(found @ known.T, (1, 0))
-
-
-def sample_regions(boxes: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Sample regions around objects that are shifted and scaled as proposals are.
-
-    Args:
-        boxes: (N, 4) boxes of objects.
-        count: regions for each object; those that do not overlap their object enough are dropped.
-
-    Returns:
-        (R, 4) regions, the boxes themselves among them, and (R,) indices of their objects.
-    """
-    owners = torch.arange(len(boxes), device=boxes.device).repeat(count)
-    regions = jitter_boxes(boxes[owners], 1.0)
-    regions[: len(boxes)] = boxes
-    positive = box_iou(regions, boxes).gather(1, owners[:, None])[:, 0] > POSITIVE_IOU
-    return regions[positive], owners[positive]
-
-
-def jitter_boxes(boxes: Tensor, extent: float) -> Tensor:
-    """Shift and scale (N, 4) boxes at random.
-
-    Args:
-        boxes: (N, 4).
-        extent: with 1, boxes are shifted by up to a quarter of their sides and scaled by exp(-0.3)
-            to exp(0.3), as proposals are. With 0.5 their IoU with the originals is 0.59 to 1, as
-            that of detections.
-
-    Returns:
-        (N, 4)
-    """
-    sizes = boxes[:, 2:] - boxes[:, :2]
-    shifts = sizes * (torch.rand_like(sizes) - 0.5) * 0.5 * extent
-    centers = (boxes[:, 2:] + boxes[:, :2]) / 2 + shifts
-    halves = sizes * torch.exp((torch.rand_like(sizes) - 0.5) * 0.6 * extent) / 2
-    return torch.cat([centers - halves, centers + halves], dim=1)

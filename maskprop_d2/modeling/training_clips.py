@@ -1,20 +1,18 @@
-"""Training clips as the losses see them, and the propagation of their masks (Sec. 4.2)."""
+"""Training clips as the losses see them: ground truth on the propagation grid, and regions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from detectron2.structures import BitMasks, Boxes, Instances
-from detectron2.utils.events import get_event_storage
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import box_iou
 
-from ..networks.base import FrameSettings
-from ..networks.propagation import per_frame
-from ..ops.masks import paste_masks
-from .propagation_monitor import PropagationMonitor
+POSITIVE_IOU = 0.5
+"""A region shows an object if its IoU with the object's box is above this."""
 
 
 @dataclass
@@ -61,61 +59,7 @@ class ClipBatch:
             return self.predict_masks([x.gt_boxes for x in self.key_objects])
 
 
-class ClipPropagation:
-    """Propagates the masks of each clip's key frame to all frames of the clip."""
-
-    def __init__(self, settings: FrameSettings, gt_mask_iters: int, monitor: PropagationMonitor):
-        """
-        Args:
-            settings: settings of the model.
-            gt_mask_iters: iterations over which ground-truth masks, as the masks to propagate, are
-                gradually replaced by predicted ones.
-            monitor: receives the propagated masks.
-        """
-        self.feature = settings.propagation_feature
-        self.stride = settings.propagation_stride
-        self.gt_mask_iters = gt_mask_iters
-        self.monitor = monitor
-
-    def __call__(self, network: Any, batch: ClipBatch) -> list[tuple[Tensor, Tensor]]:
-        """
-        Args:
-            network: a propagation branch or a mask propagator.
-            batch: the clips.
-
-        Returns:
-            (S, N, h, w) propagated masks, and as many ground-truth masks, of each clip that has
-            objects in its key frame.
-        """
-        level = batch.pyramid[self.feature]
-        height, width = level.shape[-2:]
-        grid = height, width
-        maps = per_frame(network.encode(level))
-        pairs = []
-        for i, clip in enumerate(batch.clips):
-            objects = batch.objects[i]
-            if len(objects) == 0:
-                continue
-            masks = self._source_masks(batch.box_masks[i], objects, grid)
-            frames = slice(i, None, len(batch.clips))
-            propagated = network(masks, maps[i], maps[frames])
-            targets = torch.stack(
-                [masks_in_frame(objects, x, grid, self.stride) for x in batch.objects[frames]]
-            )
-            self.monitor.update(clip, masks, propagated, targets)
-            pairs.append((propagated, targets))
-        return pairs
-
-    def _source_masks(self, box_masks: Tensor, objects: Instances, grid: tuple[int, int]) -> Tensor:
-        """(N, h, w) masks to propagate: predicted ones or, early in training, ground truth."""
-        if self.gt_mask_iters > 0:
-            gt_probability = 1 - get_event_storage().iter / self.gt_mask_iters
-            if torch.rand(()) < gt_probability:
-                return masks_on_grid(objects.gt_masks, grid, self.stride)
-        return paste_masks(box_masks.float(), objects.gt_boxes.tensor / self.stride, *grid)
-
-
-def masks_on_grid(masks: BitMasks, grid: tuple[int, int], stride: int) -> Tensor:
+def masks_on_grid(masks: BitMasks, grid: Sequence[int], stride: int) -> Tensor:
     """Compute the share of each grid cell that a mask covers.
 
     Args:
@@ -132,7 +76,7 @@ def masks_on_grid(masks: BitMasks, grid: tuple[int, int], stride: int) -> Tensor
 
 
 def masks_in_frame(
-    objects: Instances, frame: Instances, grid: tuple[int, int], stride: int
+    objects: Instances, frame: Instances, grid: Sequence[int], stride: int
 ) -> Tensor:
     """Find the masks of objects in another frame of their clip, by ``gt_ids``.
 
@@ -149,3 +93,39 @@ def masks_in_frame(
     rows, columns = (objects.gt_ids[:, None] == frame.gt_ids).nonzero(as_tuple=True)
     found[rows] = masks[columns]
     return found
+
+
+def sample_regions(boxes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Sample regions around objects that are shifted and scaled as proposals are.
+
+    Args:
+        boxes: (N, 4) boxes of objects.
+        count: regions for each object; those that do not overlap their object enough are dropped.
+
+    Returns:
+        (R, 4) regions, the boxes themselves among them, and (R,) indices of their objects.
+    """
+    owners = torch.arange(len(boxes), device=boxes.device).repeat(count)
+    regions = jitter_boxes(boxes[owners], 1.0)
+    regions[: len(boxes)] = boxes
+    positive = box_iou(regions, boxes).gather(1, owners[:, None])[:, 0] > POSITIVE_IOU
+    return regions[positive], owners[positive]
+
+
+def jitter_boxes(boxes: Tensor, extent: float) -> Tensor:
+    """Shift and scale (N, 4) boxes at random.
+
+    Args:
+        boxes: (N, 4).
+        extent: with 1, boxes are shifted by up to a quarter of their sides and scaled by exp(-0.3)
+            to exp(0.3), as proposals are. With 0.5 their IoU with the originals is 0.59 to 1, as
+            that of detections.
+
+    Returns:
+        (N, 4)
+    """
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    shifts = sizes * (torch.rand_like(sizes) - 0.5) * 0.5 * extent
+    centers = (boxes[:, 2:] + boxes[:, :2]) / 2 + shifts
+    halves = sizes * torch.exp((torch.rand_like(sizes) - 0.5) * 0.6 * extent) / 2
+    return torch.cat([centers - halves, centers + halves], dim=1)

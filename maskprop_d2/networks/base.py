@@ -14,18 +14,6 @@ from ..structures import FrameOutput
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
-class FrameBatch(NamedTuple):
-    """Consecutive frames of one video.
-
-    Attributes:
-        frames: (B, 3, H, W) uint8 RGB.
-        pyramid: the levels of their feature pyramid by name, (B, C, h, w) each.
-    """
-
-    frames: Tensor
-    pyramid: dict[str, Tensor]
-
-
 @dataclass(frozen=True)
 class FrameSettings:
     """How frames are processed before and after the detector.
@@ -107,6 +95,20 @@ class FrameSettings:
         return (images - mean) / std
 
 
+class FrameBatch(NamedTuple):
+    """Consecutive frames of one video.
+
+    Attributes:
+        frames: (B, 3, H, W) uint8 RGB.
+        pyramid: the levels of their feature pyramid by name, (B, C, h, w) each.
+        settings: settings of the model.
+    """
+
+    frames: Tensor
+    pyramid: dict[str, Tensor]
+    settings: FrameSettings
+
+
 class Part(nn.Module):
     """An optional network beside the detector and the propagation branch.
 
@@ -130,13 +132,6 @@ class Part(nn.Module):
         """
         return pyramid
 
-    def observe(
-        self, batch: FrameBatch, outputs: list[FrameOutput], settings: FrameSettings
-    ) -> None:
-        """Add to the outputs of frames after detection (inference), in the model's precision.
-
-        Args:
-            batch: B frames.
-            outputs: their B outputs, changed in place.
-            settings: settings of the model.
-        """
+    def observe(self, batch: FrameBatch, outputs: list[FrameOutput]) -> None:
+        """Add to the outputs of the B frames after detection (inference), in mixed precision if the
+        model has it."""

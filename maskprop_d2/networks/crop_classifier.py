@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..ops.crops import crop_with_masks, square_boxes
 from ..structures import FrameOutput
-from .base import FrameBatch, FrameSettings, Part
+from .base import FrameBatch, Part
 from .refinement import ResidualBlock
 
 CONTEXT = 1.25
@@ -76,10 +76,8 @@ class CropClassifier(Part):
         pixels, object_masks = seen[:, :3], seen[:, 3:]
         return self.predictor(self.features(torch.cat([pixels * object_masks, object_masks], 1)))
 
-    def observe(
-        self, batch: FrameBatch, outputs: list[FrameOutput], settings: FrameSettings
-    ) -> None:
+    def observe(self, batch: FrameBatch, outputs: list[FrameOutput]) -> None:
         for frame, output in zip(batch.frames, outputs, strict=True):
             boxes = output.boxes_video
-            logits = self(settings.normalize(frame), output.box_masks, boxes, boxes)
+            logits = self(batch.settings.normalize(frame), output.box_masks, boxes, boxes)
             output.crop_scores = logits.float().softmax(1)

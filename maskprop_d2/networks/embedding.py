@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision.ops import MultiScaleRoIAlign
 
 from ..structures import FrameOutput
-from .base import FrameBatch, FrameSettings, Part
+from .base import FrameBatch, Part
 
 
 class EmbeddingHead(Part):
@@ -56,10 +56,8 @@ class EmbeddingHead(Part):
         regions = self.pooler(levels, boxes, [(height, width)] * len(boxes))
         return list(self.layers(regions).float().split([len(x) for x in boxes]))
 
-    def observe(
-        self, batch: FrameBatch, outputs: list[FrameOutput], settings: FrameSettings
-    ) -> None:
-        scale = settings.scale_to_video(batch.frames)
+    def observe(self, batch: FrameBatch, outputs: list[FrameOutput]) -> None:
+        scale = batch.settings.scale_to_video(batch.frames)
         embeddings = self(batch.pyramid, [x.boxes_video / scale for x in outputs])
         for output, vectors in zip(outputs, embeddings, strict=True):
             output.embeddings = vectors

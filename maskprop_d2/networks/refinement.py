@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import InputError
 from ..ops.crops import crop_with_masks, square_boxes
 from ..structures import FrameOutput
-from .base import FrameBatch, FrameSettings, Part
+from .base import FrameBatch, Part
 
 MAX_CROP_SIZE, MAX_CONTEXT, MAX_CHUNK_SIZE = 4096, 16, 4096
 """Limits far above any real model, since an exported file could ask for any amount of memory."""
@@ -125,10 +125,9 @@ class MaskRefinement(Part):
         # The clamp keeps an object possible, though unlikely, outside of its box.
         return seen[:, 3].clamp(0.01, 0.99).logit() + self.predictor(self.blocks(seen))[:, 0]
 
-    def observe(
-        self, batch: FrameBatch, outputs: list[FrameOutput], settings: FrameSettings
-    ) -> None:
+    def observe(self, batch: FrameBatch, outputs: list[FrameOutput]) -> None:
         for frame, output in zip(batch.frames, outputs, strict=True):
-            crops = self.crop_boxes(output.boxes_video)
-            logits = self(settings.normalize(frame), output.box_masks, output.boxes_video, crops)
+            image, boxes = batch.settings.normalize(frame), output.boxes_video
+            crops = self.crop_boxes(boxes)
+            logits = self(image, output.box_masks, boxes, crops)
             output.box_masks, output.crops_video = logits.float().sigmoid(), crops

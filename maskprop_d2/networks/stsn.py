@@ -148,17 +148,17 @@ class SpatiotemporalSampling(Part):
 class SupportWindow:
     """Supports each frame of one video by K frames on each side, fewer at the ends.
 
-    A frame is returned once the K frames after it have arrived. At most 2K frames and a few batches
-    are kept.
+    A frame is returned once the K frames after it have arrived. The levels of at most 2K frames and
+    a few batches are kept.
     """
 
     def __init__(self, block: SpatiotemporalSampling):
         """``block``: the sampling block, which also defines K."""
         self._block = block
         self._waiting: deque[FrameBatch] = deque()
-        # Levels of single frames before support; the first ``_done`` frames have been returned.
-        self._plain: list[dict[str, Tensor]] = []
-        self._done = 0
+        # Levels before support by frame index.
+        self._plain: dict[int, dict[str, Tensor]] = {}
+        self._arrived = 0
 
     def stream(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
         """
@@ -169,31 +169,31 @@ class SupportWindow:
             the same frames with supported pyramids, in batches that are no larger.
         """
         size = 1
-        for frames, pyramid in batches:
-            size = max(size, len(frames))
-            for frame, levels in zip(frames.split(1), split_frames(pyramid), strict=True):
-                self._waiting.append(FrameBatch(frame, levels))
-                self._plain.append({name: levels[name] for name in self._block.levels})
+        for batch in batches:
+            size = max(size, len(batch.frames))
+            singles = zip(batch.frames.split(1), split_frames(batch.pyramid), strict=True)
+            for frame, pyramid in singles:
+                self._waiting.append(batch._replace(frames=frame, pyramid=pyramid))
+                self._plain[self._arrived] = {x: pyramid[x] for x in self._block.levels}
+                self._arrived += 1
             if (ready := len(self._waiting) - self._block.radius) > 0:
-                yield self._pop(ready)
+                yield self._support(ready)
         while self._waiting:
-            yield self._pop(min(size, len(self._waiting)))
+            yield self._support(min(size, len(self._waiting)))
 
-    def _pop(self, count: int) -> FrameBatch:
+    def _support(self, count: int) -> FrameBatch:
         """Support the first ``count`` waiting frames."""
-        frames, pyramids = zip(*(self._waiting.popleft() for _ in range(count)), strict=True)
-        supported = [self._support_next(pyramid) for pyramid in pyramids]
-        return FrameBatch(torch.cat(frames), join_frames(supported))
+        done = [self._support_next() for _ in range(count)]
+        frames = torch.cat([x.frames for x in done])
+        return done[0]._replace(frames=frames, pyramid=join_frames([x.pyramid for x in done]))
 
-    def _support_next(self, pyramid: dict[str, Tensor]) -> dict[str, Tensor]:
-        radius = self._block.radius
-        before = self._plain[max(self._done - radius, 0) : self._done]
-        after = self._plain[self._done + 1 : self._done + 1 + radius]
-        self._done += 1
-        if self._done > radius:
-            del self._plain[0]
-            self._done -= 1
-        return self._block(pyramid, before + after)
+    def _support_next(self) -> FrameBatch:
+        t, radius = self._arrived - len(self._waiting), self._block.radius
+        around = [s for s in range(t - radius, t + radius + 1) if s != t and s in self._plain]
+        frame = self._waiting.popleft()
+        pyramid = self._block(frame.pyramid, [self._plain[s] for s in around])
+        self._plain.pop(t - radius, None)
+        return frame._replace(pyramid=pyramid)
 
 
 def split_frames(pyramid: dict[str, Tensor], size: int = 1) -> list[dict[str, Tensor]]:

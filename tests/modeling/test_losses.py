@@ -6,13 +6,13 @@ from detectron2.structures import Boxes, Instances
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
-from maskprop_d2.modeling.losses import (
+from maskprop_d2.modeling.losses import CropClassifierLoss
+from maskprop_d2.modeling.training_clips import (
     POSITIVE_IOU,
-    CropClassifierLoss,
+    ClipBatch,
     jitter_boxes,
     sample_regions,
 )
-from maskprop_d2.modeling.training_clips import ClipBatch
 from maskprop_d2.networks.crop_classifier import CropClassifier
 
 

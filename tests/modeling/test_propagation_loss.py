@@ -9,7 +9,8 @@ from maskprop_d2.modeling.losses import PropagationLoss
 
 
 def make_loss(kind="soft_iou", space_time=False):
-    loss = PropagationLoss("propagation", 1.0, kind=kind, space_time=space_time, propagation=None)
+    options = {"gt_mask_iters": 0, "settings": None, "monitor": None}
+    loss = PropagationLoss("propagation", 1.0, kind=kind, space_time=space_time, **options)
     return loss.compare
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from maskprop_d2.networks.base import FrameBatch
 from maskprop_d2.networks.stsn import SupportWindow
 
 
@@ -28,7 +29,7 @@ def batches(length, size, consumed=None):
         index = torch.arange(start, min(start + size, length)).float()[:, None, None, None]
         if consumed is not None:
             consumed.append(index)
-        yield index.expand(-1, 3, 2, 2), {"p2": index, "p3": index.clone()}
+        yield FrameBatch(index.expand(-1, 3, 2, 2), {"p2": index, "p3": index.clone()}, None)
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 20])
@@ -37,7 +38,7 @@ def batches(length, size, consumed=None):
 def test_each_frame_is_supported_by_its_neighbors_for_any_batch_size(length, radius, size):
     block = Block(radius)
     found = []
-    for frames, pyramid in SupportWindow(block).stream(batches(length, size)):
+    for frames, pyramid, _ in SupportWindow(block).stream(batches(length, size)):
         assert 1 <= len(frames) <= size
         assert torch.equal(frames[:, :1, :1, :1], pyramid["p2"])
         assert torch.equal(pyramid["p3"], pyramid["p2"] + 100)
@@ -52,7 +53,7 @@ def test_each_frame_is_supported_by_its_neighbors_for_any_batch_size(length, rad
 def test_frame_is_returned_once_its_supports_have_arrived(radius, size):
     consumed = []
     stream = SupportWindow(Block(radius)).stream(batches(40, size, consumed))
-    for _, pyramid in stream:
+    for _, pyramid, _ in stream:
         last = int(pyramid["p2"][-1])
         arrived = sum(len(x) for x in consumed)
         assert arrived <= last + radius + size
