@@ -1,4 +1,4 @@
-"""Data sets, training clips and test videos for Detectron2."""
+"""Datasets, training clips and test videos for Detectron2."""
 
 from typing import Any
 

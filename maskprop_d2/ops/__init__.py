@@ -1,0 +1,1 @@
+"""Tensor operators: soft IoU, deformable sampling, mask pasting, crops and RLE."""
