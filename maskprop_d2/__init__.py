@@ -8,7 +8,7 @@ __all__ = ["add_maskprop_config"]
 def __getattr__(name: str) -> Any:
     # On first use, so that the package can be imported without Detectron2.
     if name == "add_maskprop_config":
-        # These register models and data sets with Detectron2.
+        # These register models and datasets with Detectron2.
         from . import modeling  # noqa: F401
         from .config import add_maskprop_config
         from .data import registration  # noqa: F401

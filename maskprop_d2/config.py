@@ -68,8 +68,6 @@ def add_maskprop_config(cfg: CN) -> None:
     # Channels of the residual block that predicts offsets, and groups of its GroupNorm.
     propagation.OFFSET_CHANNELS = 128
     propagation.NUM_GROUPS = 32
-    # One 3x3 deformable convolution per dilation.
-    propagation.DILATIONS = [3, 6, 12]
     # Channels D of a hidden ReLU layer in the mask classifier; 0: the paper's linear 1x1 layer.
     propagation.HIDDEN_DIM = 0
     # Softmax over the N instances and a constant background, instead of only the N instances
@@ -154,8 +152,7 @@ def add_maskprop_config(cfg: CN) -> None:
     # if TRACKER is "masktrack".
     cfg.MODEL.MASKPROP.MASKTRACK = CN()
     cfg.MODEL.MASKPROP.MASKTRACK.ENABLED = False
-    # The published head: regions of 7 x 7 cells and two fully connected layers.
-    cfg.MODEL.MASKPROP.MASKTRACK.POOLER_RESOLUTION = 7
+    # Channels of its two fully connected layers.
     cfg.MODEL.MASKPROP.MASKTRACK.FC_DIM = 1024
     cfg.MODEL.MASKPROP.MASKTRACK.LOSS_WEIGHT = 1.0
 

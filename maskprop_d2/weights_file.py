@@ -210,8 +210,7 @@ _ALLOWED: dict[str, Any] = {
     "numpy.ndarray": _Array,
     "_codecs.encode": _encode,
     "collections.OrderedDict": dict,
-    # In old protocols, of empty bytes.
-    "builtins.bytes": lambda: b"",
+    # For empty bytes in old protocols.
     "__builtin__.bytes": lambda: b"",
 }
 for _core in ("numpy.core", "numpy._core"):

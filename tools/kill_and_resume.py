@@ -54,13 +54,9 @@ def main() -> None:
 
 
 def progress(output: Path) -> dict[Path, int]:
-    """The sizes of the checkpoints, and the number of videos in the files of an unfinished
-    evaluation, which begin with a line that is not a video."""
-    sizes = {x: x.stat().st_size for x in output.glob("*.pth") if x.exists()}
-    lines = {
-        x: len(x.read_bytes().splitlines()) for x in output.rglob("unfinished_*") if x.exists()
-    }
-    return sizes | {x: number - 1 for x, number in lines.items() if number > 1}
+    """The sizes of all checkpoints and of the results of videos in an unfinished evaluation."""
+    files = [*output.glob("*.pth"), *output.rglob("unfinished_*/*.json")]
+    return {x: x.stat().st_size for x in files if x.exists()}
 
 
 def has_ended(process: int) -> bool:

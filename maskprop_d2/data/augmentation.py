@@ -5,6 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 from detectron2.data import transforms as T
+from detectron2.data.detection_utils import build_augmentation
 
 from ..errors import InputError
 
@@ -12,18 +13,9 @@ from ..errors import InputError
 def build_clip_augmentations(cfg: Any) -> T.AugmentationList:
     """Crop (``INPUT.CROP``), resize the short side (``INPUT.MIN_SIZE_TRAIN``, Sec. 4.4) and flip
     (``INPUT.RANDOM_FLIP``)."""
-    augmentations: list[T.Augmentation] = [
-        T.ResizeShortestEdge(
-            cfg.INPUT.MIN_SIZE_TRAIN,
-            cfg.INPUT.MAX_SIZE_TRAIN,
-            cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING,
-        )
-    ]
+    augmentations = build_augmentation(cfg, is_train=True)
     if cfg.INPUT.CROP.ENABLED:
         augmentations.insert(0, T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
-    if cfg.INPUT.RANDOM_FLIP != "none":
-        horizontal = cfg.INPUT.RANDOM_FLIP == "horizontal"
-        augmentations.append(T.RandomFlip(horizontal=horizontal, vertical=not horizontal))
     return T.AugmentationList(augmentations)
 
 

@@ -45,7 +45,7 @@ class FrameDataset(Dataset):
 
 
 def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
-    """The records of a registered data set, of videos or of images.
+    """The records of a registered dataset, of videos or of images.
 
     Raises:
         AnnotationError: if it is not registered, cannot be read, is empty, or its number of
@@ -53,7 +53,7 @@ def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
     """
     if dataset_name not in DatasetCatalog:
         raise AnnotationError(
-            f"there is no data set '{dataset_name}': register it with DATASETS.REGISTER "
+            f"there is no dataset '{dataset_name}': register it with DATASETS.REGISTER "
             f"(docs/own_data.md), or name one of {', '.join(sorted(DatasetCatalog))}"
         )
     try:
@@ -61,7 +61,7 @@ def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
     except OSError as error:
         raise AnnotationError(
             f"'{dataset_name}' cannot be read: {error} (see datasets/README.md; set "
-            "DETECTRON2_DATASETS if the data sets are in another folder)"
+            "DETECTRON2_DATASETS if the datasets are in another folder)"
         ) from error
     if not records:
         raise AnnotationError(f"'{dataset_name}' has no videos")
@@ -86,10 +86,10 @@ def build_train_loader(cfg: Any) -> Any:
         for record in load_records(cfg, name)
     ]
     if len({tuple(MetadataCatalog.get(name).thing_classes) for name in names}) > 1:
-        raise AnnotationError(f"the data sets {list(names)} differ in their categories")
+        raise AnnotationError(f"the datasets {list(names)} differ in their categories")
     dataset = FrameDataset(records)
     if not len(dataset):
-        raise AnnotationError(f"none of the data sets {list(names)} has an annotated frame")
+        raise AnnotationError(f"none of the datasets {list(names)} has an annotated frame")
     logging.getLogger(__name__).info(
         "Training on %d annotated frames of %d videos", len(dataset), len(records)
     )
@@ -119,7 +119,7 @@ def build_test_loader(cfg: Any, dataset_name: str) -> DataLoader:
     """One video at a time, whose frames are read when iterated.
 
     Raises:
-        AnnotationError: as ``load_records``, and if it is a data set of images.
+        AnnotationError: as ``load_records``, and if it is a dataset of images.
     """
     records = load_records(cfg, dataset_name)
     if is_image(records[0]):

@@ -41,7 +41,7 @@ class ClipMapper:
             augmentations: drawn once for all frames.
             image_format: "RGB" or "BGR", the model's input.
             num_frames: frames in a clip, including the key frame; 2 or more.
-            frame_range: largest distance of a partner, in frames of the data set.
+            frame_range: largest distance of a partner, in frames of the dataset.
             image_warp: makes warped copies of a frame.
             semantic_map: a function from a record and a frame index to an (H, W) semantic map, if
                 the model needs them.

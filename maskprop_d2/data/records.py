@@ -17,7 +17,7 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[
     Args:
         json_file: annotations in YouTube-VIS's format.
         image_root: the folder that its ``file_names`` are relative to.
-        dataset_name: the registered name of the data set.
+        dataset_name: the registered name of the dataset.
 
     Returns:
         a record per video with ``video_id``, ``height``, ``width``, ``length``, ``file_names``
@@ -93,7 +93,7 @@ def image_as_video(record: dict[str, Any], dataset_name: str) -> dict[str, Any]:
 
     Args:
         record: Detectron2's record of an image.
-        dataset_name: the name of its data set, for the message.
+        dataset_name: the name of its dataset, for the message.
 
     Returns:
         a record as of ``load_ytvis_json``, without the objects that have no mask. If the image has

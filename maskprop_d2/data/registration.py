@@ -1,4 +1,4 @@
-"""Data sets in YouTube-VIS's format in Detectron2's catalog."""
+"""Datasets in YouTube-VIS's format in Detectron2's catalog."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from ..ytvis.categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
 from ..ytvis.layout import SPLITS, data_set_folder, find_split
 from .records import load_ytvis_json
 
-BUILTIN_DATA_SETS = (
+BUILTIN_DATASETS = (
     ("ytvis_2019", YTVIS_2019, tuple(SPLITS)),
     ("ytvis_2021", YTVIS_2021, tuple(SPLITS)),
     ("ovis", OVIS, tuple(SPLITS)),
@@ -23,30 +23,30 @@ BUILTIN_DATA_SETS = (
 def register_ytvis(
     name: str, json_file: str, image_root: str, thing_classes: list[str] | None = None
 ) -> None:
-    """Register a data set in YouTube-VIS's format.
+    """Register a dataset in YouTube-VIS's format.
 
     Args:
         name: the name for ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
-        json_file: annotation file, read when the data set is first used.
+        json_file: annotation file, read when the dataset is first used.
         image_root: the folder that its file names are relative to.
         thing_classes: category names in the order of their ids; default: those in the file.
 
     Raises:
-        AnnotationError: if another data set has this name.
+        AnnotationError: if another dataset has this name.
     """
     if name in DatasetCatalog:
         metadata = MetadataCatalog.get(name)
         if (metadata.get("json_file"), metadata.get("image_root")) == (json_file, image_root):
             return
-        raise AnnotationError(f"there is already another data set '{name}': choose another name")
+        raise AnnotationError(f"there is already another dataset '{name}': choose another name")
     _register(name, lambda: (json_file, image_root), thing_classes)
     MetadataCatalog.get(name).set(json_file=json_file, image_root=image_root)
 
 
 def register_builtin_datasets() -> None:
-    """Register the data sets under ``$DETECTRON2_DATASETS``, whose files are found when first
+    """Register the datasets under ``$DETECTRON2_DATASETS``, whose files are found when first
     used."""
-    for data_set, classes, splits in BUILTIN_DATA_SETS:
+    for data_set, classes, splits in BUILTIN_DATASETS:
         for split in splits:
             if f"{data_set}_{split}" not in DatasetCatalog:
                 _register_builtin(data_set, split, classes)
@@ -72,5 +72,5 @@ def _register(
     DatasetCatalog.register(name, load)
 
 
-# On import, as Detectron2 does for its own data sets.
+# On import, as Detectron2 does for its own datasets.
 register_builtin_datasets()

@@ -113,9 +113,9 @@ class SkipUnreadable:
         """
         Args:
             mapper: the mapper of training samples.
-            max_share: the limit, per worker process, as a share of the data set's frames
+            max_share: the limit, per worker process, as a share of the dataset's frames
                 (``DATALOADER.MAX_BAD_FRAMES``).
-            num_frames: number of frames in the data set.
+            num_frames: number of frames in the dataset.
 
         Raises:
             InputError: if ``max_share`` is not in [0, 1).

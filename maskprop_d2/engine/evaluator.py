@@ -26,7 +26,7 @@ class YTVISEvaluator(DatasetEvaluator):
     def __init__(self, dataset_name: str, output_dir: str | Path):
         """
         Args:
-            dataset_name: a registered data set.
+            dataset_name: a registered dataset.
             output_dir: folder for the results, created if missing.
         """
         self._metadata = MetadataCatalog.get(dataset_name)
@@ -53,7 +53,7 @@ class YTVISEvaluator(DatasetEvaluator):
 
         Returns:
             ``{"segm": {"AP": ..., ...}}`` in percent on the main process, NaN where there is no
-            ground truth; empty if the data set has no annotations.
+            ground truth; empty if the dataset has no annotations.
         """
         gathered = comm.gather(self.results, dst=0)
         if not comm.is_main_process():

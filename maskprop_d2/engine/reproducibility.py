@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..files import atomic_file
 
 PACKAGES = ("maskprop-d2", "torch", "torchvision", "detectron2", "numpy", "opencv-python", "av")
+"""Packages whose versions are recorded."""
 
 
 def choose_seed(cfg: Any, resume: bool) -> None:
@@ -74,12 +75,14 @@ def truncate_metrics(metrics_file: Path, iteration: int) -> None:
 
 
 def record_run(cfg: Any, command: list[str]) -> None:
-    """Add an entry to ``OUTPUT_DIR/runs.json``: seed, versions, data sets and config of a training.
+    """Add an entry to ``OUTPUT_DIR/runs.json``: seed, versions, datasets and config of a training.
 
     Args:
         cfg: the whole config.
         command: the command line.
     """
+    packages = importlib.metadata.distributions()
+    versions = {x.name: x.version for x in packages if x.name in PACKAGES}
     entry = {
         "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
         "command": command,
@@ -87,7 +90,7 @@ def record_run(cfg: Any, command: list[str]) -> None:
         "processes": comm.get_world_size(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if cfg.MODEL.DEVICE == "cuda" else cfg.MODEL.DEVICE,
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **versions},
         "commit": _commit(),
         "data_sets": {x: _data_set(cfg, x) for x in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)},
         "config": cfg.dump(),
@@ -96,41 +99,19 @@ def record_run(cfg: Any, command: list[str]) -> None:
         partial.write_text(json.dumps([*_recorded_runs(cfg), entry], indent=2))
 
 
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            # OpenCV, for one, has several package names.
-            continue
-    return versions
-
-
 def _commit() -> str | None:
     """The git commit of this code, with "+" if files were changed; None outside a repository."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+"]
     try:
-        commit, changes = (
-            subprocess.run([*git, *command], capture_output=True, text=True, check=True).stdout
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
-        )
-    except (OSError, subprocess.CalledProcessError):
+        result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
+    except OSError:
+        # Git is not installed.
         return None
-    return commit.strip() + ("+" if changes else "")
+    return result.stdout.strip() or None
 
 
 def _data_set(cfg: Any, name: str) -> dict[str, Any]:
-    """Size and content hash of a data set."""
+    """Size and content hash of a dataset."""
     try:
         records = load_records(cfg, name)
     except InputError as error:
@@ -139,4 +120,5 @@ def _data_set(cfg: Any, name: str) -> dict[str, Any]:
     json_file = MetadataCatalog.get(name).get("json_file")
     if json_file is None:
         return entry
-    return {**entry, "json": str(json_file), "sha256": file_hash(json_file)}
+    sha256 = hashlib.sha256(Path(json_file).read_bytes()).hexdigest()
+    return {**entry, "json": str(json_file), "sha256": sha256}

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,16 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import nn
 
+from ..files import atomic_file
 from .evaluator import YTVISEvaluator
-from .reproducibility import file_hash
 
 
 class ResumableEvaluator(DatasetEvaluator):
     """A ``YTVISEvaluator`` that saves the results of each finished video, and continues an
-    interrupted evaluation of the same model on the same data set.
+    interrupted evaluation of the same model on the same dataset, with any number of processes.
 
-    Each process appends to a file of its own, ``output_dir/unfinished_RANK.jsonl``. The number of
-    processes may change when an evaluation is resumed. Use with the model in ``SkipFinished``.
+    Results are saved in ``output_dir/unfinished_FINGERPRINT/VIDEO_ID.json``. Wrap the model in
+    ``SkipFinished``.
     """
 
     def __init__(self, evaluator: YTVISEvaluator, fingerprint: str):
@@ -34,76 +34,50 @@ class ResumableEvaluator(DatasetEvaluator):
         self.evaluator = evaluator
         self.finished: set[int] = set()
         """Ids of the videos that any process had finished before the last reset."""
-        self._fingerprint = fingerprint
-        self._file = evaluator.output_dir / f"unfinished_{comm.get_rank()}.jsonl"
-
-    def _saved_files(self) -> list[Path]:
-        return sorted(self.evaluator.output_dir.glob("unfinished_*.jsonl"))
+        self._folder = evaluator.output_dir / f"unfinished_{fingerprint}"
 
     def reset(self) -> None:
         """Load the results of an interrupted evaluation. All processes must call this together."""
         self.evaluator.reset()
-        videos: dict[int, list[dict[str, Any]]] = {}
-        for path in self._saved_files():
-            rank = path.stem.removeprefix("unfinished_")
-            # If there were more processes than now, their files are distributed.
-            if rank.isdecimal() and int(rank) % comm.get_world_size() == comm.get_rank():
-                videos.update((x["video_id"], x["results"]) for x in self._read(path))
-        for results in videos.values():
-            self.evaluator.results += results
-        # This also makes all processes wait until all have read.
-        self.finished = set().union(*comm.all_gather(set(videos)))
+        if comm.is_main_process():
+            self._delete(keep=self._folder)
+        # Each video is loaded by the first process that sees its file: a machine may see only its
+        # own files.
+        by_rank = comm.all_gather({int(path.stem) for path in self._folder.glob("*.json")})
+        *lower_ranks, saved = by_rank[: comm.get_rank() + 1]
+        for video_id in sorted(saved.difference(*lower_ranks)):
+            self.evaluator.results += json.loads(self._file(video_id).read_text())
+        self.finished = set().union(*by_rank)
         if self.finished and comm.is_main_process():
             logging.getLogger(__name__).info(
                 "Resuming an interrupted evaluation: %d videos are finished", len(self.finished)
             )
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        if not self._file.exists():
-            self._file.write_text(f"{json.dumps(self._fingerprint)}\n")
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any] | None]) -> None:
-        """Add and save the tracks of some videos; the output of a finished video is None."""
+        """Add and save the tracks of some videos. The output of a finished video is None."""
         for video, output in zip(inputs, outputs, strict=True):
             if output is not None:
                 start = len(self.evaluator.results)
                 self.evaluator.process([video], [output])
-                new = {"video_id": video["video_id"], "results": self.evaluator.results[start:]}
-                with self._file.open("a") as file:
-                    file.write(f"{json.dumps(new)}\n")
+                with atomic_file(self._file(video["video_id"])) as partial:
+                    partial.write_text(json.dumps(self.evaluator.results[start:]))
 
     def evaluate(self) -> Any:
         """Evaluate all videos, and delete the saved results."""
         metrics = self.evaluator.evaluate()
         if comm.is_main_process():
-            for path in self._saved_files():
-                path.unlink()
+            self._delete()
+        # The next evaluation must not find these results.
+        comm.synchronize()
         return metrics
 
-    def _read(self, path: Path) -> list[dict[str, Any]]:
-        """The videos in a file. An incomplete last line is cut off; a file with another fingerprint
-        is deleted."""
-        videos = []
-        size = 0
-        with path.open("rb") as file:
-            for line in file:
-                try:
-                    value = json.loads(line)
-                except ValueError:
-                    break
-                is_valid = isinstance(value, dict) if size else value == self._fingerprint
-                if not is_valid or not line.endswith(b"\n"):
-                    break
-                if size:
-                    videos.append(value)
-                size += len(line)
-        if size:
-            os.truncate(path, size)
-        else:
-            logging.getLogger(__name__).info(
-                "Deleting the results of an interrupted evaluation of another model or data set"
-            )
-            path.unlink()
-        return videos
+    def _file(self, video_id: int) -> Path:
+        return self._folder / f"{video_id}.json"
+
+    def _delete(self, keep: Path | None = None) -> None:
+        for folder in self.evaluator.output_dir.glob("unfinished_*"):
+            if folder != keep:
+                shutil.rmtree(folder)
 
 
 class SkipFinished(nn.Module):
@@ -120,19 +94,19 @@ class SkipFinished(nn.Module):
 
 
 def fingerprint(cfg: Any, model: nn.Module, json_file: str) -> str:
-    """A hash of what the results of an evaluation depend on: weights, config and annotation file.
+    """A hash of what the results of an evaluation depend on: weights, config and annotations.
 
     Args:
         cfg: the whole config.
         model: the model with its weights.
-        json_file: the data set's annotation file.
+        json_file: the dataset's annotation file.
     """
     config = cfg.MODEL.clone()
     config.defrost()
     # The weights themselves are hashed.
     config.WEIGHTS = ""
-    parts = [config.dump(), cfg.INPUT.dump(), cfg.TEST.dump(), file_hash(json_file)]
-    digest = hashlib.sha256("\n".join(parts).encode())
+    digest = hashlib.sha256("".join(x.dump() for x in (config, cfg.INPUT, cfg.TEST)).encode())
+    digest.update(Path(json_file).read_bytes())
     # With and without DistributedDataParallel.
     weights = getattr(model, "module", model).state_dict()
     for name, value in sorted(weights.items()):

@@ -30,7 +30,7 @@ WRONG_CONFIG = (AssertionError, AttributeError, LookupError, TypeError, ValueErr
 def load_config(config_file: str | Path, options: list[str]) -> CfgNode:
     """Detectron2's and MaskProp's defaults, overridden by a file and then by ``KEY VALUE`` pairs.
 
-    Registers the data sets of ``DATASETS.REGISTER``. Without a GPU, sets ``MODEL.DEVICE`` to "cpu"
+    Registers the datasets of ``DATASETS.REGISTER``. Without a GPU, sets ``MODEL.DEVICE`` to "cpu"
     and logs a warning. On a CPU, replaces settings that would slow it down.
 
     Args:

@@ -163,11 +163,11 @@ class Trainer(DefaultTrainer):
     def test(cls, cfg: CfgNode, model: torch.nn.Module) -> OrderedDict[str, Any]:
         """Evaluate on ``DATASETS.TEST``, resuming interrupted evaluations.
 
-        Results go to ``OUTPUT_DIR/inference``, or to a folder per data set in it if there are
+        Results go to ``OUTPUT_DIR/inference``, or to a folder per dataset in it if there are
         several.
 
         Returns:
-            the metrics of the data set, or of each data set by its name.
+            the metrics of the dataset, or of each dataset by its name.
         """
         metrics: OrderedDict[str, Any] = OrderedDict()
         for name in cfg.DATASETS.TEST:

@@ -48,8 +48,12 @@ def lower_keys(options: CfgNode, *keys: str) -> dict[str, Any]:
 def propagation_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
     """Arguments of ``PropagationBranch``."""
     options = cfg.MODEL.MASKPROP.PROPAGATION
-    keys = ("OFFSET_CHANNELS", "NUM_GROUPS", "DILATIONS", "HIDDEN_DIM", "BACKGROUND", "IMPL")
-    return {"in_channels": shapes[options.IN_FEATURE].channels, **lower_keys(options, *keys)}
+    keys = ("OFFSET_CHANNELS", "NUM_GROUPS", "HIDDEN_DIM", "BACKGROUND", "IMPL")
+    return {
+        "in_channels": shapes[options.IN_FEATURE].channels,
+        "dilations": [3, 6, 12],
+        **lower_keys(options, *keys),
+    }
 
 
 def stsn_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
@@ -82,7 +86,8 @@ def embedding_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
         "levels": levels,
         "stride": shapes[levels[0]].stride,
         "in_channels": shapes[levels[0]].channels,
-        "resolution": options.POOLER_RESOLUTION,
+        # As published.
+        "resolution": 7,
         "fc_dim": options.FC_DIM,
     }
 

@@ -1,4 +1,4 @@
-"""Registered data sets and their categories, for training, evaluation and the demo."""
+"""Registered datasets and their categories, for training, evaluation and the demo."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def config(*options):
 
 @pytest.fixture
 def registered(tmp_path):
-    """A config with the data set "own_..." and its two categories."""
+    """A config with the dataset "own_..." and its two categories."""
     write_data_set(tmp_path)
     name = f"own_{tmp_path.name}"
     entry = [name, str(tmp_path / "train.json"), str(tmp_path)]
@@ -93,9 +93,9 @@ def test_a_name_cannot_be_registered_for_two_data_sets(registered):
     name, cfg = registered
     entry = cfg.DATASETS.REGISTER[0]
     config("DATASETS.REGISTER", [entry])
-    with pytest.raises(AnnotationError, match="already another data set 'own_"):
+    with pytest.raises(AnnotationError, match="already another dataset 'own_"):
         config("DATASETS.REGISTER", [[name, "other.json", entry[2]]])
-    with pytest.raises(AnnotationError, match="already another data set 'ytvis_2019_train'"):
+    with pytest.raises(AnnotationError, match="already another dataset 'ytvis_2019_train'"):
         config("DATASETS.REGISTER", [["ytvis_2019_train", *entry[1:]]])
 
 
@@ -116,7 +116,7 @@ def test_data_sets_that_do_not_fit_the_model_are_refused(registered, tmp_path):
     (tmp_path / "train.json").write_text(json.dumps({**data, "videos": [], "annotations": []}))
     with pytest.raises(AnnotationError, match="has no videos"):
         build_test_loader(cfg, name)
-    with pytest.raises(AnnotationError, match=r"no data set 'dogs': .*DATASETS\.REGISTER"):
+    with pytest.raises(AnnotationError, match=r"no dataset 'dogs': .*DATASETS\.REGISTER"):
         build_test_loader(cfg, "dogs")
 
 

@@ -1,4 +1,4 @@
-"""Still images: Detectron2's data sets as training clips, and random warps."""
+"""Still images: Detectron2's datasets as training clips, and random warps."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ TINY = Path(__file__).parents[2] / "configs/moving_shapes/maskprop_tiny.yaml"
 
 @pytest.fixture
 def coco(tmp_path):
-    """A registered COCO data set: two images with a square, a crowd and a box without a mask."""
+    """A registered COCO dataset: two images with a square, a crowd and a box without a mask."""
     crowd = {"size": [HEIGHT, WIDTH], "counts": [30, 300, HEIGHT * WIDTH - 330]}
     images, annotations = [], []
     for i in (3, 8):

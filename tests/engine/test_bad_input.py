@@ -78,7 +78,7 @@ def test_outputs_and_configs_of_the_demo(tmp_path, capsys, output, options, mess
         ),
         (
             ["--eval-only", "DATASETS.TEST", "('cats',)"],
-            "there is no data set 'cats': register it with DATASETS.REGISTER",
+            "there is no dataset 'cats': register it with DATASETS.REGISTER",
         ),
         (["OUTPUT_DIR", "/dev/null/x"], "/dev/null/x"),
     ],

@@ -9,13 +9,13 @@ from small_videos import write_data_set
 from torch import nn
 
 from maskprop_d2.data import register_ytvis
-from maskprop_d2.engine import YTVISEvaluator, evaluator
+from maskprop_d2.engine import YTVISEvaluator, evaluator, resume_eval
 from maskprop_d2.engine.resume_eval import ResumableEvaluator, SkipFinished
 
 
 @pytest.fixture
 def data_set(tmp_path):
-    """A registered data set of three equal videos with the ids 7, 8 and 9."""
+    """A registered dataset of three equal videos with the ids 7, 8 and 9."""
     write_data_set(tmp_path)
     data = json.loads((tmp_path / "train.json").read_text())
     (video,), tracks = data["videos"], data["annotations"]
@@ -73,17 +73,21 @@ def test_results_of_all_processes_are_gathered(data_set, tmp_path, monkeypatch):
     assert second.evaluate() is None
 
 
+def resumable(data_set, tmp_path, fingerprint="a"):
+    return ResumableEvaluator(YTVISEvaluator(data_set, tmp_path / "out"), fingerprint)
+
+
 def test_an_interrupted_evaluation_is_resumed(data_set, tmp_path):
     def evaluate(model):
-        alone = YTVISEvaluator(data_set, tmp_path / "out")
-        resumable = ResumableEvaluator(alone, "model a")
-        return inference_on_dataset(SkipFinished(model, resumable), load(data_set), resumable)
+        evaluator = resumable(data_set, tmp_path)
+        return inference_on_dataset(SkipFinished(model, evaluator), load(data_set), evaluator)
 
     model = Perfect(tmp_path)
     model.stop_at = 9
     with pytest.raises(KeyboardInterrupt):
         evaluate(model)
-    assert [x.name for x in (tmp_path / "out").iterdir()] == ["unfinished_0.jsonl"]
+    saved = sorted(str(x.relative_to(tmp_path)) for x in (tmp_path / "out").rglob("*.json"))
+    assert saved == ["out/unfinished_a/7.json", "out/unfinished_a/8.json"]
     model.stop_at = None
     assert evaluate(model)["segm"]["AP-square"] == pytest.approx(100)
     assert model.seen == [7, 8, 9]
@@ -93,33 +97,23 @@ def test_an_interrupted_evaluation_is_resumed(data_set, tmp_path):
     assert model.seen == [7, 8, 9] * 2
 
 
-def saved(tmp_path, data_set, fingerprint="model a"):
-    evaluator = ResumableEvaluator(YTVISEvaluator(data_set, tmp_path / "out"), fingerprint)
-    evaluator.reset()
-    return evaluator
-
-
-def test_saved_results_are_read_from_other_processes_and_damaged_files(data_set, tmp_path):
-    videos, model = load(data_set), Perfect(tmp_path)
-    first = saved(tmp_path, data_set)
-    first.process(videos[0], model(videos[0]))
-    first.process(videos[1], [{"pred_labels": [], "pred_scores": [], "pred_masks": []}])
-    file = tmp_path / "out/unfinished_0.jsonl"
-    complete = file.read_bytes()
-    # A file of a second process, and an incomplete line.
-    other = complete.replace(b'"video_id": 7', b'"video_id": 4')
-    (tmp_path / "out/unfinished_1.jsonl").write_bytes(other)
-    file.write_bytes(complete + b'{"video_id": 9, "res')
-    again = saved(tmp_path, data_set)
-    assert again.finished == {4, 7, 8}
-    assert sorted(x["video_id"] for x in again.evaluator.results) == [4, 7]
-    again.process(videos[2], model(videos[2]))
-    assert file.read_bytes().startswith(complete) and len(file.read_text().splitlines()) == 4
+def test_each_saved_result_is_loaded_by_one_process(data_set, tmp_path, monkeypatch):
+    model = Perfect(tmp_path)
+    for video in load(data_set)[:2]:
+        resumable(data_set, tmp_path).process(video, model(video))
+    # The first process sees only one of the files.
+    monkeypatch.setattr(resume_eval.comm, "all_gather", lambda found: [{7, 5}, found])
+    monkeypatch.setattr(resume_eval.comm, "get_rank", lambda: 1)
+    second = resumable(data_set, tmp_path)
+    second.reset()
+    assert second.finished == {5, 7, 8}
+    assert [x["video_id"] for x in second.evaluator.results] == [8]
 
 
 def test_saved_results_of_another_model_are_deleted(data_set, tmp_path):
     (video, *_), model = load(data_set), Perfect(tmp_path)
-    saved(tmp_path, data_set).process(video, model(video))
-    other = saved(tmp_path, data_set, "model b")
+    resumable(data_set, tmp_path).process(video, model(video))
+    other = resumable(data_set, tmp_path, "b")
+    other.reset()
     assert other.finished == set() and other.evaluator.results == []
-    assert (tmp_path / "out/unfinished_0.jsonl").read_text() == '"model b"\n'
+    assert list((tmp_path / "out").iterdir()) == []

@@ -66,7 +66,7 @@ def test_own_data(data_sets, tmp_path):
     options = small(tmp_path / "out", 2, "DATASETS.TRAIN", "('my_train',)")
     printed, _ = run_here(*options, config_file=config_file)
     assert "AP by category" in printed and min(names) in printed
-    # The config that a training writes has the data sets and their categories.
+    # The config that a training writes has the datasets and their categories.
     video = ["--config-file", str(tmp_path / "out/config.yaml")]
     video += ["--input", str(tmp_path / "frames/train_00000"), "--output", str(tmp_path / "drawn")]
     weights = ["--opts", "MODEL.WEIGHTS", str(tmp_path / "out/model_final.pth")]
