@@ -5,10 +5,4 @@ from .per_video import ap_gains
 from .table import format_table
 from .video_ap import Metrics, evaluate
 
-__all__ = [
-    "Metrics",
-    "ap_gains",
-    "evaluate",
-    "format_table",
-    "identity_measures",
-]
+__all__ = ["Metrics", "ap_gains", "evaluate", "format_table", "identity_measures"]

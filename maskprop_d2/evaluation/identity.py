@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .overlap import frame_ious, track_areas
-from .tracks import Track, Video
+from .overlap import Overlaps
+from .tracks import Track
 
 AGREEMENT = 0.5
 MAX_THRESHOLDS = 50
@@ -35,7 +35,7 @@ class FramePairs:
         lengths: (P,) number of frames in which each prediction counts.
         object_frames: number of frames in which objects are seen, summed over the objects.
         frame, prediction, object, iou: of each agreement, by rising frame.
-        shape: (P, G).
+        num_objects: G.
     """
 
     scores: np.ndarray
@@ -45,36 +45,31 @@ class FramePairs:
     prediction: np.ndarray
     object: np.ndarray
     iou: np.ndarray
-    shape: tuple[int, int]
+    num_objects: int
 
 
-def frame_pairs(
-    video: Video, predictions: list[Track], truth: list[Track], intersections: np.ndarray
-) -> FramePairs:
-    """Find all agreements.
-
-    Args:
-        video: the tracks' video.
-        predictions: of one category, by falling score.
-        truth: of the same category.
-        intersections: (L, P, G) from ``overlap.frame_intersections``.
-    """
-    ious = frame_ious(video, predictions, truth, intersections)
-    crowd = np.array([x.is_crowd for x in truth], dtype=bool)
-    in_crowd = (ious[:, :, crowd] >= AGREEMENT).any(2).T
-    objects = [x for x in truth if not x.is_crowd]
-    ious = ious[:, :, ~crowd]
+def frame_pairs(overlaps: Overlaps, predictions: list[Track], truth: list[Track]) -> FramePairs:
+    """Find all agreements of the predictions and objects of one category, by falling score."""
+    ious, in_crowd = split_crowds(overlaps, truth)
     frame, prediction, which = np.nonzero(ious >= AGREEMENT)
     return FramePairs(
         scores=np.array([x.score for x in predictions]),
-        lengths=((track_areas(video, predictions) > 0) & ~in_crowd).sum(1),
-        object_frames=int((track_areas(video, objects) > 0).sum()),
+        lengths=((overlaps.areas > 0) & ~in_crowd).sum(1),
+        object_frames=sum(int((x.areas > 0).sum()) for x in truth if not x.is_crowd),
         frame=frame,
         prediction=prediction,
         object=which,
         iou=ious[frame, prediction, which],
-        shape=(len(predictions), len(objects)),
+        num_objects=ious.shape[2],
     )
+
+
+def split_crowds(overlaps: Overlaps, truth: list[Track]) -> tuple[np.ndarray, np.ndarray]:
+    """(L, P, G) per-frame IoUs with the objects that are no crowds, and (P, L) bool, where
+    predictions agree with a crowd."""
+    ious = overlaps.frame_ious()
+    crowd = np.array([x.is_crowd for x in truth], dtype=bool)
+    return ious[:, :, ~crowd], (ious[:, :, crowd] >= AGREEMENT).any(2).T
 
 
 def identity_measures(pairs: Iterable[FramePairs]) -> dict[str, float | int | None]:
@@ -105,18 +100,15 @@ def _idf1(pairs: list[FramePairs], threshold: float) -> float:
     for pair in pairs:
         number = int((pair.scores >= threshold).sum())
         frames += pair.object_frames + int(pair.lengths[:number].sum())
-        agreements = np.zeros(pair.shape, int)
+        agreements = np.zeros((len(pair.scores), pair.num_objects), int)
         np.add.at(agreements, (pair.prediction, pair.object), 1)
         agreeing += sum(agreements[p, g] for p, g in assign(agreements[:number]))
     return float(2 * agreeing / frames) if frames else 0.0
 
 
 def pair_frames(pairs: FramePairs, threshold: float) -> Iterator[tuple[int, int, int, bool]]:
-    """Pair objects and predictions frame by frame, as ID switches are counted.
-
-    Args:
-        pairs: where they agree.
-        threshold: predictions scored below this do not take part.
+    """Pair objects and predictions frame by frame, as ID switches are counted, without predictions
+    scored below the threshold.
 
     Yields:
         frame, prediction, object, and whether the object has switched to this prediction.
@@ -125,7 +117,7 @@ def pair_frames(pairs: FramePairs, threshold: float) -> Iterator[tuple[int, int,
     last: dict[int, int] = {}
     for t in np.unique(pairs.frame):
         now = (pairs.frame == t) & (pairs.prediction < number)
-        table = np.zeros((number, pairs.shape[1]))
+        table = np.zeros((number, pairs.num_objects))
         table[pairs.prediction[now], pairs.object[now]] = pairs.iou[now]
         for which, prediction in last.items():
             # Outweighs all IoUs of the frame together.
@@ -137,11 +129,7 @@ def pair_frames(pairs: FramePairs, threshold: float) -> Iterator[tuple[int, int,
 
 def assign(table: np.ndarray) -> list[tuple[int, int]]:
     """The rows and columns of the one-to-one assignment with the largest sum, without pairs that
-    add nothing to it.
-
-    Args:
-        table: (P, G) values from 0.
-    """
+    add nothing to it, for a (P, G) table of values from 0."""
     # Imported late: this takes longer than scoring a small file.
     from scipy.optimize import linear_sum_assignment
 

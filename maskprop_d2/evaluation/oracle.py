@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from .overlap import frame_intersections, frame_ious, video_ious
-from .tracks import Track, Video, average_area
+from .overlap import Overlaps
+from .tracks import Track, Video, average_area, best_by_category
 
 SAME_OBJECT = 0.1
 
@@ -21,20 +21,10 @@ def perfect_tracking(video: Video, predictions: list[Track]) -> list[Track]:
     In each frame, a mask belongs to the object of its category that it overlaps most. All masks of
     an object form one track: in each frame the mask with the best score, with the mean of their
     scores. The other masks stay in their tracks. Masks and categories do not change.
-
-    Args:
-        video: with its ground truth.
-        predictions: predicted tracks of the video.
-
-    Returns:
-        new tracks.
     """
     linked = []
-    for category_id in sorted({x.category_id for x in predictions}):
-        tracks = sorted(
-            (x for x in predictions if x.category_id == category_id), key=lambda x: -x.score
-        )
-        truth = [x for x in _objects(video) if x.category_id == category_id]
+    for category_id, tracks in sorted(best_by_category(predictions).items()):
+        truth = [x for x in video.objects if x.category_id == category_id]
         owners = _owners(video, tracks, truth)
         # (G, L) the track with the best score that has a mask of the object, -1 for none.
         sources = np.full((len(truth), video.length), -1)
@@ -55,32 +45,23 @@ def perfect_tracking(video: Video, predictions: list[Track]) -> list[Track]:
 
 def perfect_classification(video: Video, predictions: list[Track]) -> list[Track]:
     """Give each track the category of the object that it overlaps most over the whole video. Of
-    equal tracks (one track reported under several categories), the one with the best score stays.
-
-    Args, returns: as for ``perfect_tracking``.
-    """
-    truth = _objects(video)
-    shared = frame_intersections(video, predictions, truth)
-    ious = video_ious(video, predictions, truth, shared)
+    equal tracks (reported under several categories), the one with the best score stays."""
+    predictions = sorted(predictions, key=lambda x: -x.score)
     kept: dict[tuple[object, ...], Track] = {}
-    for p in sorted(range(len(predictions)), key=lambda p: -predictions[p].score):
-        track = predictions[p]
-        if ious[p].max(initial=0) >= SAME_OBJECT:
-            track = replace(track, category_id=truth[ious[p].argmax()].category_id)
+    ious = Overlaps(video, predictions, video.objects).video_ious()
+    for track, iou in zip(predictions, ious, strict=True):
+        if iou.max(initial=0) >= SAME_OBJECT:
+            track = replace(track, category_id=video.objects[iou.argmax()].category_id)
         kept.setdefault((track.category_id, *track.counts), track)
     return list(kept.values())
 
 
 def perfect_segmentation(video: Video, predictions: list[Track]) -> list[Track]:
     """Replace each mask by that of the object, of any category, that it overlaps most in its frame.
-    Identities, scores and categories do not change, and no mask is added.
-
-    Args, returns: as for ``perfect_tracking``.
-    """
-    truth = _objects(video)
-    owners = _owners(video, predictions, truth)
+    Identities, scores and categories do not change, and no mask is added."""
+    owners = _owners(video, predictions, video.objects)
     return [
-        _with_masks(track, [*truth, track], np.where(owner >= 0, owner, len(truth)))
+        _with_masks(track, [*video.objects, track], np.where(owner >= 0, owner, len(video.objects)))
         for track, owner in zip(predictions, owners.T, strict=True)
     ]
 
@@ -92,16 +73,11 @@ ORACLES = {
 }
 
 
-def _objects(video: Video) -> list[Track]:
-    return [x for x in video.truth if not x.is_crowd]
-
-
 def _owners(video: Video, predictions: list[Track], truth: list[Track]) -> np.ndarray:
     """(L, P) index of the object that each mask overlaps most, -1 for none."""
     if not truth:
         return np.full((video.length, len(predictions)), -1)
-    shared = frame_intersections(video, predictions, truth)
-    ious = frame_ious(video, predictions, truth, shared)
+    ious = Overlaps(video, predictions, truth).frame_ious()
     return np.where(ious.max(2) >= SAME_OBJECT, ious.argmax(2), -1)
 
 

@@ -82,10 +82,12 @@ def write_page(
             entry = entries[video.id]
             predictions = shown_predictions(video, threshold)
             lines = video_timeline(video, predictions, pairs.get(video.id), threshold)
-            urls = [_url(images / x, output) for x in entry["file_names"]]
-            data = _video_data(video, predictions, *lines, urls)
+            paths = [os.path.relpath(images / x, output) for x in entry["file_names"]]
+            data = _video_data(video, predictions, lines)
+            data["frames"] = [quote(os.fsencode(x)) for x in paths]
             _write_call(folder / f"data/video_{video.id}.js", "receiveVideo", data)
-            row = _video_row(video, predictions, *lines)
+            row = _video_row(video, *lines)
+            row["categories"] = sorted({x.category_id for x in [*video.truth, *predictions]})
             rows.append({**row, "name": video_name(entry), "gain": gains.get(video.id)})
         # Without gains they stay sorted by id.
         rows.sort(key=lambda x: -(x["gain"] or 0))
@@ -113,13 +115,11 @@ def video_name(entry: dict[str, Any]) -> str:
 
 
 def _figures(metrics: Metrics, identity: dict[str, Any]) -> dict[str, Any]:
-    figures = {k: v for k, v in metrics.as_dict().items() if not k.startswith("AP-")}
+    figures = metrics.as_dict()
     overall, by_category = metrics.by_threshold()
     rows = [
-        {"id": category_id, "AP": values["AP"], "by_threshold": curve}
-        for category_id, values, curve in zip(
-            metrics.categories, metrics.per_category().values(), by_category, strict=True
-        )
+        {"id": category_id, "AP": figures.pop(f"AP-{name}"), "by_threshold": curve}
+        for (category_id, name), curve in zip(metrics.categories.items(), by_category, strict=True)
     ]
     return {
         "figures": {**figures, "IDF1": identity["IDF1"], "ID switches": identity["ID_switches"]},
@@ -130,64 +130,41 @@ def _figures(metrics: Metrics, identity: dict[str, Any]) -> dict[str, Any]:
 
 
 def _video_data(
-    video: Video,
-    predictions: list[Track],
-    object_lines: list[Line],
-    prediction_lines: list[Line],
-    urls: list[str],
+    video: Video, predictions: list[Track], lines: tuple[list[Line], list[Line]]
 ) -> dict[str, Any]:
-    """What the player draws; masks are the counts of compressed RLEs."""
-    objects = [x for x in video.truth if not x.is_crowd]
-    crowds = [x for x in video.truth if x.is_crowd]
+    """What the player draws, except for the frames; masks are the counts of compressed RLEs."""
     return {
         "id": video.id,
         "height": video.height,
         "width": video.width,
-        "frames": urls,
-        "objects": [
-            {**asdict(line), **_track_data(track)}
-            for track, line in zip(objects, object_lines, strict=True)
-        ],
-        "crowds": [_track_data(x) for x in crowds],
+        "objects": list(map(_track_data, video.objects, lines[0])),
+        "crowds": [_track_data(x) for x in video.truth if x.is_crowd],
         "predictions": [
-            {**asdict(line), **_track_data(track), "score": round(track.score, 4)}
-            for track, line in zip(predictions, prediction_lines, strict=True)
+            {**_track_data(track, line), "score": round(track.score, 4)}
+            for track, line in zip(predictions, lines[1], strict=True)
         ],
     }
 
 
-def _track_data(track: Track) -> dict[str, Any]:
+def _track_data(track: Track, line: Line | None = None) -> dict[str, Any]:
     masks = [x and x.decode() for x in track.counts]
-    return {"category": track.category_id, "masks": masks}
+    states = asdict(line) if line else {}
+    return {**states, "category": track.category_id, "masks": masks}
 
 
-def _video_row(
-    video: Video,
-    predictions: list[Track],
-    object_lines: list[Line],
-    prediction_lines: list[Line],
-) -> dict[str, Any]:
+def _video_row(video: Video, objects: list[Line], predictions: list[Line]) -> dict[str, Any]:
     """A video in the list of videos, with numbers of frames summed over its tracks."""
-
-    def frames(state: str) -> int:
-        return sum(x.frames(state) for x in object_lines)
-
     return {
         "id": video.id,
         "length": video.length,
-        "categories": sorted({x.category_id for x in [*video.truth, *predictions]}),
-        "objects": len(object_lines),
+        "objects": len(objects),
         "predictions": len(predictions),
-        "switches": sum(len(x.switches) for x in object_lines),
-        "found": frames(FOUND),
-        "wrong_category": frames(WRONG_CATEGORY),
-        "missed": frames(MISSED),
-        "false": sum(x.frames(FALSE) for x in prediction_lines),
+        "switches": sum(len(x.switches) for x in objects),
+        "found": sum(x.frames(FOUND) for x in objects),
+        "wrong_category": sum(x.frames(WRONG_CATEGORY) for x in objects),
+        "missed": sum(x.frames(MISSED) for x in objects),
+        "false": sum(x.frames(FALSE) for x in predictions),
     }
-
-
-def _url(path: Path, output: Path) -> str:
-    return quote(os.fsencode(os.path.relpath(path, output)))
 
 
 def _write_call(path: Path, function: str, data: Any) -> None:

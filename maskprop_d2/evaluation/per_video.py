@@ -3,7 +3,7 @@
 import numpy as np
 
 from .matching import Matches
-from .video_ap import Metrics, accumulate
+from .video_ap import Metrics, precision_recall
 
 
 def ap_gains(metrics: Metrics) -> dict[int, float]:
@@ -30,7 +30,7 @@ def ap_gains(metrics: Metrics) -> dict[int, float]:
 
 
 def _average_precision(matches: list[Matches]) -> float:
-    return float(accumulate(matches, areas=[0], limits=[100])[0].mean())
+    return float(precision_recall(matches, area=0, limit=100)[0].mean())
 
 
 def _perfect(matches: Matches) -> Matches:

@@ -13,10 +13,8 @@ from ..ytvis.checks import is_id, is_number
 from ..ytvis.problems import EntryProblem, ProblemReport
 from .tracks import Track, Video, average_area, best_by_category, read_videos
 
-BATCH = 8
-"""Entries whose masks are checked together: more would not fit into the processor's cache."""
-TRIM_EVERY = 1000
-"""After this many predictions of a video, those that cannot count are dropped."""
+BATCH = 8  # Entries whose masks are checked together: more do not fit into the processor's cache.
+TRIM_EVERY = 1000  # After this many predictions of a video, those that cannot count are dropped.
 
 
 def read_tracks(
@@ -26,10 +24,7 @@ def read_tracks(
     *,
     strict: bool = False,
 ) -> list[Video]:
-    """The videos with their objects and predictions, by rising id.
-
-    Args:
-        ground_truth, results, sources, strict: as for ``evaluate``.
+    """The videos with their objects and predictions, by rising id; arguments as for ``evaluate``.
 
     Raises:
         AnnotationError: if the ground truth is malformed; or if entries of the results are
@@ -45,10 +40,10 @@ def read_tracks(
         if len(video.predictions) % TRIM_EVERY == 0:
             best = best_by_category(video.predictions)
             video.predictions = list(itertools.chain(*best.values()))
+    lines = "; ".join(describe(report))
     if report.fatal or (strict and report.counts):
-        raise AnnotationError(f"{sources[1]}: {'; '.join(describe(report))}")
+        raise AnnotationError(f"{sources[1]}: {lines}")
     if report.counts:
-        lines = "; ".join(describe(report))
         logging.getLogger(__name__).warning("%s: dropped %s", sources[1], lines)
     return list(videos.values())
 
@@ -64,9 +59,8 @@ def read_predictions(
     """Read the entries of a results file, a few at a time.
 
     Args:
-        entries: dicts with ``video_id``, ``category_id``, ``score`` and ``segmentations``.
-        videos: by id.
-        category_ids: ids of the known categories.
+        entries: as for ``evaluate``.
+        videos, category_ids: the known videos by id, and the ids of the known categories.
         report: the bad entries are added to it.
         compressed_only: allow no other masks than compressed RLEs and null.
 
@@ -83,7 +77,6 @@ def read_predictions(
                 checked.append((i, entry, videos[entry["video_id"]]))
         tracks = compress_tracks([(x["segmentations"], v.height, v.width) for _, x, v in checked])
         for (i, entry, video), (counts, areas, errors) in zip(checked, tracks, strict=True):
-            score, category_id = float(entry["score"]), entry["category_id"]
             if errors:
                 t, error = min(errors.items())
                 is_size = isinstance(error, MaskSizeError)
@@ -92,7 +85,8 @@ def read_predictions(
             elif compressed_only and not all(map(_is_compressed, entry["segmentations"])):
                 report.add(EntryProblem.MASK_FORMAT, f"entry {i}")
             else:
-                yield video, Track(category_id, counts, areas, average_area(areas), score)
+                score = float(entry["score"])
+                yield video, Track(entry["category_id"], counts, areas, average_area(areas), score)
 
 
 def describe(report: ProblemReport) -> list[str]:
@@ -113,15 +107,14 @@ def _find_problem(
     video_id, category_id, score, masks = map(
         entry.get, ("video_id", "category_id", "score", "segmentations")
     )
-    for key, value in (("video_id", video_id), ("category_id", category_id)):
-        if not is_id(value):
-            text = f"'{key}' must be a non-negative integer, not {reprlib.repr(value)}"
+    for key in ("video_id", "category_id"):
+        if not is_id(entry.get(key)):
+            text = f"'{key}' must be a non-negative integer, not {reprlib.repr(entry.get(key))}"
             return EntryProblem.BAD_ID, text
     if not is_number(score):
         return EntryProblem.BAD_SCORE, f"'score' must be a number, not {reprlib.repr(score)}"
     if not isinstance(masks, list):
-        text = f"'segmentations' must be a list, not {reprlib.repr(masks)}"
-        return EntryProblem.BAD_TRACK, text
+        return EntryProblem.BAD_TRACK, f"'segmentations' must be a list, not {reprlib.repr(masks)}"
     if video_id not in videos:
         return EntryProblem.UNKNOWN_VIDEO, f"'video_id' is {video_id}"
     if category_id not in category_ids:

@@ -6,11 +6,10 @@ from functools import partial
 from .identity import FramePairs, frame_pairs
 from .matching import Matches, match
 from .oracle import ORACLES
-from .overlap import frame_intersections, video_ious
+from .overlap import Overlaps
 from .tracks import Video, best_by_category
 
-PARALLEL_FROM = 10**6
-"""Processes are started for at least this many pairs of masks."""
+PARALLEL_FROM = 10**6  # Pairs of masks for which processes are started.
 
 
 @dataclass
@@ -29,13 +28,7 @@ class VideoMatches:
 
 
 def score_video(video: Video, oracle: str | None = None, identity: bool = False) -> VideoMatches:
-    """Match the predictions of one video.
-
-    Args:
-        video: with its tracks.
-        oracle: a key of ``ORACLES``: the part that is first replaced by the ground truth.
-        identity: also compute ``frame_pairs``.
-    """
+    """Match the predictions of one video; ``oracle`` and ``identity`` as for ``evaluate``."""
     best = best_by_category(video.predictions)
     if oracle is not None:
         best = best_by_category(ORACLES[oracle](video, [x for y in best.values() for x in y]))
@@ -43,11 +36,10 @@ def score_video(video: Video, oracle: str | None = None, identity: bool = False)
     for category_id in sorted(best.keys() | {x.category_id for x in video.truth}):
         predictions = best.get(category_id, [])
         truth = [x for x in video.truth if x.category_id == category_id]
-        shared = frame_intersections(video, predictions, truth)
-        ious = video_ious(video, predictions, truth, shared)
-        result.by_category[category_id] = match(ious, predictions, truth)
+        overlaps = Overlaps(video, predictions, truth)
+        result.by_category[category_id] = match(overlaps.video_ious(), predictions, truth)
         if identity:
-            result.frame_pairs[category_id] = frame_pairs(video, predictions, truth, shared)
+            result.frame_pairs[category_id] = frame_pairs(overlaps, predictions, truth)
     return result
 
 

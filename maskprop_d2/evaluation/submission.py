@@ -26,10 +26,6 @@ from .tracks import read_videos
 def check_submission(set_file: str | Path, submission: str | Path) -> tuple[list[str], int, int]:
     """Check ``results.zip``, or the ``results.json`` to be put into it.
 
-    Args:
-        set_file: annotation file of the set, with or without annotations.
-        submission: a .zip file, or else json (.json or .json.gz).
-
     Returns:
         a line for each kind of problem, the number of valid entries, and the number of videos with
         valid entries.

@@ -6,27 +6,22 @@ was detected but classified wrongly.
 """
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .identity import AGREEMENT, FramePairs, assign, pair_frames
-from .overlap import frame_intersections, frame_ious
+from .identity import AGREEMENT, FramePairs, assign, pair_frames, split_crowds
+from .overlap import Overlaps
 from .tracks import Track, Video
 
-FOUND = "found"
-"""An object and a prediction of its category are paired."""
+FOUND = "found"  # An object and a prediction of its category are paired.
+# An object and a prediction of another category agree, and are paired with nothing else.
 WRONG_CATEGORY = "wrong category"
-"""An object and a prediction of another category agree, and are paired with nothing else."""
-MISSED = "missed"
-"""The object is paired with no prediction."""
-FALSE = "false"
-"""The prediction is paired with no object."""
+MISSED = "missed"  # The object is paired with no prediction.
+FALSE = "false"  # The prediction is paired with no object.
+# The prediction is paired with no object, but lies on a crowd, where nothing is counted.
 IGNORED = "ignored"
-"""The prediction is paired with no object, but lies on a crowd, where nothing is counted."""
-SEEN = "seen"
-"""The prediction has a mask; there is no ground truth to compare it with."""
+SEEN = "seen"  # The prediction has a mask; there is no ground truth to compare it with.
 
 
 @dataclass
@@ -79,53 +74,48 @@ def video_timeline(
         frame_pairs: of all predictions, by category id; None without ground truth.
         threshold: the score threshold.
     """
-    objects = [x for x in video.truth if not x.is_crowd]
-    found, switches = _pair_objects(video, objects, predictions, frame_pairs or {}, threshold)
-    ious = frame_ious(
-        video, predictions, video.truth, frame_intersections(video, predictions, video.truth)
-    )
-    crowd = np.array([x.is_crowd for x in video.truth], dtype=bool)
-    confused = _pair_across_categories(ious[:, :, ~crowd], found)
-    in_crowd = (ious[:, :, crowd] >= AGREEMENT).any(2).T
+    found, switches = _pair_objects(video, predictions, frame_pairs or {}, threshold)
+    ious, in_crowd = split_crowds(Overlaps(video, predictions, video.truth), video.truth)
+    confused = _pair_across_categories(ious, found)
+    # (G, L) prediction of each object and, inverted, (P, L) object of each prediction.
+    partners = np.maximum(found, confused)
+    owners = np.full((len(predictions), video.length), -1)
+    g, t = np.nonzero(partners >= 0)
+    owners[partners[g, t], t] = g
+    states = np.where(found >= 0, FOUND, np.where(confused >= 0, WRONG_CATEGORY, MISSED))
+    unpaired = np.where(in_crowd, IGNORED, SEEN if frame_pairs is None else FALSE)
+    prediction_states = unpaired.astype(states.dtype)
+    prediction_states[partners[g, t], t] = states[g, t]
 
-    number = len(predictions)
-    paired_frames = np.zeros((number, len(objects)))
-    for partner in (found, confused):
-        g, t = np.nonzero(partner >= 0)
-        np.add.at(paired_frames, (partner[g, t], g), 1)
+    paired_frames = np.zeros((len(predictions), len(video.objects)))
+    np.add.at(paired_frames, (partners[g, t], g), 1)
     colors = dict(assign(paired_frames))
-    other_colors = itertools.count(len(objects))
-
-    object_lines = []
-    for i, track in enumerate(objects):
-        partners = {FOUND: found[i], WRONG_CATEGORY: confused[i]}
-        spans = _spans(track, partners, [MISSED] * video.length)
-        object_lines.append(Line(i, spans, switches[i]))
-    found, confused = _inverse(found, number), _inverse(confused, number)
+    other_colors = itertools.count(len(video.objects))
+    object_lines = [
+        Line(i, _spans(track, states[i], partners[i]), switches[i])
+        for i, track in enumerate(video.objects)
+    ]
     prediction_lines = []
     for p, track in enumerate(predictions):
-        partners = {FOUND: found[p], WRONG_CATEGORY: confused[p]}
-        unpaired = SEEN if frame_pairs is None else FALSE
-        spans = _spans(track, partners, [IGNORED if x else unpaired for x in in_crowd[p]])
         color = colors[p] if p in colors else next(other_colors)
+        spans = _spans(track, prediction_states[p], owners[p])
         prediction_lines.append(Line(color, spans, []))
     return object_lines, prediction_lines
 
 
 def _pair_objects(
     video: Video,
-    objects: list[Track],
     predictions: list[Track],
     frame_pairs: dict[int, FramePairs],
     threshold: float,
 ) -> tuple[np.ndarray, list[list[int]]]:
     """(G, L) index of the prediction of its category that each object is paired with, -1 for none;
     and the frames in which each object switches."""
-    found = np.full((len(objects), video.length), -1)
-    switches: list[list[int]] = [[] for _ in objects]
+    found = np.full((len(video.objects), video.length), -1)
+    switches: list[list[int]] = [[] for _ in video.objects]
     for category_id, pairs in frame_pairs.items():
         prediction_ids = [p for p, x in enumerate(predictions) if x.category_id == category_id]
-        object_ids = [g for g, x in enumerate(objects) if x.category_id == category_id]
+        object_ids = [g for g, x in enumerate(video.objects) if x.category_id == category_id]
         for t, p, g, switched in pair_frames(pairs, threshold):
             found[object_ids[g], t] = prediction_ids[p]
             if switched:
@@ -134,14 +124,11 @@ def _pair_objects(
 
 
 def _pair_across_categories(ious: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """(G, L) index of the prediction of another category that each object agrees with, -1 for none.
+    """(G, L) index of the prediction of another category that each object agrees with, -1 for none,
+    from (L, P, G) IoUs and the (G, L) pairs within the categories.
 
     Only objects and predictions that are not paired yet take part; no two of these that agree have
     the same category.
-
-    Args:
-        ious: (L, P, G).
-        found: (G, L) the pairs within the categories.
     """
     confused = np.full_like(found, -1)
     for t, iou in enumerate(ious):
@@ -152,32 +139,14 @@ def _pair_across_categories(ious: np.ndarray, found: np.ndarray) -> np.ndarray:
     return confused
 
 
-def _inverse(partner: np.ndarray, number: int) -> np.ndarray:
-    """(G, L) prediction of each object -> (P, L) object of each of ``number`` predictions."""
-    inverse = np.full((number, partner.shape[1]), -1)
-    g, t = np.nonzero(partner >= 0)
-    inverse[partner[g, t], t] = g
-    return inverse
-
-
-def _spans(track: Track, partners: dict[str, np.ndarray], otherwise: Sequence[str]) -> list[Span]:
-    """Group the frames in which a track has a mask by their state.
-
-    Args:
-        track: an object or a prediction.
-        partners: for each state, (L,) the partner in each frame, -1 where it is not that state.
-        otherwise: the state of each of L frames without a partner.
-    """
-
-    def state(t: int) -> tuple[str, int | None] | None:
-        if not track.areas[t]:
-            return None
-        paired = [(name, int(partner[t])) for name, partner in partners.items() if partner[t] >= 0]
-        return paired[0] if paired else (otherwise[t], None)
-
+def _spans(track: Track, states: np.ndarray, partners: np.ndarray) -> list[Span]:
+    """Group the frames in which a track has a mask by state and partner, both (L,)."""
+    keys = list(zip(states.tolist(), partners.tolist(), strict=True))
+    seen = [keys[t] if area else None for t, area in enumerate(track.areas)]
     spans = []
-    for key, group in itertools.groupby(range(len(track.areas)), key=state):
+    for key, group in itertools.groupby(range(len(seen)), key=seen.__getitem__):
         frames = list(group)
         if key is not None:
-            spans.append(Span(key[0], frames[0], frames[-1] + 1, key[1]))
+            partner = key[1] if key[1] >= 0 else None
+            spans.append(Span(key[0], frames[0], frames[-1] + 1, partner))
     return spans

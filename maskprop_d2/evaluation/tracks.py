@@ -13,8 +13,7 @@ from ..errors import AnnotationError
 from ..ops.rle import track_to_counts
 from ..ytvis import check_ground_truth
 
-MAX_TRACKS = 100
-"""Only this many predictions with the best scores count, for each video and category."""
+MAX_TRACKS = 100  # Predictions that count for each video and category, those with the best scores.
 
 
 @dataclass
@@ -57,6 +56,11 @@ class Video:
     truth: list[Track] = field(default_factory=list)
     predictions: list[Track] = field(default_factory=list)
 
+    @property
+    def objects(self) -> list[Track]:
+        """The annotations that are no crowds."""
+        return [x for x in self.truth if not x.is_crowd]
+
 
 def read_videos(ground_truth: Any, source: str | Path) -> dict[int, Video]:
     """The videos of an annotation file with their objects, by id in rising order.
@@ -96,13 +100,8 @@ def read_videos(ground_truth: Any, source: str | Path) -> dict[int, Video]:
 
 
 def average_area(areas: Sequence[float | None] | np.ndarray) -> float:
-    """Mean over the frames in which an object is seen, 0 if there is none.
-
-    Args:
-        areas: (L,) in pixels, None or 0 where the object is not seen.
-    """
-    # None becomes NaN.
-    known = np.asarray(areas, dtype=float)
+    """Mean over the frames in which an object is seen: those whose area is not 0 or None."""
+    known = np.asarray(areas, dtype=float)  # None becomes NaN.
     seen = known[known > 0]
     return float(seen.mean()) if len(seen) else 0.0
 

@@ -122,13 +122,8 @@ def score_tracks(
     identity: bool = False,
     processes: int = 1,
 ) -> Metrics:
-    """Score tracks that ``read_tracks`` has read.
-
-    Args:
-        videos: with their tracks, by rising id.
-        categories: names by category id.
-        oracle, identity, processes: as for ``evaluate``.
-    """
+    """Score tracks that ``read_tracks`` has read; other arguments as for ``evaluate``, with the
+    names of the categories by id."""
     categories = dict(sorted(categories.items()))
     matches = score_videos(videos, oracle, identity, processes)
 
@@ -137,50 +132,25 @@ def score_tracks(
     recall = -np.ones((len(IOU_THRESHOLDS), *shape))
     for k, category_id in enumerate(categories):
         found = [x.by_category[category_id] for x in matches if category_id in x.by_category]
-        if found:
-            precision[:, :, k], recall[:, k] = accumulate(found)
+        for a, m in np.ndindex(shape[1:]):
+            if any(x.num_objects[a] for x in found):
+                curves = precision_recall(found, a, MAX_DETECTIONS[m])
+                precision[:, :, k, a, m], recall[:, k, a, m] = curves
     return Metrics(precision, recall, categories, matches)
 
 
-def accumulate(
-    videos: list[Matches],
-    areas: Iterable[int] = range(len(AREA_RANGES)),
-    limits: Iterable[int] = MAX_DETECTIONS,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall of one category over all videos.
+def precision_recall(videos: list[Matches], area: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """(I, R) precision and (I,) final recall of one category over all videos.
 
     Args:
-        videos: the matches of at least one video, by rising id.
-        areas: indices of the area ranges to compute.
-        limits: limits on the number of predictions per video to compute.
-
-    Returns:
-        precision (I, R, A, M) and recall (I, A, M), -1 where there is no object to count.
+        videos: the matches of each video, by rising id; at least one object counts.
+        area: index of the area range.
+        limit: limit on the number of predictions per video.
     """
-    areas, limits = list(areas), list(limits)
-    scores = np.concatenate([x.scores for x in videos])
-    order = np.argsort(-scores, kind="stable")
-    rank_in_video = np.concatenate([np.arange(len(x.scores)) for x in videos])[order]
-    matched = np.concatenate([x.matched for x in videos], axis=2)[..., order]
-    counts = ~np.concatenate([x.ignored for x in videos], axis=2)[..., order]
-    num_objects = np.sum([x.num_objects for x in videos], axis=0)
-    precision = -np.ones((len(IOU_THRESHOLDS), len(RECALL_POINTS), len(areas), len(limits)))
-    recall = -np.ones((len(IOU_THRESHOLDS), len(areas), len(limits)))
-    for a, area in enumerate(areas):
-        if num_objects[area] == 0:
-            continue
-        for m, limit in enumerate(limits):
-            kept = rank_in_video < limit
-            precision[:, :, a, m], recall[:, a, m] = _precision_recall(
-                matched[area][:, kept], counts[area][:, kept], num_objects[area]
-            )
-    return precision, recall
-
-
-def _precision_recall(
-    matched: np.ndarray, counts: np.ndarray, num_objects: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(I, R) precision and (I,) final recall, from (I, P) flags by falling score."""
+    order = np.argsort(-np.concatenate([x.scores[:limit] for x in videos]), kind="stable")
+    matched = np.concatenate([x.matched[area, :, :limit] for x in videos], axis=1)[:, order]
+    counts = ~np.concatenate([x.ignored[area, :, :limit] for x in videos], axis=1)[:, order]
+    num_objects = sum(x.num_objects[area] for x in videos)
     true_positives = np.cumsum(matched & counts, axis=1, dtype=float)
     false_positives = np.cumsum(~matched & counts, axis=1, dtype=float)
     reached = true_positives / num_objects

@@ -8,7 +8,7 @@ from small_ytvis import HEIGHT, WIDTH, box_mask, track
 
 from maskprop_d2.errors import AnnotationError
 from maskprop_d2.evaluation import evaluate, format_table, scoring
-from maskprop_d2.evaluation.overlap import frame_intersections, video_ious
+from maskprop_d2.evaluation.overlap import Overlaps
 from maskprop_d2.evaluation.predictions import read_tracks
 from maskprop_d2.evaluation.tracks import best_by_category
 from maskprop_d2.ops.rle import encode
@@ -39,8 +39,7 @@ def test_figures_equal_those_of_the_official_code(folder):
         video = videos[video_id]
         predictions = best_by_category(video.predictions).get(category_id, [])
         truth = [x for x in video.truth if x.category_id == category_id]
-        shared = frame_intersections(video, predictions, truth)
-        ours = video_ious(video, predictions, truth, shared)
+        ours = Overlaps(video, predictions, truth).video_ious()
         assert np.allclose(ours, np.reshape(ious, ours.shape), rtol=0, atol=1e-9)
 
 

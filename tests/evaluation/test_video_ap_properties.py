@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from small_ytvis import HEIGHT, WIDTH, track
 
 from maskprop_d2.evaluation import evaluate
-from maskprop_d2.evaluation.overlap import frame_intersections, frame_ious, video_ious
+from maskprop_d2.evaluation.overlap import Overlaps
 from maskprop_d2.evaluation.tracks import Track, Video
 from maskprop_d2.ops.rle import encode, track_to_counts
 
@@ -145,11 +145,10 @@ def test_overlaps_equal_those_of_the_pixels(data, length, predictions, truth):
         return Track(4, *track_to_counts(rles, 4, 5), average_area=1.0)
 
     video = Video(1, 4, 5, length)
-    tracks = [to_track(x) for x in a], [to_track(x) for x in b]
-    shared = frame_intersections(video, *tracks)
+    overlaps = Overlaps(video, [to_track(x) for x in a], [to_track(x) for x in b])
     both = np.einsum("plyx,glyx->lpg", a.astype(int), b.astype(int))
     either = a.sum((2, 3)).T[:, :, None] + b.sum((2, 3)).T[:, None] - both
-    assert np.array_equal(shared, both)
-    assert np.allclose(frame_ious(video, *tracks, shared), both / np.maximum(either, 1))
+    assert np.array_equal(overlaps.intersections, both)
+    assert np.allclose(overlaps.frame_ious(), both / np.maximum(either, 1))
     expected = both.sum(0) / np.maximum(either.sum(0), 1)
-    assert np.allclose(video_ious(video, *tracks, shared), expected)
+    assert np.allclose(overlaps.video_ious(), expected)
