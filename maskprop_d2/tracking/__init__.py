@@ -68,8 +68,10 @@ def option_names(name: str) -> list[str]:
     """
     if name not in TRACKERS:
         raise InputError(f"unknown tracking method '{name}': choose one of {', '.join(TRACKERS)}")
-    parameters = inspect.signature(TRACKERS[name]).parameters.values()
-    return [x.name for x in parameters if x.kind is x.KEYWORD_ONLY]
+    # Classes that take ``**options`` pass them to their base class.
+    signatures = map(inspect.signature, reversed(TRACKERS[name].__mro__))
+    parameters = [x for signature in signatures for x in signature.parameters.values()]
+    return list(dict.fromkeys(x.name for x in parameters if x.kind is x.KEYWORD_ONLY))
 
 
 def build_tracker(name: str, network: FrameNetwork, **options: Any) -> Tracker:

@@ -1,6 +1,7 @@
 """DeepSORT (Wojke et al., ICIP 2017): box motion and appearance, recently seen tracks first."""
 
 from collections import deque
+from itertools import count
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -13,17 +14,15 @@ from .base import FrameNetwork, OnlineTracker
 from .kalman import BoxFilter, to_measurements
 from .matching import color_histograms
 
+# Squared Mahalanobis distance above which a box does not belong to a track.
 GATE = float(chi2.ppf(0.95, df=4))
-"""Squared Mahalanobis distance above which a box does not belong to a track."""
-
 MAX_IOU_DISTANCE = 0.7
 HITS_TO_CONFIRM = 3
 GALLERY_SIZE = 100
 
 
 class _Track:
-    """The motion and the latest appearance vectors of an object, the number of its detections
-    (``hits``) and of the frames since the latest one (``age``)."""
+    """An object with its number of detections (``hits``) and frames since the last (``age``)."""
 
     def __init__(self, track_id: int, measured: np.ndarray, appearance: np.ndarray):
         self.id = track_id
@@ -75,7 +74,7 @@ class DeepSORTTracker(OnlineTracker):
         self._max_age = max_age
         self._max_appearance_distance = max_appearance_distance
         self._tracks: list[_Track] = []
-        self._next_id = 0
+        self._new_ids = count()
 
     def link(self, frame: Frame) -> list[int]:
         boxes = frame.output.boxes_video
@@ -87,50 +86,40 @@ class DeepSORTTracker(OnlineTracker):
         matches: dict[int, _Track] = {}
         for age in range(1, self._max_age + 1):
             tracks = [x for x in self._tracks if x.confirmed and x.age == age]
-            costs = np.array([self._appearance_costs(x, measured, appearances) for x in tracks])
-            self._match(tracks, costs, self._max_appearance_distance, matches)
+            costs = np.array([_appearance_costs(x, measured, appearances) for x in tracks])
+            _match(tracks, costs, self._max_appearance_distance, matches)
         # By overlap: recently seen tracks whose appearance may have changed, and new tracks.
         matched = {x.id for x in matches.values()}
         rest = [x for x in self._tracks if x.id not in matched and (not x.confirmed or x.age == 1)]
         predicted = boxes.new_tensor(np.array([x.box for x in rest]).reshape(-1, 4))
         overlap = box_iou(predicted, boxes).double().cpu().numpy()
-        self._match(rest, 1 - overlap, MAX_IOU_DISTANCE, matches)
-        return self._update(measured, appearances, matches)
-
-    def _appearance_costs(
-        self, track: _Track, measured: np.ndarray, appearances: np.ndarray
-    ) -> np.ndarray:
-        """(N,) cosine distances; infinite where the motion of the track rules the detection out."""
-        distances = 1 - (np.stack(track.gallery) @ appearances.T).max(0)
-        return np.where(track.motion.distances(measured) > GATE, np.inf, distances)
-
-    @staticmethod
-    def _match(
-        tracks: list[_Track], costs: np.ndarray, limit: float, matches: dict[int, _Track]
-    ) -> None:
-        """Match P tracks with the detections that are not in ``matches``, and add them there.
-        ``costs`` is (P, N); ``limit`` is the highest cost of a match."""
-        if not tracks:
-            return
-        unmatched = [i for i in range(costs.shape[1]) if i not in matches]
-        # A pair above the limit must not displace one below it.
-        costs = np.where(costs[:, unmatched] > limit, limit + 1e-5, costs[:, unmatched])
-        for row, column in zip(*linear_sum_assignment(costs), strict=True):
-            if costs[row, column] <= limit:
-                matches[unmatched[column]] = tracks[row]
-
-    def _update(
-        self, measured: np.ndarray, appearances: np.ndarray, matches: dict[int, _Track]
-    ) -> list[int]:
-        """Update, start and end tracks; return the ids of the N detections."""
-        ids = []
+        _match(rest, 1 - overlap, MAX_IOU_DISTANCE, matches)
         for i, detection in enumerate(zip(measured, appearances, strict=True)):
             if i in matches:
                 matches[i].update(*detection)
             else:
-                matches[i] = _Track(self._next_id, *detection)
+                matches[i] = _Track(next(self._new_ids), *detection)
                 self._tracks.append(matches[i])
-                self._next_id += 1
-            ids.append(matches[i].id)
         self._tracks = [x for x in self._tracks if x.age <= (self._max_age if x.confirmed else 0)]
-        return ids
+        return [matches[i].id for i in range(len(measured))]
+
+
+def _appearance_costs(track: _Track, measured: np.ndarray, appearances: np.ndarray) -> np.ndarray:
+    """(N,) cosine distances; infinite where the motion of the track rules the detection out."""
+    distances = 1 - (np.stack(track.gallery) @ appearances.T).max(0)
+    return np.where(track.motion.distances(measured) > GATE, np.inf, distances)
+
+
+def _match(
+    tracks: list[_Track], costs: np.ndarray, limit: float, matches: dict[int, _Track]
+) -> None:
+    """Match P tracks with the detections that are not in ``matches``, and add them there.
+    ``costs`` is (P, N); ``limit`` is the highest cost of a match."""
+    if not tracks:
+        return
+    unmatched = [i for i in range(costs.shape[1]) if i not in matches]
+    # A pair above the limit must not displace one below it.
+    costs = np.where(costs[:, unmatched] > limit, limit + 1e-5, costs[:, unmatched])
+    for row, column in zip(*linear_sum_assignment(costs), strict=True):
+        if costs[row, column] <= limit:
+            matches[unmatched[column]] = tracks[row]

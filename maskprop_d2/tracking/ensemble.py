@@ -1,18 +1,16 @@
 """
 The idea of EnsembleVIS (Luiten et al., ICCV workshops 2019): a network for each part of the task.
 
-Kept from the paper, and from UnOVOST (Luiten et al., WACV 2020) on which it is built: detections of
-neighbouring frames are joined into tracklets if their masks, warped by optical flow, overlap;
-tracklets that never occur in the same frame are merged into tracks by appearance; a classifier of
-image crops gives the category of a track, as the mean over its frames; and a network of its own
-refines the masks (``REFINEMENT.ENABLED``).
+Kept from the paper, and from UnOVOST (Luiten et al., WACV 2020) on which it is built: detections
+are joined into tracklets if their masks, warped by optical flow, overlap; tracklets that share no
+frame are merged into tracks by appearance; a classifier of image crops gives the category of a
+track, the mean over its frames; a network refines the masks (``REFINEMENT.ENABLED``).
 
-Differences: appearance is colour histograms under the masks instead of a network trained for person
-re-identification (figures in ``matching.color_histograms``), and tracklets merge by appearance
-alone, the most similar first, where UnOVOST searches for the paths that cover the most frames. Flow
-is DIS or RAFT, not PWC-Net; crop classifier and refinement are small and trained on the data set at
-hand alone. Overlapping detections are already dropped (``DUPLICATE_THRESH``), and tracks are ranked
-by score times length with ``LINKING.TRACK_SCORE video``.
+Differences: appearance is ``matching.color_histograms`` instead of a network trained for person
+re-identification; tracklets merge by appearance alone, the most similar first, where UnOVOST
+searches for the paths that cover the most frames; flow is DIS or RAFT, not PWC-Net; the networks
+are small and trained on the data set at hand. Overlapping detections are already dropped
+(``DUPLICATE_THRESH``); ``LINKING.TRACK_SCORE video`` ranks tracks by score times length.
 """
 
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
+from scipy.spatial.distance import pdist, squareform
 from torch import Tensor
 
 from ..errors import InputError, MissingWeightsError
@@ -29,22 +27,16 @@ from .base import FrameNetwork, Tracker
 from .matching import IdAssigner, color_histograms, mask_iou
 from .optical_flow import FlowPropagator, build_flow
 
-INCOMPATIBLE = 2.0
-"""Distance of tracklets that share a frame: greater than any appearance distance."""
+INCOMPATIBLE = 2.0  # Distance of tracklets that share a frame: more than any of appearance.
 
 
 @dataclass
 class Tracklet:
-    """Detections in consecutive frames.
+    """Detections in consecutive frames."""
 
-    Attributes:
-        first, last: indices of its first and last frame.
-        appearance: sum of the ``color_histograms`` of its detections.
-    """
-
-    first: int
+    first: int  # Index of its first frame.
     last: int
-    appearance: np.ndarray
+    appearance: np.ndarray  # Sum of the ``color_histograms`` of its detections.
 
 
 class EnsembleTracker(Tracker):
@@ -86,7 +78,12 @@ class EnsembleTracker(Tracker):
     def add(self, frame: Frame) -> list[TrackedFrame]:
         self._class_scores.append(crop_class_scores(frame.output))
         known = self._members[-1] if self._members else []
-        members = self._assigner.assign(self._overlap(frame, len(known)), known)
+        masks = frame.output.grid_masks
+        overlap = masks.new_zeros(len(masks), len(known))
+        if self._previous and known and len(masks):
+            (warped,) = self._propagate(self._previous, [frame])
+            overlap = mask_iou(masks, warped)
+        members = self._assigner.assign(overlap, known)
         for i, histogram in zip(members, color_histograms(frame), strict=True):
             if i == len(self._tracklets):
                 zeros = np.zeros_like(histogram)
@@ -99,19 +96,9 @@ class EnsembleTracker(Tracker):
 
     def finish(self) -> list[TrackedFrame]:
         tracks = merge_tracklets(self._tracklets, self._max_appearance_distance)
-        frames = enumerate(zip(self._members, self._class_scores, strict=True))
-        return [
-            TrackedFrame(t, [tracks[i] for i in members], class_scores=scores)
-            for t, (members, scores) in frames
-        ]
-
-    def _overlap(self, frame: Frame, num_known: int) -> Tensor:
-        """(N, M) mask IoU of each detection with each of the M warped ones of the last frame."""
-        masks = frame.output.grid_masks
-        if self._previous is None or not num_known or not len(masks):
-            return masks.new_zeros(len(masks), num_known)
-        (warped,) = self._propagate(self._previous, [frame])
-        return mask_iou(masks, warped)
+        ids = [[tracks[i] for i in members] for members in self._members]
+        frames = zip(ids, self._class_scores, strict=True)
+        return [TrackedFrame(t, x, class_scores=scores) for t, (x, scores) in enumerate(frames)]
 
 
 def crop_class_scores(output: FrameOutput) -> Tensor:
@@ -139,13 +126,12 @@ def merge_tracklets(tracklets: list[Tracklet], max_distance: float) -> list[int]
     """
     if len(tracklets) < 2:
         return list(range(len(tracklets)))
-    vectors = np.stack([x.appearance for x in tracklets])
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    distances = 1 - vectors @ vectors.T
+    # The appearance of an object with empty masks is 0, and its cosine distances are not defined.
+    distances = np.nan_to_num(pdist([x.appearance for x in tracklets], "cosine"), nan=1.0)
     first, last = np.array([(x.first, x.last) for x in tracklets]).T
-    distances[(first[:, None] <= last) & (first <= last[:, None])] = INCOMPATIBLE
+    overlap = (first[:, None] <= last) & (first <= last[:, None])
+    distances[squareform(overlap, checks=False)] = INCOMPATIBLE
     # Complete linkage: the distance of clusters is that of their two most distant members.
-    pairs = squareform(distances.clip(min=0), checks=False)
-    clusters = fcluster(linkage(pairs, "complete"), max_distance, criterion="distance")
+    clusters = fcluster(linkage(distances.clip(0), "complete"), max_distance, "distance")
     tracks: dict[int, int] = {}
     return [tracks.setdefault(x, len(tracks)) for x in clusters.tolist()]

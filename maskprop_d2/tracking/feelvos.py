@@ -6,11 +6,10 @@ local matching with the previous frame within a window, both by the distance to 
 embedding, d = 1 - 2 / (1 + exp(D)); and a small head of depthwise 7 x 7 convolutions that computes
 a logit from these cues for each object alone, before a softmax over the objects.
 
-Differences: it works on the detector's pyramid, on the propagation grid, instead of its own
-DeepLab. D is the mean, not the sum, of squared differences, so that distances are not saturated at
-the start of training, and cues are 1 - d, so that 0 means no similarity, also beyond the borders.
-The background has no first frame: it is matched locally, as the cells that no track covers, and its
-logit is constant. The head is smaller, with two layers and 16 channels of features. It is trained
+Differences: it works on the detector's pyramid instead of its own DeepLab. D is the mean, not the
+sum, of squared differences, so that distances are not saturated at the start of training, and cues
+are 1 - d, so that 0 means no similarity, also beyond the borders. The background, the cells that no
+track covers, is only matched locally, and its logit is constant. The head is smaller. Training is
 on pairs of frames, where the first frame is also the previous one.
 """
 
@@ -20,17 +19,11 @@ from torch import Tensor, nn
 from .base import Maps, MaskPropagator
 from .propagation_tracker import PropagationTracker
 
+# Channels of the embedding, of the features that the head sees, and of the head's layers.
 EMBEDDING, FEATURES, HIDDEN = 32, 16, 48
-"""Channels of the embedding, of the features that the head sees, and of the head's layers."""
-
-RADIUS = 8
-"""Radius of the window of local matching, in cells."""
-
-MAX_CELLS = 1024
-"""Largest number of cells in a template, spread evenly (the paper's number)."""
-
-ROWS = 16
-"""Rows that are matched locally at once: memory does not grow with (h w)^2."""
+RADIUS = 8  # Radius of the window of local matching, in cells.
+MAX_CELLS = 1024  # Largest number of cells in a template, spread evenly (the paper's number).
+ROWS = 16  # Rows that are matched locally at once: memory does not grow with (h w)^2.
 
 
 class FEELVOSTracker(PropagationTracker):
@@ -43,10 +36,7 @@ class FEELVOS(MaskPropagator):
     """The network: embeddings, features and a head. Templates are the embeddings of cells."""
 
     def __init__(self, in_channels: int):
-        """
-        Args:
-            in_channels: C of the pyramid level.
-        """
+        """``in_channels``: C of the pyramid level."""
         super().__init__()
         self.embedding = nn.Sequential(
             nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels),
@@ -124,23 +114,16 @@ def match_locally(now: Tensor, before: Tensor, members: Tensor) -> Tensor:
         (M, h, w) in [0, 1]; 0 where the window has no cell of the object.
     """
     height, width = now.shape[1:]
-    y, x = (
-        v.flatten()
-        for v in torch.meshgrid(
-            torch.arange(height, device=now.device),
-            torch.arange(width, device=now.device),
-            indexing="ij",
-        )
-    )
+    cells = torch.cartesian_prod(torch.arange(height), torch.arange(width)).to(now)
     nearest = []
     for top in range(0, height, ROWS):
         here = slice(top * width, (top + ROWS) * width)
         there = slice(max(top - RADIUS, 0) * width, (top + ROWS + RADIUS) * width)
         distances = _distances(now.flatten(1)[:, here].T, before.flatten(1)[:, there].T)
-        far = (y[here, None] - y[there]).abs().maximum((x[here, None] - x[there]).abs()) > RADIUS
+        far = torch.cdist(cells[here], cells[there], p=torch.inf) > RADIUS
         distances = distances.masked_fill(far, torch.inf)
-        cells = members.flatten(1)[:, there]
-        nearest.append(torch.stack([_nearest(distances[:, m]) for m in cells]))
+        per_object = [_nearest(distances[:, m]) for m in members.flatten(1)[:, there]]
+        nearest.append(torch.stack(per_object))
     return _similarity(torch.cat(nearest, dim=1)).unflatten(1, (height, width))
 
 

@@ -1,5 +1,7 @@
 """Masks propagated by optical flow, linked as MaskProp does (the paper's FlowNet2 baseline)."""
 
+from typing import Any
+
 from torch import Tensor
 
 from ..structures import Frame
@@ -15,23 +17,12 @@ class FlowTracker(ClipTracker):
         self,
         network: FrameNetwork,
         *,
-        clip_radius: int = 6,
-        threshold: float = 0.03,
-        exclusive: bool = True,
-        match: str = "near",
-        categories: bool = True,
         flow_model: str = "dis",
         flow_weights: str = "",
+        **clip_options: Any,
     ):
-        """The options are those of ``ClipTracker`` and ``build_flow``."""
-        super().__init__(
-            network,
-            clip_radius=clip_radius,
-            threshold=threshold,
-            exclusive=exclusive,
-            match=match,
-            categories=categories,
-        )
+        """The options are those of ``build_flow`` and ``ClipTracker``."""
+        super().__init__(network, **clip_options)
         self._propagator = FlowPropagator(build_flow(flow_model, flow_weights))
 
     def propagate(self, source: Frame, targets: list[Frame]) -> Tensor:

@@ -1,20 +1,15 @@
 """A Kalman filter for the box of one object that moves with constant velocity."""
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
+# DeepSORT's standard deviations; those of position and velocity are relative to the box's height.
 POSITION_STD, VELOCITY_STD = 1 / 20, 1 / 160
-"""Standard deviations of position and velocity, relative to the height of the box (DeepSORT's)."""
-
 ASPECT_STD, ASPECT_VELOCITY_STD, MEASURED_ASPECT_STD = 1e-2, 1e-5, 1e-1
-"""Standard deviations of the aspect ratio, of its velocity and of its measurement."""
-
-MOTION = np.eye(8) + np.eye(8, k=4)
-"""State transition of one frame: four measurements, then their velocities per frame."""
+MOTION = np.eye(8) + np.eye(8, k=4)  # State transition of one frame.
 
 
 class BoxFilter:
-    """Tracks a box as (centre x, centre y, aspect ratio, height), with their velocities.
+    """Tracks a box as (centre x, centre y, aspect ratio, height), with their velocities per frame.
 
     Attributes:
         mean: (8,) the state.
@@ -22,10 +17,7 @@ class BoxFilter:
     """
 
     def __init__(self, measured: np.ndarray):
-        """
-        Args:
-            measured: (4,) the first box, see ``to_measurements``.
-        """
+        """``measured``: (4,) the first box, from ``to_measurements``."""
         self.mean = np.concatenate([measured, np.zeros(4)])
         self.covariance = _state_noise(2 * POSITION_STD, 10 * VELOCITY_STD, measured[3])
 
@@ -37,33 +29,31 @@ class BoxFilter:
 
     def update(self, measured: np.ndarray) -> None:
         """Correct the state by a (4,) measured box."""
-        factor = cho_factor(self._measured_covariance())
-        gain = cho_solve(factor, self.covariance[:4]).T
+        gain = np.linalg.solve(self._measured_covariance(), self.covariance[:4]).T
         self.mean = self.mean + gain @ (measured - self.mean[:4])
         self.covariance = self.covariance - gain @ self.covariance[:4]
 
     def distances(self, measured: np.ndarray) -> np.ndarray:
         """(N,) squared Mahalanobis distances of (N, 4) measured boxes to the predicted box."""
         differences = (measured - self.mean[:4]).T
-        solved = cho_solve(cho_factor(self._measured_covariance()), differences)
-        return (differences * solved).sum(0)
+        return (differences * np.linalg.solve(self._measured_covariance(), differences)).sum(0)
 
     def _measured_covariance(self) -> np.ndarray:
         """(4, 4) covariance of the predicted measurement."""
-        noise = _stds(POSITION_STD * self.mean[3], MEASURED_ASPECT_STD)
-        return self.covariance[:4, :4] + np.diag(noise**2)
+        noise = _variances(POSITION_STD * self.mean[3], MEASURED_ASPECT_STD)
+        return self.covariance[:4, :4] + np.diag(noise)
 
 
 def _state_noise(position_std: float, velocity_std: float, height: float) -> np.ndarray:
     """(8, 8) covariance of independent noise, with standard deviations relative to the height."""
-    positions = _stds(position_std * height, ASPECT_STD)
-    velocities = _stds(velocity_std * height, ASPECT_VELOCITY_STD)
-    return np.diag(np.concatenate([positions, velocities]) ** 2)
+    positions = _variances(position_std * height, ASPECT_STD)
+    velocities = _variances(velocity_std * height, ASPECT_VELOCITY_STD)
+    return np.diag(np.concatenate([positions, velocities]))
 
 
-def _stds(length: float, aspect: float) -> np.ndarray:
-    """(4,) standard deviations of centre, aspect ratio and height."""
-    return np.array([length, length, aspect, length])
+def _variances(length_std: float, aspect_std: float) -> np.ndarray:
+    """(4,) variances of centre, aspect ratio and height."""
+    return np.square([length_std, length_std, aspect_std, length_std])
 
 
 def to_measurements(boxes: np.ndarray) -> np.ndarray:

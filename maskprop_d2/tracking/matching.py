@@ -1,6 +1,7 @@
 """Similarity between detections, and assignment of ids by similarity."""
 
 from collections.abc import Sequence
+from itertools import count
 
 import cv2
 import numpy as np
@@ -11,8 +12,7 @@ from ..ops.masks import paste_binary_mask
 from ..ops.soft_iou import pairwise_soft_iou
 from ..structures import Frame
 
-BINS = 8
-"""Bins of a colour histogram for each of red, green and blue."""
+BINS = 8  # Bins of a colour histogram for each of red, green and blue.
 
 
 def mask_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class IdAssigner:
         """
         self.threshold = threshold
         self.exclusive = exclusive
-        self._next_id = 0
+        self._new_ids = count()
 
     def assign(self, scores: Tensor, known_ids: Sequence[int]) -> list[int]:
         """Assign ids to the N detections of a frame.
@@ -74,17 +74,13 @@ class IdAssigner:
         # A pair below the threshold must not displace one above it.
         table = np.where(table > self.threshold, table, 0.0)
         if self.exclusive:
-            columns = dict(zip(*linear_sum_assignment(table, maximize=True), strict=True))
+            rows, columns = linear_sum_assignment(table, maximize=True)
         else:
-            columns = dict(enumerate(table.argmax(1))) if known_ids else {}
-        ids = []
-        for row, row_scores in enumerate(table):
-            if row in columns and row_scores[columns[row]] > self.threshold:
-                ids.append(known_ids[columns[row]])
-            else:
-                ids.append(self._next_id)
-                self._next_id += 1
-        return ids
+            rows = np.arange(len(table) if known_ids else 0)
+            columns = table[rows].argmax(1) if known_ids else rows
+        matches = zip(rows, columns, strict=True)
+        ids = {i: known_ids[j] for i, j in matches if table[i, j] > self.threshold}
+        return [ids[i] if i in ids else next(self._new_ids) for i in range(len(table))]
 
 
 def match_greedily(scores: Tensor, new_scores: Tensor) -> list[int | None]:

@@ -1,6 +1,7 @@
 """MaskTrack R-CNN's matching of detections with a memory of the video's objects."""
 
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -10,22 +11,19 @@ from ..structures import Frame, FrameOutput
 from .base import FrameNetwork, OnlineTracker
 from .matching import match_greedily
 
+# The published weights of box overlap and category; log(detection score) has weight 1.
 IOU_WEIGHT, LABEL_WEIGHT = 2.0, 10.0
-"""The published weights of box overlap and category; log(detection score) has weight 1."""
-
-MAX_AGE = 20
-"""An object is forgotten when it was not detected for this many frames: memory stays constant."""
+MAX_AGE = 20  # Frames without a detection after which an object is forgotten.
 
 
 @dataclass
 class Object:
-    """What is remembered of an id: the latest (4,) box and (E,) embedding, if the network has an
-    embedding head, the label of the first detection (as published), and the latest frame index."""
+    """What is remembered of an id."""
 
-    box: Tensor
-    embedding: Tensor | None
-    label: int
-    last_seen: int
+    box: Tensor  # (4,), the latest.
+    embedding: Tensor | None  # (E,), the latest, if the network has an embedding head.
+    label: int  # Of the first detection, as published.
+    last_seen: int  # Index of the latest frame.
 
 
 class MemoryTracker(OnlineTracker):
@@ -34,7 +32,7 @@ class MemoryTracker(OnlineTracker):
     def __init__(self, network: FrameNetwork):
         super().__init__(network)
         self.objects: dict[int, Object] = {}
-        self._next_id = 0
+        self._new_ids = count()
 
     def scores(self, output: FrameOutput) -> tuple[Tensor, Tensor]:
         """The matching scores of MaskTrack R-CNN without their learned term.
@@ -62,15 +60,10 @@ class MemoryTracker(OnlineTracker):
         labels = output.labels.tolist()
         ids = []
         for i, match in enumerate(match_greedily(*self.scores(output))):
-            if match is None:
-                track_id, label = self._next_id, labels[i]
-                self._next_id += 1
-            else:
-                track_id = known_ids[match]
-                label = self.objects[track_id].label
-            self.objects[track_id] = Object(
-                output.boxes_video[i], embeddings[i], label, frame.index
-            )
+            track_id = next(self._new_ids) if match is None else known_ids[match]
+            label = labels[i] if match is None else self.objects[track_id].label
+            box = output.boxes_video[i]
+            self.objects[track_id] = Object(box, embeddings[i], label, frame.index)
             ids.append(track_id)
         oldest = frame.index - MAX_AGE
         self.objects = {y: x for y, x in self.objects.items() if x.last_seen > oldest}

@@ -23,9 +23,8 @@ RAFT = {
     "raft_large": (optical_flow.raft_large, optical_flow.Raft_Large_Weights.DEFAULT),
 }
 
+# Resolution of the images for flow: motion that is finer is lost on the propagation grid anyway.
 PIXELS_PER_CELL = 4
-"""Resolution of the images for flow, per cell of the propagation grid: finer motion is lost there
-anyway."""
 
 
 @lru_cache(maxsize=1)
@@ -120,16 +119,17 @@ class FlowPropagator:
         frames = {x.index: x for x in (source, *targets)}
         # Later calls do not look further back.
         self._steps = {k: v for k, v in self._steps.items() if min(k) >= min(frames)}
-        masks = {}
+        masks, warped = source.output.grid_masks, {}
+        cells = _cell_centers(masks)
         for direction in (-1, 1):
-            current, shift = source, torch.zeros(())
+            current, shift = source, torch.zeros_like(cells)
             while (following := frames.get(current.index + direction)) is not None:
                 step = self._step(following, current)
                 # From the cells of the following frame to the current one, and on to the source.
-                shift = step if current is source else step + _sample(shift, step, "border")
-                masks[following.index] = _sample(source.output.grid_masks, shift, "zeros")
+                shift = step + _sample(shift, cells + step, "border")
+                warped[following.index] = _sample(masks, cells + shift, "zeros")
                 current = following
-        return torch.stack([masks[x.index] for x in targets])
+        return torch.stack([warped[x.index] for x in targets])
 
     def _step(self, frame: Frame, neighbor: Frame) -> Tensor:
         """(2, h, w) displacements (x, y) of the cells of a frame to where they are in its
@@ -140,17 +140,15 @@ class FlowPropagator:
         height, width = frame.image.shape[:2]
         masks = frame.output.grid_masks
         x0, y0, x1, y1 = frame.output.grid_box_video.tolist()
-        size = int(masks.shape[-2]), int(masks.shape[-1])
-        scale = min(1.0, PIXELS_PER_CELL * size[1] / (x1 - x0))
+        scale = min(1.0, PIXELS_PER_CELL * masks.shape[-1] / (x1 - x0))
         a, b = _shrink(frame.image, scale), _shrink(neighbor.image, scale)
         flow = self._flow(a, b, masks.device).to(masks)
         # The grid also covers the padding of the network's input.
         to_grid = torch.tensor([width / (x1 - x0), height / (y1 - y0)]).to(masks)
-        centers = _cell_centers(*size).to(masks) / to_grid[:, None, None]
-        centers += torch.tensor([x0 / width, y0 / height]).to(masks)[:, None, None]
-        grid = (2 * centers - 1).permute(1, 2, 0)[None]
-        at_cells = F.grid_sample(flow[None], grid, padding_mode="border", align_corners=False)
-        self._steps[key] = at_cells[0] * to_grid[:, None, None]
+        to_grid = to_grid[:, None, None]
+        origin = torch.tensor([x0 / width, y0 / height]).to(masks)[:, None, None]
+        places = _cell_centers(masks) / to_grid + origin
+        self._steps[key] = _sample(flow, places, "border") * to_grid
         return self._steps[key]
 
 
@@ -162,14 +160,14 @@ def _shrink(image: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _cell_centers(height: int, width: int) -> Tensor:
-    """(2, h, w) centres (x, y) of the cells of a grid, as fractions of its sides."""
+def _cell_centers(masks: Tensor) -> Tensor:
+    """(2, h, w) centres (x, y) of the cells of a grid of masks, as fractions of its sides."""
+    height, width = masks.shape[-2:]
     y, x = (torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width
-    return torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)])
+    return torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)]).to(masks)
 
 
-def _sample(maps: Tensor, shift: Tensor, padding_mode: str) -> Tensor:
-    """(C, h, w) maps, sampled for each cell at its centre plus ``shift``, (2, h, w)."""
-    places = _cell_centers(*maps.shape[-2:]).to(shift) + shift
+def _sample(maps: Tensor, places: Tensor, padding_mode: str) -> Tensor:
+    """(C, h', w') maps, sampled at (2, h, w) places (x, y), as fractions of the maps' sides."""
     grid = (2 * places - 1).permute(1, 2, 0)[None]
     return F.grid_sample(maps[None], grid, padding_mode=padding_mode, align_corners=False)[0]

@@ -1,16 +1,14 @@
 """
 The idea of OSMN (Yang et al., CVPR 2018): a segmentation network modulated for each object.
 
-Kept from the paper: one network for all objects, whose layers are modulated for each object. A
-visual modulator scales their channels by what the object looked like in its first frame; a spatial
-modulator adds a bias to each cell by where the object was in the previous frame, as a Gaussian of
-the mask's mean and deviation.
+Kept from the paper: a visual modulator scales the channels of the network's layers by what the
+object looked like in its first frame; a spatial modulator adds a bias to each cell by where the
+object was in the previous frame, as a Gaussian of the mask's mean and deviation.
 
-Differences: the network is four layers on the detector's pyramid, on the propagation grid, not a
-VGG on the image; the visual modulator is two linear layers on the mean feature under the mask, not
-a second VGG on a crop; the spatial modulator also sees the mask itself. Objects compete in a
-softmax with a constant background. It is trained on pairs of frames, where the first frame is also
-the previous one.
+Differences: the network is four layers on the detector's pyramid, not a VGG on the image; the
+visual modulator is two linear layers on the mean feature under the mask, not a second VGG on a
+crop; the spatial modulator also sees the mask. Objects compete in a softmax with a constant
+background. Training is on pairs of frames, where the first frame is also the previous one.
 """
 
 import torch
@@ -21,8 +19,7 @@ from .base import Maps, MaskPropagator
 from .propagation_tracker import PropagationTracker
 
 CHANNELS = 32
-DILATIONS = (1, 2, 4, 1)
-"""Dilations of the layers. Together their receptive field is 8 cells to each side."""
+DILATIONS = (1, 2, 4, 1)  # Together the layers' receptive field is 8 cells to each side.
 
 
 class OSMNTracker(PropagationTracker):
@@ -35,10 +32,7 @@ class OSMN(MaskPropagator):
     """The network: modulated layers and their modulators. Templates are mean features."""
 
     def __init__(self, in_channels: int):
-        """
-        Args:
-            in_channels: C of the pyramid level.
-        """
+        """``in_channels``: C of the pyramid level."""
         super().__init__()
         self.features = nn.Sequential(nn.Conv2d(in_channels, CHANNELS, 3, padding=1), nn.ReLU())
         self.layers = nn.ModuleList(

@@ -10,19 +10,15 @@ from ..structures import Frame, FrameOutput
 from .base import FrameNetwork, Maps, MaskPropagator, OnlineTracker
 from .matching import IdAssigner
 
-MAX_AGE = 20
-"""A track ends when it was not detected for this many frames."""
+MAX_AGE = 20  # Frames without a detection after which a track ends.
 
 
 @dataclass
 class _Track:
-    """The template of an object, its (h, w) mask in the latest frame, the (K+1,) sum of its class
-    scores, and the index of the latest frame in which it was detected."""
-
     template: Tensor
-    mask: Tensor
-    class_scores: Tensor
-    last_seen: int
+    mask: Tensor  # (h, w), in the latest frame.
+    class_scores: Tensor  # (K+1,) sum over its detections.
+    last_seen: int  # Index of the latest frame in which it was detected.
 
 
 class PropagationTracker(OnlineTracker):
@@ -48,31 +44,26 @@ class PropagationTracker(OnlineTracker):
 
     def link(self, frame: Frame) -> list[int]:
         propagator = self.network.mask_propagator(self.method)
-        self._propagate(propagator, frame.output.maps)
-        ids = self._assigner.assign(self._scores(frame.output), list(self._tracks))
+        ids = self._assigner.assign(self._propagate(propagator, frame.output), list(self._tracks))
         self._update(propagator, frame, ids)
         self._maps = frame.output.maps
         return ids
 
-    def _propagate(self, propagator: MaskPropagator, maps: Maps) -> None:
-        """Propagate the masks of all tracks to the frame with these maps."""
-        if not self._tracks:
-            return
-        tracks = self._tracks.values()
-        masks = torch.stack([x.mask for x in tracks])
-        templates = [x.template for x in tracks]
-        propagated = propagator.propagate(masks, self._maps, maps, templates)
-        for track, mask in zip(tracks, propagated, strict=True):
-            track.mask = mask
+    def _propagate(self, propagator: MaskPropagator, output: FrameOutput) -> Tensor:
+        """Propagate the masks of all tracks to a frame.
 
-    def _scores(self, output: FrameOutput) -> Tensor:
-        """(N, Y) soft IoU of each detection with each track, plus 1 if their categories are equal;
-        0 where they do not overlap enough."""
+        Returns:
+            (N, Y) soft IoU of each detection with each track, plus 1 if their categories are
+            equal; 0 where they do not overlap enough.
+        """
         tracks = self._tracks.values()
         if not tracks:
             return output.scores.new_zeros(len(output), 0)
-        masks = torch.stack([x.mask for x in tracks]).flatten(1)
-        overlap = pairwise_soft_iou(output.grid_masks.flatten(1), masks)
+        masks, templates = torch.stack([x.mask for x in tracks]), [x.template for x in tracks]
+        masks = propagator.propagate(masks, self._maps, output.maps, templates)
+        for track, mask in zip(tracks, masks, strict=True):
+            track.mask = mask
+        overlap = pairwise_soft_iou(output.grid_masks.flatten(1), masks.flatten(1))
         labels = torch.stack([x.class_scores for x in tracks])[:, :-1].argmax(1)
         same_label = output.labels[:, None] == labels
         return torch.where(overlap > self._threshold, overlap + same_label, 0.0)

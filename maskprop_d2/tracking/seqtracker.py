@@ -24,21 +24,17 @@ class SeqTracker(Tracker):
         self._links: list[np.ndarray] = []
 
     def add(self, frame: Frame) -> list[TrackedFrame]:
-        self._scores.append(frame.output.scores.double().cpu().numpy())
-        self._links.append(self._link_values(self._previous or frame, frame))
+        before, after = (self._previous or frame).output, frame.output
+        overlap = mask_iou(before.grid_masks, after.grid_masks)
+        allowed = (before.labels[:, None] == after.labels) & (overlap > self._threshold)
+        self._scores.append(after.scores.double().cpu().numpy())
+        self._links.append(overlap.masked_fill(~allowed, -np.inf).double().cpu().numpy())
         self._previous = frame
         return []
 
     def finish(self) -> list[TrackedFrame]:
         ids = best_paths(self._scores, self._links)
         return [TrackedFrame(t, x.tolist()) for t, x in enumerate(ids)]
-
-    def _link_values(self, before: Frame, after: Frame) -> np.ndarray:
-        """(N, M) mask IoU of each pair of detections; -inf where one may not follow the other."""
-        overlap = mask_iou(before.output.grid_masks, after.output.grid_masks)
-        allowed = before.output.labels[:, None] == after.output.labels
-        allowed &= overlap > self._threshold
-        return overlap.masked_fill(~allowed, -np.inf).double().cpu().numpy()
 
 
 def best_paths(scores: list[np.ndarray], links: list[np.ndarray]) -> list[np.ndarray]:
