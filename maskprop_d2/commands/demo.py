@@ -153,9 +153,9 @@ def load_model(args: argparse.Namespace) -> tuple[VideoSegmenter, list[str]]:
 
 def open_sinks(args: argparse.Namespace, source: Source, stack: ExitStack) -> list[Sink]:
     """The outputs of the command; they are complete when ``stack`` is closed."""
-    is_video = is_video_name(args.output)
-    writer = VideoWriter(args.output, source.fps) if is_video else FrameFolderWriter(args.output)
-    stack.enter_context(writer)
+    writer: VideoWriter | FrameFolderWriter = FrameFolderWriter(args.output)
+    if is_video_name(args.output):
+        writer = stack.enter_context(VideoWriter(args.output, source.fps))
     timestamps = source.timestamps if isinstance(source, Camera) else None
 
     def write_drawn(result: FrameResult, drawn: np.ndarray) -> bool:

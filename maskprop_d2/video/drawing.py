@@ -33,10 +33,7 @@ class Trails:
     """The paths of the objects' centres over the last frames; older parts are thinner."""
 
     def __init__(self, length: int):
-        """
-        Args:
-            length: the number of frames that a trail goes back.
-        """
+        """``length``: the number of frames that a trail goes back."""
         self._frames: deque[dict[int, Point]] = deque(maxlen=length + 1)
 
     def add_frame(self, centers: dict[int, Point]) -> None:
@@ -97,7 +94,7 @@ def draw_masks(
     centers: dict[int, Point] = {}
     for mask, track_id, text in zip(masks, track_ids, texts, strict=True):
         color = track_color(track_id)
-        box, crop = draw_mask(drawn, mask, color)
+        box, crop = _draw_mask(drawn, mask, color)
         if crop.size:
             x0, y0, x1, y1 = box
             covered[y0:y1, x0:x1] |= crop
@@ -115,18 +112,8 @@ def draw_masks(
     return drawn
 
 
-def draw_mask(image: np.ndarray, mask: RLE | np.ndarray, color: Color) -> tuple[Box, np.ndarray]:
-    """Tint and outline one object in place.
-
-    Args:
-        image: (H, W, 3) uint8 RGB to draw on.
-        mask: RLE or (H, W) bool.
-        color: RGB.
-
-    Returns:
-        the bounding box (x0, y0, x1, y1) of the object, and the mask in it, (h, w) uint8, which is
-        empty for an empty mask.
-    """
+def _draw_mask(image: np.ndarray, mask: RLE | np.ndarray, color: Color) -> tuple[Box, np.ndarray]:
+    """Tint and outline one object; returns its XYXY box and the (h, w) uint8 mask in it."""
     x0, y0, crop = decode_box(mask if isinstance(mask, dict) else encode(mask))
     crop = np.ascontiguousarray(crop, np.uint8)
     y1, x1 = y0 + crop.shape[0], x0 + crop.shape[1]

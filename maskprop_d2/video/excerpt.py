@@ -13,6 +13,9 @@ class Excerpt:
         start: seconds from the beginning of the video, at least 0.
         duration: seconds, more than 0; None for the rest of the video.
         stride: take every ``stride``-th frame, at least 1.
+
+    Raises:
+        ValueError: if a value is out of range.
     """
 
     start: float = 0.0
@@ -20,10 +23,6 @@ class Excerpt:
     stride: int = 1
 
     def __post_init__(self) -> None:
-        """
-        Raises:
-            ValueError: if a value is out of range.
-        """
         if not 0 <= self.start < math.inf:
             raise ValueError(f"the start must be 0 seconds or more, not {self.start}")
         if self.duration is not None and not 0 < self.duration < math.inf:

@@ -50,18 +50,14 @@ def draw_id_mask(
 
 
 class IdMaskWriter:
-    """Writes one PNG per frame into a folder.
+    """Writes one PNG per frame into a folder, which is created with the first frame.
 
     Frames with ids up to 254 are written with a palette, in the colours of ``draw_tracks``; others
     as 16-bit greyscale. In both, the pixel values are the ids.
     """
 
     def __init__(self, folder: str | Path, names: Sequence[str] = ()):
-        """
-        Args:
-            folder: created with the first frame if it does not exist.
-            names: file names without suffix; by default numbers from 00000.
-        """
+        """``names``: file names without suffix; by default numbers from 00000."""
         self.folder = Path(folder)
         self._names = names
         self._count = 0

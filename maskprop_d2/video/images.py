@@ -1,16 +1,16 @@
 """Reading images, with protection against damaged and huge files."""
 
+import os
 import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from ..errors import VideoError
 from ..ops.rle import MAX_PIXELS
 
-_EXIF_ORIENTATION = 0x0112
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -25,11 +25,7 @@ def read_image(path: str) -> np.ndarray:
 
 
 def read_pixels(path: str, flags: int) -> np.ndarray:
-    """``cv2.imread(path, flags)`` with the checks of ``read_image``.
-
-    Raises:
-        VideoError: if the file is missing, is not an image, or has too many pixels.
-    """
+    """``cv2.imread(path, flags)`` with the checks and exceptions of ``read_image``."""
     # A small file can hold an image of any size.
     height, width = image_size(path)
     if height * width > MAX_PIXELS:
@@ -57,7 +53,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            rotated = "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            rotated = "exif" in image.info and orientation >= 5
     except FileNotFoundError as error:
         raise VideoError(f"frame {path} is missing") from error
     except Image.DecompressionBombError as error:
@@ -69,11 +66,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def _check_png(path: str) -> None:
-    """OpenCV allocates memory for each PNG chunk before it checks the length of the file.
-
-    Raises:
-        VideoError: if a chunk of a PNG is longer than the file.
-    """
+    """Reject PNGs with a chunk longer than the file, for which OpenCV would allocate memory."""
     length = Path(path).stat().st_size
     with open(path, "rb") as file:
         if file.read(len(_PNG_SIGNATURE)) != _PNG_SIGNATURE:
@@ -82,7 +75,5 @@ def _check_png(path: str) -> None:
         while kind != b"IEND" and len(head := file.read(8)) == 8:
             size, kind = struct.unpack(">I4s", head)
             # Four bytes of checksum follow.
-            end = file.tell() + size + 4
-            if end > length:
+            if file.seek(size + 4, os.SEEK_CUR) > length:
                 raise VideoError(f"frame {path} is truncated")
-            file.seek(end)

@@ -17,9 +17,7 @@ from .excerpt import Excerpt
 
 
 class VideoFile:
-    """The frames of a video file, (H, W, 3) uint8 RGB each, decoded one at a time.
-
-    It can be iterated any number of times.
+    """The frames of a video file, (H, W, 3) uint8 RGB each, decoded anew by each iteration.
 
     Attributes:
         path: the file.
@@ -53,8 +51,7 @@ class VideoFile:
         self.fps = self._rate / self._excerpt.stride
         selected = self._excerpt.frames(self._rate)
         self.num_frames = len(range(total)[selected]) if total else None
-        height, width, _ = next(iter(self)).shape
-        self.frame_size = height, width
+        self.frame_size = next(iter(self)).shape[:2]
 
     def __iter__(self) -> Iterator[np.ndarray]:
         num_read = 0

@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import cast
 
 import av
@@ -99,12 +98,7 @@ class VideoWriter:
         context.color_range = LIMITED_RANGE
         return container
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._container is None:
             return
         keep = kind is None or issubclass(kind, KeyboardInterrupt)
@@ -119,18 +113,11 @@ class VideoWriter:
 
 
 class FrameFolderWriter:
-    """Writes numbered JPEG images into a folder; a context manager like ``VideoWriter``."""
+    """Writes numbered JPEG images into a folder, which is created with the first frame."""
 
     def __init__(self, folder: str | Path):
-        """
-        Args:
-            folder: created with the first frame if it does not exist.
-        """
         self.folder = Path(folder)
         self._count = 0
-
-    def __enter__(self) -> "FrameFolderWriter":
-        return self
 
     def write(self, frame: np.ndarray, timestamp: int | None = None) -> None:
         """Add a frame, (H, W, 3) uint8 RGB; the timestamp is ignored.
@@ -143,6 +130,3 @@ class FrameFolderWriter:
         if not cv2.imwrite(str(path), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)):
             raise OSError(f"{path} cannot be written")
         self._count += 1
-
-    def __exit__(self, *_: object) -> None:
-        pass

@@ -45,13 +45,11 @@ def test_timestamps(tmp_path):
 
 
 def test_folders_are_created_with_the_first_frame(tmp_path):
-    with VideoWriter(tmp_path / "a/v.mp4", 10), FrameFolderWriter(tmp_path / "b"):
+    images = FrameFolderWriter(tmp_path / "b")
+    with VideoWriter(tmp_path / "a/v.mp4", 10):
         pass
     assert list(tmp_path.iterdir()) == []
-    with (
-        VideoWriter(tmp_path / "a/v.mp4", 10) as writer,
-        FrameFolderWriter(tmp_path / "b") as images,
-    ):
+    with VideoWriter(tmp_path / "a/v.mp4", 10) as writer:
         writer.write(draw_frames(1)[0])
         images.write(draw_frames(1)[0])
     assert sorted(x.name for x in tmp_path.iterdir()) == ["a", "b"]
@@ -59,9 +57,9 @@ def test_folders_are_created_with_the_first_frame(tmp_path):
 
 def test_a_folder_is_written_and_read_back(tmp_path):
     frames = draw_frames(11)
-    with FrameFolderWriter(tmp_path) as writer:
-        for frame in frames:
-            writer.write(frame)
+    writer = FrameFolderWriter(tmp_path)
+    for frame in frames:
+        writer.write(frame)
     paths = find_frames([str(tmp_path)])
     assert paths == [str(tmp_path / f"{i:05d}.jpg") for i in range(11)]
     assert np.abs(np.array(list(FrameFiles(paths))).astype(int) - frames).mean() < 6
