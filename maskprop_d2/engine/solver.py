@@ -1,16 +1,17 @@
-"""Optimizer and schedule."""
+"""Optimizer, schedule and averaged weights."""
 
 import math
 from typing import Any
 
 import torch
-from detectron2.engine import DefaultTrainer
+from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.solver.build import (
     get_default_optimizer_params,
     maybe_add_gradient_clipping,
     reduce_param_groups,
 )
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ..errors import InputError
 from .freezing import parameter_names
@@ -140,3 +141,55 @@ def scale_schedule(cfg: Any, processes: int) -> Any:
     cfg.SOLVER.REFERENCE_WORLD_SIZE = 0
     cfg.freeze()
     return cfg
+
+
+class WeightAverage(HookBase):
+    """Keeps an exponential moving average (EMA) of a model's weights and normalization statistics.
+
+    A checkpoint has the averaged weights as its ``model``, and the weights in training in the state
+    of this hook.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        """
+        Args:
+            model: the model in training.
+            decay: in each step the average keeps this share of itself, in (0, 1); at most
+                (1 + n) / (10 + n) after n steps, so that it soon forgets the initial weights.
+
+        Raises:
+            InputError: if ``decay`` is out of range.
+        """
+        if not 0 < decay < 1:
+            raise InputError(f"SOLVER.EMA_DECAY must be in [0, 1) (0: off), not {decay}")
+        self._model = model
+        self._decay = decay
+        self._average = AveragedModel(model, multi_avg_fn=self._update, use_buffers=True)
+
+    @property
+    def averaged(self) -> nn.Module:
+        """A copy of the model with averaged weights."""
+        return self._average.module
+
+    def _update(self, averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
+        decay = min(self._decay, (1 + int(steps)) / (10 + int(steps)))
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                # With lerp the average of equal values is exact.
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        self._average.update_parameters(self._model)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs besides the averaged weights."""
+        return {"model": self._model.state_dict(), "steps": int(self._average.n_averaged)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume, after the averaged weights were loaded into the model."""
+        self.averaged.load_state_dict(self._model.state_dict())
+        self._model.load_state_dict(state["model"])
+        self._average.n_averaged.fill_(state["steps"])

@@ -25,12 +25,11 @@ from .checkpoint import Checkpointer
 from .evaluator import YTVISEvaluator
 from .failures import explain_failures
 from .freezing import freeze
-from .hooks import ProgressBar, TrainingMetrics, WeightAverage
+from .monitoring import ProgressBar, TrainingMetrics, write_summary
 from .reproducibility import iteration_seed, truncate_metrics
 from .resume_eval import ResumableEvaluator, SkipFinished, fingerprint
-from .solver import build_optimizer, scale_schedule
+from .solver import WeightAverage, build_optimizer, scale_schedule
 from .step import StepTrainer
-from .summary import write_summary
 
 
 class Trainer(DefaultTrainer):

@@ -12,9 +12,8 @@ from detectron2.utils.events import EventStorage
 from small_training import command, run, small, start, wait_for
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from maskprop_d2.engine import Trainer, hooks
-from maskprop_d2.engine.hooks import TrainingMetrics
-from maskprop_d2.engine.summary import write_summary
+from maskprop_d2.engine import Trainer, monitoring
+from maskprop_d2.engine.monitoring import TrainingMetrics, write_summary
 from maskprop_d2.inference.mask_store import MaskStore
 from maskprop_d2.modeling.propagation_monitor import PICTURE
 
@@ -111,10 +110,10 @@ def trainer(folder, storage, **attributes):
 
 def test_metrics_are_gathered_from_all_processes(tmp_path, monkeypatch):
     other = (300.0, 2, {"0": (0.5, 1.0), "still": (0.0, 0.0)})
-    monkeypatch.setattr(hooks.comm, "gather", lambda own: [own, other])
-    monkeypatch.setattr(hooks, "peak_memory", lambda device: 200.0)
+    monkeypatch.setattr(monitoring.comm, "gather", lambda own: [own, other])
+    monkeypatch.setattr(monitoring, "peak_memory", lambda device: 200.0)
     stream = SimpleNamespace(mapper=SimpleNamespace(skipped=SimpleNamespace(value=1)))
-    monkeypatch.setattr(hooks, "get_stream", lambda loader: stream)
+    monkeypatch.setattr(monitoring, "get_stream", lambda loader: stream)
     monitor = SimpleNamespace(pop_metrics=lambda: {"0": (2.5, 3.0), "1": (0.25, 1.0)})
     model = SimpleNamespace(propagation_monitor=monitor, device=torch.device("cpu"))
     with EventStorage(19) as storage:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from maskprop_d2.engine.checkpoint import Checkpointer
-from maskprop_d2.engine.hooks import WeightAverage
+from maskprop_d2.engine.solver import WeightAverage
 from maskprop_d2.errors import InputError
 
 

@@ -1,16 +1,88 @@
-"""The summary at the end of a training."""
+"""Monitoring a training: metrics, a progress bar, and a summary at the end."""
 
 import datetime
 import logging
+import resource
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..files import atomic_file
-from .hooks import IOU, PERIOD
+import torch
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from tqdm import tqdm
 
+from ..data.stream import get_stream
+from ..files import atomic_file
+
+PERIOD = 20
+"""Iterations between two lines of ``metrics.json``, as in Detectron2."""
+IOU = "propagation_iou/"
+"""Prefix of the metrics by distance in frames."""
 SLOW_DATA = 0.2
 """Share of the time spent waiting for data above which the summary gives advice."""
+
+
+class ProgressBar(HookBase):
+    """A progress bar over the iterations, if standard error is a terminal."""
+
+    def before_train(self) -> None:
+        self._bar = tqdm(
+            total=self.trainer.max_iter,
+            initial=self.trainer.start_iter,
+            desc="training",
+            unit="it",
+            disable=not sys.stderr.isatty(),
+        )
+
+    def after_step(self) -> None:
+        self._bar.update()
+
+    def after_train(self) -> None:
+        self._bar.close()
+
+
+class TrainingMetrics(HookBase):
+    """Adds the metrics of docs/watching.md, over all processes, to the storage.
+
+    All processes must have this hook. On the main process it comes after ``IterationTimer`` and
+    before the writers. It synchronizes devices and processes only every ``PERIOD`` iterations.
+    """
+
+    def after_step(self) -> None:
+        trainer = self.trainer
+        latest = trainer.storage.latest()
+        seconds, iteration = latest.get("time", (0.0, -1))
+        if iteration == trainer.iter and "data_time" in latest:
+            trainer.storage.put_scalar("data_share", latest["data_time"][0] / seconds)
+        if (trainer.iter + 1) % PERIOD == 0 or trainer.iter == trainer.max_iter - 1:
+            self._put_gathered()
+
+    def _put_gathered(self) -> None:
+        model = getattr(self.trainer.model, "module", self.trainer.model)
+        skipped = get_stream(self.trainer.data_loader).mapper.skipped.value
+        iou = model.propagation_monitor.pop_metrics()
+        gathered = comm.gather((peak_memory(model.device), skipped, iou))
+        if not comm.is_main_process():
+            return
+        memory, skipped, iou_by_process = zip(*gathered, strict=True)
+        metrics = {"peak_memory_mb": max(memory), "skipped_samples": sum(skipped)}
+        sums: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
+        for iou in iou_by_process:
+            for distance, (total, count) in iou.items():
+                sums[distance] += total
+                counts[distance] += count
+        metrics.update({f"{IOU}{x}": sums[x] / counts[x] for x in sums if counts[x]})
+        self.trainer.storage.put_scalars(**metrics, smoothing_hint=False)
+
+
+def peak_memory(device: torch.device) -> float:
+    """Peak memory in MB (2^20 bytes): of tensors on a GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def write_summary(trainer: Any, seconds: float) -> None:
