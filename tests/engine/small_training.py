@@ -51,7 +51,7 @@ def command(*options, script="train_net.py"):
 
 
 def run(arguments, **options):
-    """Run a command in a process of its own."""
+    """Run a command in a subprocess."""
     result = subprocess.run(arguments, capture_output=True, text=True, **options)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result
@@ -80,7 +80,7 @@ def run_here(*options, config_file=TINY, status=0):
 
 
 def start(arguments, log, *, ignore_sigint=False):
-    """Start a command in a process group of its own that prints to a file.
+    """Start a command in a new process group, with its output in a file.
 
     Args:
         ignore_sigint: as in the background of a shell script.
