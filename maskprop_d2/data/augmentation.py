@@ -1,5 +1,7 @@
 """Augmentation of clips: the same for all frames, and random warps of still images."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
@@ -17,23 +19,6 @@ def build_clip_augmentations(cfg: Any) -> T.AugmentationList:
     if cfg.INPUT.CROP.ENABLED:
         augmentations.insert(0, T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
     return T.AugmentationList(augmentations)
-
-
-def augment_clip(
-    frames: list[np.ndarray], augmentations: T.AugmentationList
-) -> tuple[list[np.ndarray], T.TransformList]:
-    """Draw one geometric transform and apply it to every frame.
-
-    Args:
-        frames: (H, W, 3) arrays, all of one size.
-        augmentations: what to draw from.
-
-    Returns:
-        the transformed frames, and the transform, for their masks.
-    """
-    first = T.AugInput(frames[0])
-    transforms = augmentations(first)
-    return [first.image, *(transforms.apply_image(frame) for frame in frames[1:])], transforms
 
 
 class AffineWarp(T.Transform):
@@ -85,47 +70,39 @@ def line_kernel(line: np.ndarray) -> np.ndarray:
     return kernel / kernel.sum()
 
 
-class RandomWarp(T.Augmentation):
-    """Draws an ``AffineWarp``: a still image as a moving camera would see it a moment later. Each
-    parameter is uniform between plus and minus its limit."""
+def draw_warp(
+    image: np.ndarray, rotation: float, scale: float, shear: float, translation: float, blur: float
+) -> AffineWarp:
+    """Draw a warp: a still image as a moving camera would see it a moment later. Each parameter is
+    uniform between plus and minus its limit.
 
-    def __init__(
-        self, rotation: float, scale: float, shear: float, translation: float, blur: float
-    ):
-        """
-        Args:
-            rotation: degrees, about the centre of the image.
-            scale: largest factor, 1 or more; the image is enlarged or reduced.
-            shear: degrees.
-            translation: as a share of the image's width and height.
-            blur: length of the motion blur as a share of the translation.
-
-        Raises:
-            InputError: if ``scale`` is below 1.
-        """
-        super().__init__()
-        if scale < 1:
-            raise InputError(f"INPUT.IMAGE_WARP.SCALE must be 1 or more, not {scale}")
-        self.rotation = rotation
-        self.scale = scale
-        self.shear = shear
-        self.translation = translation
-        self.blur = blur
-
-    def get_transform(self, image: np.ndarray) -> AffineWarp:
-        """The transform for an (H, W, 3) image."""
-        size = np.array(image.shape[1::-1])
-        rotation, zoom, shear, x, y, exposure = np.random.uniform(-1, 1, 6)
-        angle = np.deg2rad(self.rotation * rotation)
-        rotate = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        slant = np.array([[1, np.tan(np.deg2rad(self.shear * shear))], [0, 1]])
-        linear = self.scale**zoom * rotate @ slant
-        shift = self.translation * size * (x, y)
-        centre = size / 2
-        matrix = np.column_stack([linear, centre + shift - linear @ centre])
-        return AffineWarp(matrix, self.blur * abs(exposure) * shift)
+    Args:
+        image: (H, W, 3)
+        rotation: degrees, about the centre of the image.
+        scale: largest factor, 1 or more; the image is enlarged or reduced.
+        shear: degrees.
+        translation: as a share of the image's width and height.
+        blur: length of the motion blur as a share of the translation.
+    """
+    size = np.array(image.shape[1::-1])
+    turn, zoom, slant, x, y, exposure = np.random.uniform(-1, 1, 6)
+    angle = np.deg2rad(rotation * turn)
+    rotate = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    skew = np.array([[1, np.tan(np.deg2rad(shear * slant))], [0, 1]])
+    linear = scale**zoom * rotate @ skew
+    shift = translation * size * (x, y)
+    centre = size / 2
+    matrix = np.column_stack([linear, centre + shift - linear @ centre])
+    return AffineWarp(matrix, blur * abs(exposure) * shift)
 
 
-def build_image_warp(cfg: Any) -> RandomWarp:
-    """The warp of ``INPUT.IMAGE_WARP``."""
-    return RandomWarp(**{key.lower(): value for key, value in cfg.INPUT.IMAGE_WARP.items()})
+def build_image_warp(cfg: Any) -> Callable[[np.ndarray], AffineWarp]:
+    """``draw_warp`` with the limits of ``INPUT.IMAGE_WARP``.
+
+    Raises:
+        InputError: if ``SCALE`` is below 1.
+    """
+    limits = cfg.INPUT.IMAGE_WARP
+    if limits.SCALE < 1:
+        raise InputError(f"INPUT.IMAGE_WARP.SCALE must be 1 or more, not {limits.SCALE}")
+    return partial(draw_warp, **{key.lower(): value for key, value in limits.items()})

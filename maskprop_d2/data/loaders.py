@@ -20,13 +20,10 @@ from .stream import SampleStream, SkipUnreadable
 
 
 class FrameDataset(Dataset):
-    """One item per frame with a visible object: an epoch of the paper's schedule."""
+    """One item per frame with a visible object in records of videos: an epoch of the paper's
+    schedule."""
 
     def __init__(self, records: list[dict[str, Any]]):
-        """
-        Args:
-            records: as of ``load_ytvis_json``.
-        """
         # Serialized, so that worker processes share the memory.
         self.records = DatasetFromList(records, copy=False)
         self.frames = [
@@ -138,12 +135,8 @@ def assign_videos(lengths: list[int], rank: int, world_size: int) -> list[int]:
     """Distribute videos over processes by their lengths: the longest video left goes to the process
     with the fewest frames.
 
-    Args:
-        lengths: frames in each video.
-        rank, world_size: the process, and the number of processes.
-
     Returns:
-        the video indices of this process, in ascending order.
+        the video indices of the process ``rank``, in ascending order.
     """
     frames = [0] * world_size
     videos = []

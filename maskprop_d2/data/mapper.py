@@ -1,19 +1,16 @@
 """Mapping records to the model's input."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from detectron2.config import configurable
 from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances
-from torch import Tensor
 
 from ..errors import AnnotationError, InputError, VideoError
 from ..ops.rle import decode, to_rle
 from ..video import FrameFiles
-from .augmentation import augment_clip, build_clip_augmentations, build_image_warp
+from .augmentation import build_clip_augmentations, build_image_warp
 from .semantic import build_semantic_map, transform_semantic_map
 
 
@@ -22,58 +19,34 @@ class ClipMapper:
 
     Partners are distinct. If there are too few other frames, as for a still image, the remaining
     partners are warped copies of frame t.
+
+    Attributes:
+        augmentations: drawn once for all frames.
+        num_frames: frames in a clip, including the key frame.
+        frame_range: largest distance of a partner, in frames of the dataset.
+        image_warp: draws the transform of a warped copy.
+        semantic_map: a function from a record and a frame index to an (H, W) semantic map; None if
+            the model does not need them.
     """
 
-    @configurable
-    def __init__(
-        self,
-        *,
-        augmentations: T.AugmentationList,
-        image_format: str,
-        num_frames: int,
-        frame_range: int,
-        image_warp: T.Augmentation,
-        semantic_map: Callable[[dict[str, Any], int], np.ndarray] | None = None,
-        train_on_partner: bool = False,
-    ):
+    def __init__(self, cfg: Any):
         """
-        Args:
-            augmentations: drawn once for all frames.
-            image_format: "RGB" or "BGR", the model's input.
-            num_frames: frames in a clip, including the key frame; 2 or more.
-            frame_range: largest distance of a partner, in frames of the dataset.
-            image_warp: makes warped copies of a frame.
-            semantic_map: a function from a record and a frame index to an (H, W) semantic map, if
-                the model needs them.
-            train_on_partner: whether partners also get semantic maps.
-
         Raises:
-            InputError: if ``num_frames`` is below 2.
+            InputError: if ``INPUT.SAMPLING_FRAME_NUM`` is below 2, or an option of the semantic
+                maps or warps is invalid.
         """
-        if num_frames < 2:
+        self.num_frames = cfg.INPUT.SAMPLING_FRAME_NUM
+        if self.num_frames < 2:
             raise InputError(
                 "INPUT.SAMPLING_FRAME_NUM must be 2 or more, a frame and its partners, not "
-                f"{num_frames}"
+                f"{self.num_frames}"
             )
-        self.augmentations = augmentations
-        self.image_format = image_format
-        self.num_frames = num_frames
-        self.frame_range = frame_range
-        self.image_warp = image_warp
-        self.semantic_map = semantic_map
-        self.train_on_partner = train_on_partner
-
-    @classmethod
-    def from_config(cls, cfg: Any) -> dict[str, Any]:
-        return {
-            "augmentations": build_clip_augmentations(cfg),
-            "image_format": cfg.INPUT.FORMAT,
-            "num_frames": cfg.INPUT.SAMPLING_FRAME_NUM,
-            "frame_range": cfg.INPUT.SAMPLING_FRAME_RANGE // cfg.INPUT.SAMPLING_FRAME_STRIDE,
-            "image_warp": build_image_warp(cfg),
-            "semantic_map": build_semantic_map(cfg),
-            "train_on_partner": cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER,
-        }
+        self.augmentations = build_clip_augmentations(cfg)
+        self.frame_range = cfg.INPUT.SAMPLING_FRAME_RANGE // cfg.INPUT.SAMPLING_FRAME_STRIDE
+        self.image_warp = build_image_warp(cfg)
+        self.semantic_map = build_semantic_map(cfg)
+        self._is_bgr = cfg.INPUT.FORMAT == "BGR"
+        self._num_semantic = self.num_frames if cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER else 1
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """
@@ -103,23 +76,26 @@ class ClipMapper:
         warps: list[T.Transform] = [T.NoOpTransform() for _ in indices]
         for i, s in enumerate(indices[1:], start=1):
             if s == t:
-                warps[i] = self.image_warp.get_transform(images[i])
+                warps[i] = self.image_warp(images[i])
                 images[i] = warps[i].apply_image(images[i])
-        images, shared = augment_clip(images, self.augmentations)
+        key = T.AugInput(images[0])
+        shared = self.augmentations(key)
+        images = [key.image, *(shared.apply_image(image) for image in images[1:])]
+        if self._is_bgr:
+            images = [image[:, :, ::-1] for image in images]
         transforms = [T.TransformList([warp]) + shared for warp in warps]
         clip = [
             {
-                "image": self._to_tensor(image),
+                "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
                 "frame": s,
                 "instances": self._instances(video, s, transform, image.shape[:2]),
             }
             for s, image, transform in zip(indices, images, transforms, strict=True)
         ]
         if self.semantic_map is not None:
-            for i in range(len(clip) if self.train_on_partner else 1):
-                classes = transform_semantic_map(
-                    self.semantic_map(video, indices[i]), transforms[i]
-                )
+            for i in range(self._num_semantic):
+                classes = self.semantic_map(video, indices[i])
+                classes = transform_semantic_map(classes, transforms[i])
                 clip[i]["sem_seg"] = torch.from_numpy(classes)
         return {
             "clip": clip,
@@ -159,11 +135,6 @@ class ClipMapper:
         instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
         instances.gt_ids = torch.tensor([x["id"] for x in annotations], dtype=torch.int64)
         return instances[instances.gt_boxes.nonempty()]
-
-    def _to_tensor(self, frame: np.ndarray) -> Tensor:
-        if self.image_format == "BGR":
-            frame = frame[:, :, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)))
 
 
 def map_test_video(record: dict[str, Any]) -> dict[str, Any]:

@@ -33,18 +33,29 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[
     check_ground_truth(data, json_file)
     categories = sorted(data["categories"], key=lambda x: x["id"])
     contiguous_ids = {category["id"]: i for i, category in enumerate(categories)}
-    _set_metadata(dataset_name, json_file, [c["name"] for c in categories], contiguous_ids)
+    thing_classes = [category["name"] for category in categories]
+    metadata = MetadataCatalog.get(dataset_name)
+    expected = list(metadata.get("thing_classes", thing_classes))
+    if expected != thing_classes:
+        raise AnnotationError(
+            f"{json_file} has the categories {thing_classes}, but '{dataset_name}' is registered "
+            f"with {expected}: register the file under another name (register_ytvis)"
+        )
+    metadata.set(thing_classes=thing_classes, thing_dataset_id_to_contiguous_id=contiguous_ids)
 
+    for video in data["videos"]:
+        for name in filter(escapes_folder, video["file_names"]):
+            where = f"{json_file}: video {video['id']}"
+            raise AnnotationError(
+                f"{where}: the file name {name!r} leads out of the frames' folder"
+            )
     records = {
         video["id"]: {
             "video_id": video["id"],
             "height": video["height"],
             "width": video["width"],
             "length": len(video["file_names"]),
-            "file_names": [
-                _frame_path(image_root, name, f"{json_file}: video {video['id']}")
-                for name in video["file_names"]
-            ],
+            "file_names": [os.path.join(image_root, name) for name in video["file_names"]],
             "annotations": [[] for _ in video["file_names"]],
         }
         for video in data["videos"]
@@ -62,25 +73,6 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str) -> list[
                     }
                 )
     return list(records.values())
-
-
-def _frame_path(image_root: str, name: str, where: str) -> str:
-    if escapes_folder(name):
-        raise AnnotationError(f"{where}: the file name {name!r} leads out of the frames' folder")
-    return os.path.join(image_root, name)
-
-
-def _set_metadata(
-    dataset_name: str, json_file: str, thing_classes: list[str], contiguous_ids: dict[int, int]
-) -> None:
-    metadata = MetadataCatalog.get(dataset_name)
-    expected = metadata.get("thing_classes")
-    if expected is not None and list(expected) != thing_classes:
-        raise AnnotationError(
-            f"{json_file} has the categories {thing_classes}, but '{dataset_name}' is registered "
-            f"with {list(expected)}: register the file under another name (register_ytvis)"
-        )
-    metadata.set(thing_classes=thing_classes, thing_dataset_id_to_contiguous_id=contiguous_ids)
 
 
 def is_image(record: dict[str, Any]) -> bool:

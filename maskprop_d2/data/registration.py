@@ -10,6 +10,7 @@ from ..ytvis.categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
 from ..ytvis.layout import SPLITS, data_set_folder, find_split
 from .records import load_ytvis_json
 
+# Folder under ``$DETECTRON2_DATASETS``, categories, splits.
 BUILTIN_DATASETS = (
     ("ytvis_2019", YTVIS_2019, tuple(SPLITS)),
     ("ytvis_2021", YTVIS_2021, tuple(SPLITS)),
@@ -17,7 +18,6 @@ BUILTIN_DATASETS = (
     ("moving_shapes", MOVING_SHAPES, ("train", "val")),
     ("moving_shapes_hard", MOVING_SHAPES, ("train", "val")),
 )
-"""Folder under ``$DETECTRON2_DATASETS``, categories, splits."""
 
 
 def register_ytvis(
@@ -43,16 +43,8 @@ def register_ytvis(
     MetadataCatalog.get(name).set(json_file=json_file, image_root=image_root)
 
 
-def register_builtin_datasets() -> None:
-    """Register the datasets under ``$DETECTRON2_DATASETS``, whose files are found when first
-    used."""
-    for data_set, classes, splits in BUILTIN_DATASETS:
-        for split in splits:
-            if f"{data_set}_{split}" not in DatasetCatalog:
-                _register_builtin(data_set, split, classes)
-
-
 def _register_builtin(data_set: str, split: str, classes: list[str]) -> None:
+    """Register a dataset under ``$DETECTRON2_DATASETS``, whose files are found when first used."""
     _register(f"{data_set}_{split}", lambda: find_split(data_set_folder(data_set), split), classes)
 
 
@@ -73,4 +65,7 @@ def _register(
 
 
 # On import, as Detectron2 does for its own datasets.
-register_builtin_datasets()
+for data_set, classes, splits in BUILTIN_DATASETS:
+    for split in splits:
+        if f"{data_set}_{split}" not in DatasetCatalog:
+            _register_builtin(data_set, split, classes)

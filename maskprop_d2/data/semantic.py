@@ -37,12 +37,7 @@ def build_semantic_map(cfg: Any) -> Callable[[dict[str, Any], int], np.ndarray] 
 
 def draw_semantic_map(video: dict[str, Any], t: int, background: int) -> np.ndarray:
     """Draw the category of each object in a frame, small objects over large ones. Pixels of crowds
-    are ``IGNORED``.
-
-    Args:
-        video: a record of ``load_ytvis_json`` or ``image_as_video``.
-        t: frame index.
-        background: class of pixels without an object.
+    are ``IGNORED``, those without an object ``background``.
 
     Returns:
         (H, W) uint8
@@ -59,12 +54,8 @@ def draw_semantic_map(video: dict[str, Any], t: int, background: int) -> np.ndar
 
 
 def read_semantic_map(video: dict[str, Any], t: int, num_classes: int) -> np.ndarray:
-    """Read the semantic map of a frame, an image with one 8-bit channel.
-
-    Args:
-        video: a record with ``sem_seg_file_names``.
-        t: frame index.
-        num_classes: classes are 0 .. num_classes - 1, and ``IGNORED``.
+    """Read the semantic map of frame t, an image with one 8-bit channel, from the record's
+    ``sem_seg_file_names``. Classes are 0 .. ``num_classes`` - 1, and ``IGNORED``.
 
     Returns:
         (H, W) uint8

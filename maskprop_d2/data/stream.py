@@ -103,7 +103,10 @@ def get_stream(loader: Any) -> SampleStream:
 
 
 class SkipUnreadable:
-    """A mapper that returns None for samples with an unreadable frame, up to a limit.
+    """A mapper that returns None for samples with an unreadable frame.
+
+    Each worker process accepts a share of ``max_share`` of the dataset's ``num_frames`` frames
+    (``DATALOADER.MAX_BAD_FRAMES``).
 
     Attributes:
         skipped: number of skipped samples, summed over the worker processes of a training process.
@@ -111,12 +114,6 @@ class SkipUnreadable:
 
     def __init__(self, mapper: Callable[[Any], Any], max_share: float, num_frames: int):
         """
-        Args:
-            mapper: the mapper of training samples.
-            max_share: the limit, per worker process, as a share of the dataset's frames
-                (``DATALOADER.MAX_BAD_FRAMES``).
-            num_frames: number of frames in the dataset.
-
         Raises:
             InputError: if ``max_share`` is not in [0, 1).
         """

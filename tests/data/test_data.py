@@ -1,6 +1,7 @@
 """YouTube-VIS annotation files, training clips and test videos."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from detectron2.data import MetadataCatalog
 from detectron2.data import transforms as T
 from small_videos import square, write_data_set
 
-from maskprop_d2.data.augmentation import AffineWarp, RandomWarp, build_clip_augmentations
+from maskprop_d2 import add_maskprop_config
+from maskprop_d2.data.augmentation import AffineWarp, build_clip_augmentations, draw_warp
 from maskprop_d2.data.loaders import FrameDataset, assign_videos
 from maskprop_d2.data.mapper import ClipMapper, map_test_video
 from maskprop_d2.data.records import load_ytvis_json
@@ -24,14 +26,22 @@ def records(tmp_path):
     return load_ytvis_json(str(tmp_path / "train.json"), str(tmp_path), name)
 
 
-def mapper(*augmentations, num_frames=2, frame_range=25, image_format="RGB", warp=None):
-    return ClipMapper(
-        augmentations=T.AugmentationList(list(augmentations)),
-        image_format=image_format,
-        num_frames=num_frames,
-        frame_range=frame_range,
-        image_warp=RandomWarp(0, 1, 0, 0, 0) if warp is None else warp,
-    )
+def no_warp(image):
+    return draw_warp(image, 0, 1, 0, 0, 0)
+
+
+def shift(image):
+    return draw_warp(image, 0, 1, 0, 0.2, 0)
+
+
+def mapper(*augmentations, num_frames=2, frame_range=25, image_format="RGB", warp=no_warp):
+    cfg = get_cfg()
+    add_maskprop_config(cfg)
+    cfg.INPUT.FORMAT, cfg.INPUT.SAMPLING_FRAME_NUM = image_format, num_frames
+    cfg.INPUT.SAMPLING_FRAME_RANGE, cfg.INPUT.SAMPLING_FRAME_STRIDE = frame_range, 1
+    made = ClipMapper(cfg)
+    made.augmentations, made.image_warp = T.AugmentationList(list(augmentations)), warp
+    return made
 
 
 def test_load_ytvis_json(records, tmp_path):
@@ -138,8 +148,7 @@ def test_partners_in_a_longer_clip_are_distinct_and_unordered():
 def test_missing_partners_are_warped_copies(records):
     partners = mapper(num_frames=6).sample_partners(1, 4)
     assert sorted(partners[:3]) == [0, 2, 3] and partners[3:] == [1, 1]
-    warp = RandomWarp(0, 1, 0, 0.2, 0.0)
-    clip = mapper(num_frames=6, warp=warp)({"video": records[0], "frame": 1})["clip"]
+    clip = mapper(num_frames=6, warp=shift)({"video": records[0], "frame": 1})["clip"]
     assert len({x["image"].numpy().tobytes() for x in clip}) == 6
     assert [x["frame"] for x in clip[4:]] == [1, 1]
 
@@ -169,7 +178,10 @@ def test_the_partner_of_a_still_image_is_a_warped_copy(still):
     np.random.seed(0)
     key, copy = mapper()({"video": still, "frame": 0})["clip"]
     assert (key["image"] == copy["image"]).all() and copy["frame"] == 0
-    warp, resize = RandomWarp(20, 1.5, 10, 0.05, 0.0), T.ResizeShortestEdge(80)
+    warp, resize = (
+        partial(draw_warp, rotation=20, scale=1.5, shear=10, translation=0.05, blur=0),
+        T.ResizeShortestEdge(80),
+    )
     shapes = set()
     for _ in range(20):
         clip = mapper(resize, T.RandomFlip(), warp=warp)({"video": still, "frame": 0})["clip"]
@@ -184,24 +196,22 @@ def test_the_partner_of_a_still_image_is_a_warped_copy(still):
 
 
 def test_frames_without_others_in_range_get_warped_copies(records):
-    warp = RandomWarp(0, 1, 0, 0.2, 0.0)
-    key, copy = mapper(frame_range=0, warp=warp)({"video": records[0], "frame": 2})["clip"]
+    key, copy = mapper(frame_range=0, warp=shift)({"video": records[0], "frame": 2})["clip"]
     assert (key["image"] != copy["image"]).any()
-    _, partner = mapper(frame_range=1, warp=warp)({"video": records[0], "frame": 0})["clip"]
+    _, partner = mapper(frame_range=1, warp=shift)({"video": records[0], "frame": 0})["clip"]
     assert partner["instances"].gt_boxes.tensor[0].tolist() == [5, 10, 15, 20]
 
 
-class ShiftRight(T.Augmentation):
-    def get_transform(self, image):
-        return AffineWarp(np.array([[1.0, 0, 55], [0, 1, 0]]), np.zeros(2))
+def shift_right(image):
+    return AffineWarp(np.array([[1.0, 0, 55], [0, 1, 0]]), np.zeros(2))
 
 
 def test_an_object_warped_out_of_the_image_is_not_visible(still):
-    _, copy = mapper(warp=ShiftRight())({"video": still, "frame": 0})["clip"]
+    _, copy = mapper(warp=shift_right)({"video": still, "frame": 0})["clip"]
     assert copy["instances"].gt_masks.tensor.sum() == 5 * 10
     still["annotations"][0].append({**still["annotations"][0][0], "id": 6})
     still["annotations"][0][-1]["segmentation"] = encode(square(4))
-    key, copy = mapper(warp=ShiftRight())({"video": still, "frame": 0})["clip"]
+    key, copy = mapper(warp=shift_right)({"video": still, "frame": 0})["clip"]
     assert len(key["instances"]) == 2
     assert copy["instances"].gt_ids.tolist() == key["instances"].gt_ids[:1].tolist()
     assert copy["instances"].gt_masks.tensor.sum() == 5 * 10

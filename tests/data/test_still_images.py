@@ -11,7 +11,7 @@ from detectron2.data.datasets import register_coco_instances
 from small_videos import HEIGHT, WIDTH, square, write_data_set
 
 from maskprop_d2.data import build_test_loader, build_train_loader
-from maskprop_d2.data.augmentation import AffineWarp, RandomWarp, line_kernel
+from maskprop_d2.data.augmentation import AffineWarp, build_image_warp, draw_warp, line_kernel
 from maskprop_d2.data.loaders import load_records
 from maskprop_d2.data.records import image_as_video
 from maskprop_d2.engine import load_config
@@ -148,8 +148,8 @@ def test_blur_follows_the_movement():
 def test_warps_are_drawn_within_their_limits():
     np.random.seed(0)
     image = np.zeros((100, 200, 3), np.uint8)
-    draw = RandomWarp(rotation=90, scale=2, shear=0, translation=0.1, blur=0.5)
-    warps = [draw.get_transform(image) for _ in range(200)]
+    limits = {"rotation": 90, "scale": 2, "shear": 0, "translation": 0.1, "blur": 0.5}
+    warps = [draw_warp(image, **limits) for _ in range(200)]
     zooms = [np.sqrt(np.linalg.det(x.matrix[:, :2])) for x in warps]
     assert 0.5 <= min(zooms) < 0.6 and 1.8 < max(zooms) <= 2
     angles = [np.rad2deg(np.arctan2(x.matrix[1, 0], x.matrix[0, 0])) for x in warps]
@@ -158,7 +158,7 @@ def test_warps_are_drawn_within_their_limits():
     assert (np.abs(shifts).max(0) <= (20, 10)).all() and (np.abs(shifts).max(0) > (18, 9)).all()
     blurs = np.array([x.blur for x in warps])
     assert (np.abs(blurs) <= np.abs(shifts) / 2 + 1e-9).all() and np.abs(blurs).max() > 8
-    nothing = RandomWarp(0, 1, 0, 0, 0).get_transform(image)
+    nothing = draw_warp(image, 0, 1, 0, 0, 0)
     assert np.allclose(nothing.matrix, [[1, 0, 0], [0, 1, 0]]) and not nothing.blur.any()
     with pytest.raises(ValueError, match=r"IMAGE_WARP\.SCALE must be 1 or more, not 0\.5"):
-        RandomWarp(0, 0.5, 0, 0, 0)
+        build_image_warp(config(**{"INPUT.IMAGE_WARP.SCALE": 0.5}))
