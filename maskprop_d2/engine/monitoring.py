@@ -44,7 +44,7 @@ class ProgressBar(HookBase):
 
 
 class TrainingMetrics(HookBase):
-    """Adds the metrics of docs/watching.md, over all processes, to the storage.
+    """Adds the metrics of docs/monitoring.md, over all processes, to the storage.
 
     All processes must have this hook. On the main process it comes after ``IterationTimer`` and
     before the writers. It synchronizes devices and processes only every ``PERIOD`` iterations.
