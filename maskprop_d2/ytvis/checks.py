@@ -9,8 +9,7 @@ from ..errors import AnnotationError
 from ..ops.rle import MAX_PIXELS, MAX_SIDE
 from .problems import Problem
 
-Finding = tuple[Problem, str]
-"""A problem, and a text with the entry and what is wrong with it."""
+Finding = tuple[Problem, str]  # A problem, and a text with the entry and what is wrong with it.
 
 
 def check_ground_truth(data: Any, source: str | Path = "ground truth") -> None:
@@ -83,17 +82,15 @@ def _index(
 def _video_errors(video: dict[str, Any]) -> Iterator[Finding]:
     where = f"video {video['id']}"
     names = video.get("file_names")
-    height: Any = video.get("height")
-    width: Any = video.get("width")
+    size: list[Any] = [video.get("height"), video.get("width")]
     if not isinstance(names, list) or not names or not all(isinstance(x, str) for x in names):
         yield Problem.BAD_VIDEO, f"{where} needs 'file_names', a list of its frames"
-    elif not (_is_side(height) and _is_side(width)):
-        sides = reprlib.repr([height, width])
-        text = f"{where} needs 'height' and 'width', 1 to {MAX_SIDE - 1} pixels each, not {sides}"
-        yield Problem.BAD_VIDEO, text
-    elif height * width > MAX_PIXELS:
-        text = f"{where} has {width} x {height} pixels a frame: the limit is {MAX_PIXELS}"
-        yield Problem.BAD_VIDEO, text
+    elif not all(type(x) is int and 0 < x < MAX_SIDE for x in size):
+        text = f"'height' and 'width', 1 to {MAX_SIDE - 1} pixels each, not {reprlib.repr(size)}"
+        yield Problem.BAD_VIDEO, f"{where} needs {text}"
+    elif size[0] * size[1] > MAX_PIXELS:
+        text = f"{size[1]} x {size[0]} pixels a frame: the limit is {MAX_PIXELS}"
+        yield Problem.BAD_VIDEO, f"{where} has {text}"
 
 
 def _track_errors(
@@ -126,8 +123,7 @@ def _track_errors(
 
 def escapes_folder(name: str) -> bool:
     """Whether a frame's file name points outside the image folder, without following links."""
-    # Knows both kinds of slashes.
-    path = PureWindowsPath(name)
+    path = PureWindowsPath(name)  # Knows both kinds of slashes.
     return bool(path.anchor) or ".." in path.parts or "\0" in name
 
 
@@ -143,10 +139,6 @@ def is_number(value: Any) -> bool:
 
 def _has_id(entry: Any) -> bool:
     return isinstance(entry, dict) and is_id(entry.get("id"))
-
-
-def _is_side(value: Any) -> bool:
-    return type(value) is int and 0 < value < MAX_SIDE
 
 
 def _is_area(value: Any) -> bool:

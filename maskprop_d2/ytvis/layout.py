@@ -40,11 +40,7 @@ def data_set_folder(data_set: str) -> Path:
 
 
 def find_split(folder: Path, split: str) -> tuple[str, str]:
-    """Find the annotation file and the image folder of a split.
-
-    Args:
-        folder: the dataset's folder.
-        split: a key of ``SPLITS``.
+    """Find the annotation file and the image folder of a split, a key of ``SPLITS``, in a dataset.
 
     Raises:
         AnnotationError: with the names that were tried and what the folder holds.

@@ -5,8 +5,7 @@ from enum import Enum
 
 EXAMPLES = 3
 EXAMPLE_LENGTH = 200
-FEW_PIXELS = 10
-"""An object with fewer pixels in a frame is likely an annotation error."""
+FEW_PIXELS = 10  # An object with fewer pixels in a frame is likely an annotation error.
 
 
 class ProblemKind(Enum):

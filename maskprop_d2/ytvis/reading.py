@@ -12,10 +12,8 @@ from typing import Any, TextIO
 
 from ..errors import AnnotationError
 
-CHUNK = 2**20
-"""Characters read at a time."""
-MAX_ENTRY = 2**28
-"""Limit of characters for one list entry: far more than any track needs."""
+CHUNK = 2**20  # Characters read at a time.
+MAX_ENTRY = 2**28  # Limit of characters for one list entry: far more than any track needs.
 _WHITE_SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -72,57 +70,56 @@ def iterate_list(file: TextIO) -> Iterator[Any]:
         ValueError, RecursionError: if the file holds something else.
     """
     reader = _Reader(file)
-    if reader.peek() != "[":
+    if not reader.skip("["):
         raise ValueError("must be a list")
-    reader.position += 1
     i = 0
-    while i or reader.peek() != "]":
+    is_closed = reader.skip("]")
+    while not is_closed:
         try:
             yield reader.read_value()
         except json.JSONDecodeError as error:
             raise ValueError(f"entry {i}: {error.msg}") from error
         i += 1
-        if reader.peek() != ",":
-            break
-        reader.position += 1
-    if reader.peek() != "]":
-        raise ValueError(f"expected ',' or ']' after {i} entries")
-    reader.position += 1
+        is_closed = reader.skip("]")
+        if not is_closed and not reader.skip(","):
+            raise ValueError(f"expected ',' or ']' after {i} entries")
     if reader.peek():
         raise ValueError("extra text after the list")
 
 
 class _Reader:
-    """Reads json values one after the other from a file of any length.
-
-    Attributes:
-        position: index of the next character in the buffer.
-    """
+    """Reads json values one after the other from a file of any length."""
 
     def __init__(self, file: TextIO):
-        self.position = 0
         self._file = file
+        self._position = 0  # Index of the next character in the buffer.
         self._buffer = ""
         self._ended = False
 
     def peek(self) -> str:
         """The next character after white space, "" at the end of the file."""
         while True:
-            space = _WHITE_SPACE.match(self._buffer, self.position)
-            self.position = space.end() if space else self.position
-            if self.position < len(self._buffer) or self._ended:
-                return self._buffer[self.position : self.position + 1]
+            space = _WHITE_SPACE.match(self._buffer, self._position)
+            self._position = space.end() if space else self._position
+            if self._position < len(self._buffer) or self._ended:
+                return self._buffer[self._position : self._position + 1]
             self._fill()
+
+    def skip(self, character: str) -> bool:
+        """Skip the next character if it is this one; whether it is."""
+        is_next = self.peek() == character
+        self._position += is_next
+        return is_next
 
     def read_value(self) -> Any:
         """The next value."""
         self.peek()
         while True:
             try:
-                value, end = json.JSONDecoder().raw_decode(self._buffer, self.position)
+                value, end = json.JSONDecoder().raw_decode(self._buffer, self._position)
                 # A number at the end of the buffer may continue: "1" may be the start of "1e+9".
                 if end + 2 < len(self._buffer) or self._ended:
-                    self.position = end
+                    self._position = end
                     return value
             except json.JSONDecodeError as error:
                 # An error at the end of the buffer or in a string may only mean that the rest of
@@ -130,12 +127,12 @@ class _Reader:
                 cut = error.pos > len(self._buffer) - 16 or error.msg.startswith("Unterminated")
                 if self._ended or not cut:
                     raise
-            if len(self._buffer) - self.position > MAX_ENTRY:
+            if len(self._buffer) - self._position > MAX_ENTRY:
                 raise ValueError(f"an entry has more than {MAX_ENTRY} characters")
             self._fill()
 
     def _fill(self) -> None:
         """Read more text. The buffer doubles, so that long values are not parsed too often."""
-        rest = self._buffer[self.position :]
+        rest = self._buffer[self._position :]
         more = self._file.read(max(CHUNK, len(rest)))
-        self._buffer, self.position, self._ended = rest + more, 0, not more
+        self._buffer, self._position, self._ended = rest + more, 0, not more

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..errors import MaskSizeError, VideoError
@@ -62,8 +63,7 @@ def find_frame_problems(videos: Iterable[dict[str, Any]], folder: Path) -> Itera
     def check(frame: tuple[dict[str, Any], int, str]) -> Finding | None:
         video, t, name = frame
         if escapes_folder(name):
-            # Reported with the annotation file.
-            return None
+            return None  # Reported with the annotation file.
         where = f"video {video['id']}, frame {t}: {folder / name}"
         try:
             height, width = image_size(folder / name)
@@ -73,8 +73,8 @@ def find_frame_problems(videos: Iterable[dict[str, Any]], folder: Path) -> Itera
             return Problem.MISSING_FRAME, where
         if (height, width) == (video["height"], video["width"]):
             return None
-        text = f"{where} has {width} x {height}, not {video['width']} x {video['height']}"
-        return Problem.FRAME_SIZE, text
+        text = f"has {width} x {height}, not {video['width']} x {video['height']}"
+        return Problem.FRAME_SIZE, f"{where} {text}"
 
     frames = [(video, t, name) for video in videos for t, name in enumerate(video["file_names"])]
     with ThreadPoolExecutor(THREADS) as pool:
@@ -121,7 +121,9 @@ def _mask_problems(track: dict[str, Any], video: dict[str, Any]) -> Iterator[Fin
             yield Problem.MASK_SIZE if is_size else Problem.BAD_MASK, f"{here}: {errors[t]}"
             continue
         area = int(areas[t])
-        if "areas" in stated and _differs(stated["areas"][t] or 0, area):
+        stated_area = stated["areas"][t] or 0 if "areas" in stated else area
+        # Other values than numbers are errors of their own.
+        if is_number(stated_area) and abs(stated_area - area) > AREA_SLACK + AREA_TOLERANCE * area:
             yield Problem.WRONG_AREA, f"{here}: {stated['areas'][t]} instead of {area}"
         if text is None:
             continue
@@ -130,26 +132,14 @@ def _mask_problems(track: dict[str, Any], video: dict[str, Any]) -> Iterator[Fin
             continue
         if area < FEW_PIXELS:
             yield Problem.FEW_PIXELS, f"{here}: {area}"
-        if isinstance(mask, list) and _reaches_outside(mask, height, width):
+        points = [np.reshape(x, (-1, 2)) for x in mask] if isinstance(mask, list) else []
+        if any((x < -1).any() or (x > (width + 1, height + 1)).any() for x in points):
             yield Problem.MASK_OUTSIDE, here
         box = coco_mask.toBbox({"size": [height, width], "counts": text}).tolist()
         if "bboxes" in stated and not _is_close(stated["bboxes"][t], box):
             yield Problem.WRONG_BOX, f"{here}: {stated['bboxes'][t]} instead of {box}"
     if not errors and not areas.any():
         yield Problem.EMPTY_TRACK, where
-
-
-def _reaches_outside(polygons: list[list[float]], height: int, width: int) -> bool:
-    """Whether polygons reach more than a pixel outside of their frame."""
-    return any(
-        min(polygon) < -1 or max(polygon[::2]) > width + 1 or max(polygon[1::2]) > height + 1
-        for polygon in polygons
-    )
-
-
-def _differs(value: Any, area: int) -> bool:
-    """Whether a stated area differs from the mask's. (Other values than numbers are errors.)"""
-    return is_number(value) and abs(value - area) > AREA_SLACK + AREA_TOLERANCE * area
 
 
 def _is_close(value: Any, box: list[float]) -> bool:

@@ -15,33 +15,17 @@ from ..files import atomic_file
 def tracks_to_results(
     video_id: int, output: dict[str, Any], to_dataset_id: dict[int, int]
 ) -> list[dict[str, Any]]:
-    """A model's output for a video as entries of a results file.
-
-    Args:
-        video_id: the video's id in the dataset.
-        output: ``VideoTracks.as_dict()``.
-        to_dataset_id: from category index to the dataset's own category id.
-    """
-    tracks = zip(output["pred_labels"], output["pred_scores"], output["pred_masks"], strict=True)
-    return [
-        {
-            "video_id": video_id,
-            "category_id": to_dataset_id[label],
-            "score": score,
-            "segmentations": masks,
-        }
-        for label, score, masks in tracks
-    ]
+    """Entries of a results file from ``VideoTracks.as_dict()`` of a video. ``to_dataset_id`` maps
+    category indices to the dataset's own category ids."""
+    keys = ("video_id", "category_id", "score", "segmentations")
+    labels = [to_dataset_id[label] for label in output["pred_labels"]]
+    tracks = zip(labels, output["pred_scores"], output["pred_masks"], strict=True)
+    return [dict(zip(keys, (video_id, *track), strict=True)) for track in tracks]
 
 
 def write_results(entries: Iterable[dict[str, Any]], path: Path, archive: bool = False) -> None:
-    """Write a results file, one entry in memory at a time. On errors no file is left.
-
-    Args:
-        entries: of the file.
-        path: the json file.
-        archive: also write a ``.zip`` next to it, as evaluation servers take it.
-    """
+    """Write a json results file, one entry in memory at a time, and if ``archive``, a ``.zip`` next
+    to it, as evaluation servers take it. On errors no file is left."""
     with atomic_file(path) as json_file:
         with json_file.open("w") as file:
             file.write("[")
@@ -87,21 +71,19 @@ def write_annotations(
     Returns:
         a line for the user: what was written, and where to read on.
     """
+    lengths = [len(video["file_names"]) for video in videos]
     data = {
         "info": {},
         "videos": [
-            {"id": i, "length": len(video["file_names"]), **video}
-            for i, video in enumerate(videos, start=1)
+            {"id": i, "length": length, **video}
+            for i, (length, video) in enumerate(zip(lengths, videos, strict=True), start=1)
         ],
         "categories": [{"id": i, "name": name} for i, name in enumerate(categories, start=1)],
-        "annotations": [
-            {"id": i, "iscrowd": 0, **track} for i, track in enumerate(tracks, start=1)
-        ],
+        "annotations": [{"id": i, "iscrowd": 0, **x} for i, x in enumerate(tracks, start=1)],
     }
     write_json_files({path: data})
-    frames = sum(len(video["file_names"]) for video in videos)
     return (
-        f"Wrote {path}: {len(videos)} videos, {frames} frames, {len(data['categories'])} "
+        f"Wrote {path}: {len(videos)} videos, {sum(lengths)} frames, {len(data['categories'])} "
         f"categories, {len(tracks)} tracks. Next: docs/own_data.md"
     )
 
