@@ -5,6 +5,7 @@ import logging
 
 from ..engine import export_model, load_config
 from ..errors import run_command
+from .log_setup import setup_logging
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
@@ -17,6 +18,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
     args = parser.parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")
+    setup_logging()
 
     def export() -> None:
         cfg = load_config(args.config_file, [*args.opts, "MODEL.WEIGHTS", args.weights])

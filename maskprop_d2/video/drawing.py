@@ -94,7 +94,7 @@ def draw_masks(
     centers: dict[int, Point] = {}
     for mask, track_id, text in zip(masks, track_ids, texts, strict=True):
         color = track_color(track_id)
-        box, crop = _draw_mask(drawn, mask, color)
+        box, crop = draw_mask(drawn, mask, color)
         if crop.size:
             x0, y0, x1, y1 = box
             covered[y0:y1, x0:x1] |= crop
@@ -112,7 +112,7 @@ def draw_masks(
     return drawn
 
 
-def _draw_mask(image: np.ndarray, mask: RLE | np.ndarray, color: Color) -> tuple[Box, np.ndarray]:
+def draw_mask(image: np.ndarray, mask: RLE | np.ndarray, color: Color) -> tuple[Box, np.ndarray]:
     """Tint and outline one object; returns its XYXY box and the (h, w) uint8 mask in it."""
     x0, y0, crop = decode_box(mask if isinstance(mask, dict) else encode(mask))
     crop = np.ascontiguousarray(crop, np.uint8)
