@@ -130,7 +130,10 @@ def check_weights(cfg: Any) -> None:
 def _one_line(error: Exception) -> str:
     # str() of a KeyError adds quotes.
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    return " ".join(str(text).split())
+    line = " ".join(str(text).split())
+    if "(<class 'float'> vs. <class 'int'>)" in line:
+        line += ": write the number with a decimal point"
+    return line
 
 
 def build_segmenter(cfg: Any) -> VideoSegmenter:

@@ -52,7 +52,8 @@ class IdAssigner:
     def __init__(self, threshold: float, exclusive: bool = True):
         """
         Args:
-            threshold: a detection matches an id if its score is greater than this.
+            threshold: a detection matches an id if its score is greater than this. It is negative
+                if scores are, such as distances with a minus sign.
             exclusive: give an id at most once per frame, with the greatest sum of scores (Hungarian
                 method); otherwise each detection gets the id with its best score.
         """
@@ -72,7 +73,7 @@ class IdAssigner:
         """
         table = scores.double().cpu().numpy()
         # A pair below the threshold must not displace one above it.
-        table = np.where(table > self.threshold, table, 0.0)
+        table = np.where(table > self.threshold, table, min(self.threshold, 0.0))
         if self.exclusive:
             rows, columns = linear_sum_assignment(table, maximize=True)
         else:

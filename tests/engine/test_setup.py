@@ -32,6 +32,16 @@ def test_invalid_configs_are_refused_in_one_line(tmp_path, text):
     assert "\n" not in str(error.value)
 
 
+def test_an_integer_for_a_float_is_explained(tmp_path):
+    path, message = tmp_path / "c.yaml", r"config key: \S+: write the number with a decimal point$"
+    path.write_text("SOLVER: {BASE_LR: 1}")
+    with pytest.raises(ConfigError, match=message):
+        load_config(str(path), [])
+    path.write_text("MODEL: {DEVICE: cpu}")
+    with pytest.raises(ConfigError, match=message):
+        load_config(str(path), ["MODEL.MASKPROP.LINKING.THRESHOLD", "0"])
+
+
 @pytest.mark.parametrize("where", ["itself", "its base"])
 def test_a_config_cannot_run_code(tmp_path, where):
     ran = tmp_path / "ran"

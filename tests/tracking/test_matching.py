@@ -38,6 +38,12 @@ def test_exclusive_assignment_maximizes_the_sum_above_the_threshold():
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
+def test_scores_may_be_negative_distances(exclusive):
+    scores = -torch.tensor([[60.0, 4.0], [3.0, 60.0], [60.0, 70.0]])
+    assert IdAssigner(-50.0, exclusive).assign(scores, [7, 8]) == [8, 7, 0]
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
 def test_assignment_without_detections_or_ids(exclusive):
     assigner = IdAssigner(0.1, exclusive)
     assert assigner.assign(torch.zeros(0, 2), [0, 1]) == []

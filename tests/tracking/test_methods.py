@@ -9,6 +9,7 @@ from maskprop_d2.tracking import MASK_PROPAGATORS, TRACKERS, build_tracker
 
 LENGTH = 14
 RED, BLUE, YELLOW = (200, 60, 60), (60, 60, 200), (200, 200, 60)
+# Methods that master more than the least. A new method that does so belongs into these sets too.
 WITH_MEMORY = {"iou_plus", "masktrack", "deepsort", "ensemble", *MASK_PROPAGATORS}
 WITH_PERFECT_PROPAGATION = {"maskprop", *MASK_PROPAGATORS}
 every_method = pytest.mark.parametrize("method", TRACKERS)
