@@ -127,7 +127,8 @@ def sample_and_sum_torch(
     stride = width + 4
     # In the order (target, cell, tap), the taps of a cell are contiguous. This copies nothing if
     # the offsets come from a channels-last convolution.
-    taps = _tap_positions(height, width, dilations).to(offsets)
+    cells = torch.cartesian_prod(torch.arange(height), torch.arange(width))
+    taps = (cells.view(height, width, 1, 2) + tap_offsets(dilations)).to(offsets)
     positions = (offsets.permute(0, 3, 4, 1, 2) + taps).reshape(-1, 2)
     with torch.no_grad():
         corner = positions.floor().int()
@@ -161,23 +162,17 @@ def sample_and_sum_torch(
     return stacked.permute(1, 4, 0, 2, 3)
 
 
-def _tap_positions(height: int, width: int, dilations: Sequence[int]) -> Tensor:
-    """(h, w, R, 2) sampling positions (y, x) of the taps of each cell, without offsets."""
-    taps = torch.tensor([(y * d, x * d) for d in dilations for y in (-1, 0, 1) for x in (-1, 0, 1)])
-    cells = torch.cartesian_prod(torch.arange(height), torch.arange(width))
-    return cells.view(height, width, 1, 2) + taps
+def tap_offsets(dilations: Sequence[int]) -> Tensor:
+    """(R, 2) positions (y, x) of the taps relative to their cell."""
+    window = torch.cartesian_prod(*[torch.arange(-1, 2)] * 2)
+    return torch.cat([d * window for d in dilations])
 
 
 def _near_mask(masks: Tensor) -> Tensor:
     """For each cell of the padded grid, in row-major order, whether any mask covers it or its
-    neighbour below, to the right, or below to the right.
-
-    If the masks need a gradient, all cells of the grid count as covered: where a mask is 0, only
-    its own gradient is not 0.
-    """
-    covered = torch.ones_like(masks[0], dtype=torch.bool)
-    if not masks.requires_grad:
-        covered = (masks != 0).any(0)
+    neighbour below, to the right, or below to the right."""
+    # The gradient of a mask is not zero where the mask is.
+    covered = (masks != 0).any(0) | masks.requires_grad
     covered = F.pad(covered, (2, 3, 2, 3))
     rows = covered[:-1] | covered[1:]
     return (rows[:, :-1] | rows[:, 1:]).flatten()

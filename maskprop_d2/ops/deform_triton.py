@@ -16,10 +16,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-CELLS = 64
-"""Target cells per program."""
-INSTANCES = 16
-"""Most instances that a program processes at once."""
+from .deform import tap_offsets
+
+CELLS = 64  # Target cells per program.
+INSTANCES = 16  # Most instances that a program processes at once.
 
 
 def sample_and_sum(
@@ -161,26 +161,19 @@ class _SampleAndSum(torch.autograd.Function):
     def forward(
         ctx: Any, masks: Tensor, maps: Tensor, offsets: Tensor, dilations: tuple[int, ...]
     ) -> Tensor:
-        num_targets, num_taps = offsets.shape[:2]
-        num_maps, _, height, width = maps.shape
-        num_masks = len(masks)
-        taps = offsets.new_tensor(
-            [(y * d, x * d) for d in dilations for y in (-1, 0, 1) for x in (-1, 0, 1)]
-        )
+        num_maps, num_taps, height, width = maps.shape
+        num_targets, num_masks = len(offsets), len(masks)
+        taps = tap_offsets(dilations).to(offsets)
         # Transposed, since all instances of a cell are read together.
         table = masks.flatten(1).T.contiguous()
         # The gradient of a mask is not zero where the mask is.
-        covered = (table != 0).any(1) | ctx.needs_input_grad[0]
-        covered = covered.to(torch.uint8)
+        covered = ((table != 0).any(1) | ctx.needs_input_grad[0]).to(torch.uint8)
         maps, offsets = maps.contiguous(), offsets.contiguous()
         out = maps.new_empty(num_targets, num_maps, height, width, num_masks)
         sizes = (height, width, num_masks, num_maps, num_taps)
         instances = _block(num_masks)
-        grid = (
-            triton.cdiv(height * width, CELLS),
-            num_targets,
-            num_maps * triton.cdiv(num_masks, instances),
-        )
+        map_blocks = num_maps * triton.cdiv(num_masks, instances)
+        grid = (triton.cdiv(height * width, CELLS), num_targets, map_blocks)
         _forward[grid](
             table, maps, offsets, taps, covered, out, *sizes, CELLS=CELLS, INSTANCES=instances
         )

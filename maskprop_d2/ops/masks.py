@@ -18,12 +18,12 @@ def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor
     Returns:
         (N, height, width) soft masks.
     """
-    x0, y0, x1, y1 = boxes.to(masks.dtype).unbind(1)
+    x0, y0, x1, y1 = boxes.to(masks.dtype).T[..., None]
     # Pixel centres in coordinates of the box, -1..1. Masks of empty boxes become zero.
     ys = torch.arange(height, device=masks.device, dtype=masks.dtype) + 0.5
     xs = torch.arange(width, device=masks.device, dtype=masks.dtype) + 0.5
-    ys = (ys - y0[:, None]) / (y1 - y0).clamp(min=1e-6)[:, None] * 2 - 1
-    xs = (xs - x0[:, None]) / (x1 - x0).clamp(min=1e-6)[:, None] * 2 - 1
+    ys = (ys - y0) / (y1 - y0).clamp(min=1e-6) * 2 - 1
+    xs = (xs - x0) / (x1 - x0).clamp(min=1e-6) * 2 - 1
     grid = torch.stack(
         [xs[:, None, :].expand(-1, height, -1), ys[:, :, None].expand(-1, -1, width)], dim=3
     )
@@ -68,9 +68,8 @@ def mask_nms(masks: Tensor, scores: Tensor, threshold: float) -> Tensor:
     """
     order = scores.argsort(descending=True, stable=True)
     flat = masks.flatten(1)[order]
-    overlaps = (pairwise_soft_iou(flat, flat) > threshold).cpu()
     kept: list[int] = []
-    for i in range(len(order)):
-        if not overlaps[i, kept].any():
+    for i, overlaps in enumerate((pairwise_soft_iou(flat, flat) > threshold).cpu()):
+        if not overlaps[kept].any():
             kept.append(i)
     return order[kept]

@@ -9,12 +9,9 @@ from pycocotools import mask as coco_mask
 from ..errors import MaskSizeError
 from ..structures import RLE
 
-MAX_SIDE = 2**15
-"""Upper bound of the height and width of a frame: its pixels can be counted in 32 bits."""
-MAX_PIXELS = 2**26
-"""Most pixels of a frame, a limit on memory: four times those of the largest videos."""
-MAX_OUTLINE = 2**20
-"""Longest outline of the polygons of a mask, in pixels: far longer than that of any object."""
+MAX_SIDE = 2**15  # Bound of a frame's height and width: its pixels can be counted in 32 bits.
+MAX_PIXELS = 2**26  # Most pixels of a frame: four times those of the largest videos.
+MAX_OUTLINE = 2**20  # Longest outline of a mask in pixels: far longer than any object's.
 _WRONG_SUM = "the RLE's runs must add up to the pixels of the frame"
 
 
@@ -33,12 +30,8 @@ def decode(rle: RLE) -> np.ndarray:
 
 
 def decode_box(rle: RLE) -> tuple[int, int, np.ndarray]:
-    """Decode only the bounding box of a mask, which is much faster for small objects.
-
-    Returns:
-        the left and top edge of the box, and the (h, w) bool mask in it, which is empty for an
-        empty mask.
-    """
+    """The left and top edge of a mask's bounding box, and the (h, w) bool mask in it, which is
+    empty for an empty mask. Much faster than decoding all of the frame for small objects."""
     height = rle["size"][0]
     runs, _, errors = _decompress([rle["counts"].encode()])
     if errors:
@@ -169,7 +162,7 @@ def _to_counts(segmentation: Any, height: int, width: int) -> bytes:
         return counts
     if not isinstance(counts, list) or not all(type(x) is int for x in counts):
         raise ValueError("the counts of an RLE must be a string or a list of whole numbers")
-    if any(x < 0 for x in counts) or sum(counts) != height * width:
+    if min(counts, default=0) < 0 or sum(counts) != height * width:
         raise ValueError(_WRONG_SUM)
     rle = {"size": [height, width], "counts": counts}
     return coco_mask.frPyObjects(rle, height, width)["counts"]
@@ -203,15 +196,8 @@ def _from_polygons(polygons: list[Any], height: int, width: int) -> bytes:
 
 
 def _areas(counts: list[bytes], frame_areas: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
-    """Areas of M compressed RLEs, whose runs must add up to the pixels of their frames.
-
-    Args:
-        counts: the ``counts`` of each RLE.
-        frame_areas: (M,) pixels of their frames.
-
-    Returns:
-        (M,) areas in pixels, and the error messages of invalid RLEs by index.
-    """
+    """(M,) areas of compressed RLEs, whose runs must add up to the (M,) pixels of their frames, and
+    the error messages of invalid RLEs by index."""
     if not counts:
         return np.zeros(0, np.int64), {}
     runs, firsts, errors = _decompress(counts)
@@ -226,16 +212,13 @@ def _areas(counts: list[bytes], frame_areas: np.ndarray) -> tuple[np.ndarray, di
 
 
 def _decompress(counts: list[bytes]) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
-    """Decompress M RLEs at once.
+    """Decompress M RLEs at once, to their concatenated run lengths, (M,) the index of the first run
+    of each, and the error messages of invalid RLEs, whose run lengths are arbitrary, by index.
 
     The counts of an RLE are characters of 6 bits, starting at "0". Each number is written as its
     5-bit digits, lowest first; the sixth bit is set if more digits follow, and bit 4 of the last
     digit is the sign. From the fourth number on, the difference to the number before the previous
     one is stored.
-
-    Returns:
-        the concatenated run lengths of all RLEs; (M,) the index of the first run of each RLE; the
-        error messages of invalid RLEs by index. The run lengths of invalid RLEs are arbitrary.
     """
     # An empty string becomes a run of length 0.
     counts = [text or b"0" for text in counts]
@@ -271,12 +254,9 @@ def _decompress(counts: list[bytes]) -> tuple[np.ndarray, np.ndarray, dict[int, 
 
 
 def _undo_differences(values: np.ndarray, firsts: np.ndarray) -> np.ndarray:
-    """Undo the differences: within each RLE, sum up the runs of ones (indices 1, 3, 5, ...) and
-    those of zeros after the first (indices 2, 4, 6, ...).
-
-    ``values`` holds the numbers of all RLEs, ``firsts`` the index of the first number of each. The
-    cumulative sums run over all RLEs; the sum before the start of each RLE is then subtracted.
-    """
+    """Sum up, within each RLE, the values of the runs of ones (indices 1, 3, 5, ...) and those of
+    zeros after the first (indices 2, 4, 6, ...): cumulative sums over all RLEs, minus the sum
+    before each."""
     ends = np.append(firsts[1:], len(values))
     runs = np.empty_like(values)
     for parity in (0, 1):
