@@ -83,6 +83,38 @@ def test_the_new_converter_makes_a_valid_file(tmp_path):
     assert info.value.code == 2
 
 
+def test_the_test_of_the_new_converter_passes(tmp_path, monkeypatch, capsys):
+    code = code_block("docs/extending.md", "#!/usr/bin/env python3\n")
+    (tmp_path / "convert_labelme.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "tests/datasets")
+    names: dict = {}
+    exec(code_block("docs/extending.md", "import json\n\nimport cv2"), names)
+    names["test_labelme"](tmp_path, capsys)
+
+
+NEW_FILES = {
+    "maskprop_d2/tracking/box_iou.py",
+    "datasets/convert_labelme.py",
+    "tests/datasets/test_convert_labelme.py",
+    "tests/tracking/test_box_iou.py",
+}
+"""Files that a reader of docs/extending.md writes."""
+
+
+# The changelog names files of its time.
+@pytest.mark.parametrize(
+    "document",
+    [x for x in DOCUMENTS if x.name != "CHANGELOG.md"],
+    ids=lambda x: str(x.relative_to(ROOT)),
+)
+def test_files_of_the_repository_exist(document):
+    folders = "configs|datasets|demo|docs|maskprop_d2|tests|tools"
+    path = rf"(?<![\w./])(?:{folders})/[\w./-]+\.(?:md|pt|py|yaml)\b"
+    for name in set(re.findall(path, document.read_text())) - NEW_FILES:
+        assert (ROOT / name).exists(), name
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda x: str(x.relative_to(ROOT)))
 def test_config_keys_exist(document):
     config = pytest.importorskip("detectron2.config").get_cfg()

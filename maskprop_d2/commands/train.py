@@ -14,7 +14,7 @@ from detectron2.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
 from ..engine import Trainer, check_weights, load_config, load_weights
-from ..engine.failures import failure_reason
+from ..engine.failures import failure_reason, message_in_one_line
 from ..engine.reproducibility import choose_seed, record_run
 from ..engine.setup import cores_per_process
 from ..errors import RESUME_HINT, InputError
@@ -96,8 +96,7 @@ def run(args: argparse.Namespace) -> Any:
     try:
         return train_or_evaluate(args)
     except InputError as error:
-        # From a data loader's process, the message begins with that process's traceback.
-        fail(str(error).strip().splitlines()[-1])
+        fail(message_in_one_line(error))
     except Exception as error:
         # Trainer explains failures within an iteration; this one is outside, as in an evaluation.
         if reason := failure_reason(error):

@@ -1,6 +1,7 @@
 """Detectron2 data loaders over videos."""
 
 import logging
+from difflib import get_close_matches
 from typing import Any
 
 from detectron2.data import (
@@ -49,9 +50,10 @@ def load_records(cfg: Any, dataset_name: str) -> list[dict[str, Any]]:
             categories is not the model's.
     """
     if dataset_name not in DatasetCatalog:
+        names = get_close_matches(dataset_name, DatasetCatalog) or sorted(DatasetCatalog)
         raise AnnotationError(
             f"there is no dataset '{dataset_name}': register it with DATASETS.REGISTER "
-            f"(docs/own_data.md), or name one of {', '.join(sorted(DatasetCatalog))}"
+            f"(docs/own_data.md), or name one of {', '.join(names)}"
         )
     try:
         records = DatasetCatalog.get(dataset_name)

@@ -43,3 +43,13 @@ def failure_reason(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"the disk is full: {text}"
     return None
+
+
+def message_in_one_line(error: BaseException) -> str:
+    """The message of an error, or the name of its class if there is none."""
+    text = str(error).strip() or type(error).__name__
+    # From a data loader's process, the message is that process's traceback.
+    if "\nOriginal Traceback" in text:
+        name = text.splitlines()[-1]
+        text = name.partition(": ")[2] or name
+    return " ".join(text.split())

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ..data.stream import get_stream
 from ..files import atomic_file
+from .failures import message_in_one_line
 
 PERIOD = 20
 """Iterations between two lines of ``metrics.json``, as in Detectron2."""
@@ -152,4 +153,4 @@ def summarize(trainer: Any, seconds: float, error: BaseException | None) -> list
 def _describe(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return " ".join(f"{error or type(error).__name__}".split())
+    return message_in_one_line(error)

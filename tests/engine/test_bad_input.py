@@ -80,6 +80,7 @@ def test_outputs_and_configs_of_the_demo(tmp_path, capsys, output, options, mess
             ["--eval-only", "DATASETS.TEST", "('cats',)"],
             "there is no dataset 'cats': register it with DATASETS.REGISTER",
         ),
+        (["DATASETS.TRAIN", "('moving_shape_val',)"], "or name one of moving_shapes_val, "),
         (["OUTPUT_DIR", "/dev/null/x"], "/dev/null/x"),
     ],
 )

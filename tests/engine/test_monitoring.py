@@ -11,9 +11,12 @@ from detectron2.engine import HookBase
 from detectron2.utils.events import EventStorage
 from small_training import command, run, small, start, wait_for
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader
 
 from maskprop_d2.engine import Trainer, monitoring
+from maskprop_d2.engine.failures import message_in_one_line
 from maskprop_d2.engine.monitoring import TrainingMetrics, write_summary
+from maskprop_d2.errors import VideoError
 from maskprop_d2.inference.mask_store import MaskStore
 from maskprop_d2.modeling.propagation_monitor import PICTURE
 
@@ -151,6 +154,17 @@ def test_the_summary_of_a_failed_training(tmp_path):
     assert "raise DATALOADER.NUM_WORKERS" in summary
     assert "2: 0.500, 9-16: 0.500, 17-32: 0.500\n" in summary
     assert "could not be read: 3\n" in summary
+
+
+def test_an_error_of_a_data_worker_is_told_without_its_traceback():
+    def read(item):
+        raise VideoError(f"frame {item} is missing")
+
+    with pytest.raises(VideoError) as info:
+        list(DataLoader([7], num_workers=1, collate_fn=lambda items: read(items[0])))
+    assert "Traceback" in str(info.value)
+    assert message_in_one_line(info.value) == "frame 7 is missing"
+    assert message_in_one_line(ValueError()) == "ValueError"
 
 
 def test_the_summary_of_a_training_with_a_failed_evaluation(tmp_path):

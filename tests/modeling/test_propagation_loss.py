@@ -49,7 +49,7 @@ def test_cross_entropy_is_added():
     loss = make_loss("soft_iou_ce")
     torch.testing.assert_close(loss(masks, target), 0.5 + torch.log(torch.tensor(2.0)))
     with pytest.raises(ValueError, match="LOSS must be"):
-        make_loss("dice")
+        make_loss("unknown")
 
 
 def draw_clip(data, shape, elements=None):
