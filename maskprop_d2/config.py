@@ -13,15 +13,15 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.DATALOADER.MAX_BAD_FRAMES = 0.01
 
     # Frames in a training clip: frame t and NUM - 1 partners, to which its masks are propagated in
-    # one pass. 2, a pair, is the paper's.
+    # one pass. The paper uses pairs of frames (2).
     cfg.INPUT.SAMPLING_FRAME_NUM = 2
     # Partners are drawn from t - RANGE .. t + RANGE (Sec. 4.4), counted in frames of the source
     # video. The dataset lists every STRIDE-th of them (5 in YouTube-VIS).
     cfg.INPUT.SAMPLING_FRAME_RANGE = 25
     cfg.INPUT.SAMPLING_FRAME_STRIDE = 5
-    # If a frame has too few others in that range, as a still image has, randomly warped copies of
-    # it take their place. These are the limits in both directions: degrees, factor, degrees,
-    # fraction of the frame's sides, and motion blur as a fraction of the translation.
+    # If there are too few other frames in that range, as for a still image, randomly warped copies
+    # of the frame take their place. These are the limits in both directions: degrees, factor,
+    # degrees, fraction of the frame's sides, and motion blur as a fraction of the translation.
     cfg.INPUT.IMAGE_WARP = CN()
     cfg.INPUT.IMAGE_WARP.ROTATION = 15.0
     cfg.INPUT.IMAGE_WARP.SCALE = 1.25
@@ -36,7 +36,7 @@ def add_maskprop_config(cfg: CN) -> None:
     # "osmn", or offline "seqtracker" and "ensemble". "masktrack", "feelvos", "osmn" and "ensemble"
     # need weights of their own. See docs/tracking.md.
     cfg.MODEL.MASKPROP.TRACKER = "maskprop"
-    # Compute the detector's losses on the partners too, and not only on frame t (paper). Their
+    # Compute the detector's losses on the partners too. (In the paper: on frame t only.) Their
     # features are computed anyway, so the additional examples cost little time.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
     # If the masks of two detections in a frame overlap by more than this soft IoU, whatever their
@@ -48,9 +48,9 @@ def add_maskprop_config(cfg: CN) -> None:
     # CPUs and GPUs that support it) or "float16" (GPUs). For training, use SOLVER.AMP.ENABLED.
     cfg.MODEL.MASKPROP.PRECISION = "float32"
 
-    # STSN: samples neighbouring frames into the pyramid of each frame. These are the other frames
-    # of its clip in training, and RADIUS frames on each side in inference, which delays detections
-    # by RADIUS frames.
+    # STSN: adds features sampled from neighbouring frames to the pyramid of each frame. Neighbours
+    # are the other frames of its clip in training, and RADIUS frames on each side in inference,
+    # which delays detections by RADIUS frames.
     stsn = cfg.MODEL.MASKPROP.STSN = CN()
     stsn.ENABLED = False
     stsn.RADIUS = 2
@@ -70,13 +70,13 @@ def add_maskprop_config(cfg: CN) -> None:
     propagation.NUM_GROUPS = 32
     # Channels D of a hidden ReLU layer in the mask classifier; 0: the paper's linear 1x1 layer.
     propagation.HIDDEN_DIM = 0
-    # Softmax over the N instances and a constant background, instead of only the N instances
-    # (paper).
+    # Softmax over the N instances and a constant background. (In the paper: over the N instances
+    # only.)
     propagation.BACKGROUND = True
     # "soft_iou" (Eq. 2) or "soft_iou_ce", which adds cross entropy.
     propagation.LOSS = "soft_iou"
-    # Sum numerator and denominator of the soft IoU over the clip, instead of dividing in each
-    # frame.
+    # Sum numerator and denominator of the soft IoU over all frames of the clip before dividing,
+    # instead of taking the mean of each frame's soft IoU.
     propagation.SPACE_TIME_LOSS = False
     # Multiplier of the loss; with 0 there is none.
     propagation.LOSS_WEIGHT = 1.0
@@ -87,7 +87,7 @@ def add_maskprop_config(cfg: CN) -> None:
     # Semantic branch of Hybrid Task Cascade. It works with all ROI heads of MaskProp.
     semantic = cfg.MODEL.MASKPROP.SEMANTIC = CN()
     semantic.ENABLED = False
-    # Pyramid levels that are fused, and the one whose grid is used (stride 8).
+    # Pyramid levels that are fused, and the level on whose grid they are fused (p3: stride 8).
     semantic.IN_FEATURES = ["p2", "p3", "p4", "p5", "p6"]
     semantic.FEATURE = "p3"
     semantic.NUM_CONVS = 4
@@ -138,7 +138,8 @@ def add_maskprop_config(cfg: CN) -> None:
     # A track's score. "detections": the mean over its detections (paper). "video": that mean times
     # the fraction of the video in which it is seen, so that fragments rank below complete tracks.
     linking.TRACK_SCORE = "detections"
-    # A track is reported for its best category, and for each other one with at least this score.
+    # A track is reported with its best category, and with each other one that has at least this
+    # score.
     linking.CLASS_FLOOR = 1.0
 
     # Optical flow of "flow" and "ensemble": "dis" (OpenCV's, on the CPU), or torchvision's
@@ -156,7 +157,7 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.MODEL.MASKPROP.MASKTRACK.FC_DIM = 1024
     cfg.MODEL.MASKPROP.MASKTRACK.LOSS_WEIGHT = 1.0
 
-    # DeepSORT: number of frames without detection after which a track ends, and maximum cosine
+    # DeepSORT: number of frames without a detection after which a track ends, and maximum cosine
     # distance between the colour histograms of a detection and a track.
     cfg.MODEL.MASKPROP.DEEPSORT = CN()
     cfg.MODEL.MASKPROP.DEEPSORT.MAX_AGE = 30
@@ -180,8 +181,8 @@ def add_maskprop_config(cfg: CN) -> None:
     # "SGD" (Detectron2's default) or "ADAMW", which trains small models from scratch much faster.
     cfg.SOLVER.OPTIMIZER = "SGD"
     # Gradient accumulation: the IMS_PER_BATCH clips of an iteration are processed in this many
-    # passes, and the optimizer uses the mean gradient. With REFERENCE_WORLD_SIZE, a pass counts as
-    # a GPU. See docs/training.md.
+    # passes, and the optimizer uses the mean gradient. For REFERENCE_WORLD_SIZE, each pass counts
+    # as a GPU. See docs/training.md.
     cfg.SOLVER.ACCUMULATE = 1
     # Evaluate and save a moving average of the weights with this decay per iteration: 0.999
     # averages over about the last 1000 iterations. 0: use the weights themselves.
