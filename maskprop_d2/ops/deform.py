@@ -172,7 +172,9 @@ def _near_mask(masks: Tensor) -> Tensor:
     """For each cell of the padded grid, in row-major order, whether any mask covers it or its
     neighbour below, to the right, or below to the right."""
     # The gradient of a mask is not zero where the mask is.
-    covered = (masks != 0).any(0) | masks.requires_grad
+    covered = (masks != 0).any(0)
+    if masks.requires_grad:
+        covered = torch.ones_like(covered)
     covered = F.pad(covered, (2, 3, 2, 3))
     rows = covered[:-1] | covered[1:]
     return (rows[:, :-1] | rows[:, 1:]).flatten()
