@@ -73,6 +73,12 @@ def add_maskprop_config(cfg: CN) -> None:
     # Softmax over the N instances and a constant background. (In the paper: over the N instances
     # only.)
     propagation.BACKGROUND = True
+    # Beside the paper's warp, compare what cells of both frames look like.
+    propagation.AFFINITY = CN()
+    propagation.AFFINITY.ENABLED = False
+    propagation.AFFINITY.CHANNELS = 64
+    # Cells of the level, in each direction, for one key: the cost falls with the fourth power.
+    propagation.AFFINITY.STRIDE = 2
     # "soft_iou" (Eq. 2) or "soft_iou_ce", which adds cross entropy.
     propagation.LOSS = "soft_iou"
     # Sum numerator and denominator of the soft IoU over all frames of the clip before dividing,

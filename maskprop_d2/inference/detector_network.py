@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import MissingWeightsError
-from ..networks.base import FrameBatch, FrameSettings, Part
+from ..networks.base import COLORS, FrameBatch, FrameSettings, Part
 from ..networks.propagation import PropagationBranch, per_frame
 from ..ops.masks import mask_nms, paste_masks
 from ..structures import FrameOutput
@@ -93,6 +93,7 @@ class DetectorNetwork(nn.Module, ABC):
         with self._mixed_precision():
             # Detectron2 rounds boxes to the type of the features: 16 bits would move them.
             pyramid = {name: level.float() for name, level in self.pyramid(images).items()}
+        pyramid[COLORS] = self.frame_settings.colors(images)
         return FrameBatch(frames, pyramid, self.frame_settings)
 
     def _detect(self, batch: FrameBatch) -> list[FrameOutput]:
@@ -101,7 +102,9 @@ class DetectorNetwork(nn.Module, ABC):
         image_size = settings.resized(*batch.frames.shape[-2:])
         scale = settings.scale_to_video(batch.frames)
         with self._mixed_precision():
-            maps = self.propagation.encode(batch.pyramid[settings.propagation_feature])
+            maps = self.propagation.encode(
+                batch.pyramid[settings.propagation_feature], batch.pyramid[COLORS]
+            )
             found = self.find_objects(batch.pyramid, image_size)
         outputs = [
             self._frame_output(x, frame_maps, scale)

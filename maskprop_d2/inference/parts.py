@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..networks.base import FrameBatch, Part
+from ..networks.base import COLORS, FrameBatch, Part
 from ..networks.crop_classifier import CropClassifier
 from ..networks.embedding import EmbeddingHead
 from ..networks.propagation import PropagationBranch, per_frame
@@ -29,7 +29,7 @@ class MaskPropagators(Part, nn.ModuleDict):
             assert isinstance(propagator, MaskPropagator)
             # They are small and compare embeddings, which needs full precision.
             with torch.autocast(level.device.type, enabled=False):
-                maps = propagator.encode(level)
+                maps = propagator.encode(level, batch.pyramid[COLORS])
             for output, frame_maps in zip(outputs, per_frame(maps), strict=True):
                 output.maps |= frame_maps
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
-from ..networks.base import FrameSettings
+from ..networks.base import COLORS, FrameSettings
 from ..networks.propagation import per_frame
 from ..ops.masks import paste_masks
 from ..ops.soft_iou import soft_iou_terms
@@ -127,7 +127,7 @@ class PropagationLoss(Loss):
     def __call__(self, network: Any, batch: ClipBatch) -> Tensor:
         level = batch.pyramid[self.settings.propagation_feature]
         grid, stride = level.shape[-2:], self.settings.propagation_stride
-        maps = per_frame(network.encode(level))
+        maps = per_frame(network.encode(level, batch.pyramid[COLORS]))
         losses = []
         for i, clip in enumerate(batch.clips):
             objects = batch.objects[i :: len(batch.clips)]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..inference.detector_network import Detections, DetectorNetwork
 from ..inference.parts import build_networks
 from ..inference.segmenter import VideoSegmenter
-from ..networks.base import FrameSettings
+from ..networks.base import COLORS, FrameSettings
 from .backbone.deformable import use_torchvision_deform_conv
 from .losses import Loss, build_losses
 from .options import frame_settings, network_options, segmenter_options
@@ -134,6 +134,7 @@ class MaskProp(DetectorNetwork, GeneralizedRCNN):
         frames = [frame for place in zip(*clips, strict=True) for frame in place]
         images = self.preprocess_image(frames)
         pyramid = self.backbone(images.tensor)
+        pyramid[COLORS] = self.frame_settings.colors(images.tensor)
         for part in self.parts.values():
             pyramid = part.enhance_clips(pyramid, len(clips))
         objects = [x["instances"].to(self.device) for x in frames]

@@ -49,10 +49,12 @@ def propagation_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any
     """Arguments of ``PropagationBranch``."""
     options = cfg.MODEL.MASKPROP.PROPAGATION
     keys = ("OFFSET_CHANNELS", "NUM_GROUPS", "HIDDEN_DIM", "BACKGROUND", "IMPL")
+    affinity = lower_keys(options.AFFINITY, "CHANNELS", "STRIDE")
     return {
         "in_channels": shapes[options.IN_FEATURE].channels,
         "dilations": [3, 6, 12],
         **lower_keys(options, *keys),
+        "affinity": affinity if options.AFFINITY.ENABLED else None,
     }
 
 

@@ -12,6 +12,8 @@ from ..errors import InputError
 from ..structures import FrameOutput
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+COLORS = "colors"
+"""Name in a pyramid of the frames' mean colours on the propagation grid, (B, 3, h, w)."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,10 @@ class FrameSettings:
         height, width = images.shape[-2:]
         multiple = max(self.size_divisibility, 1)
         return F.pad(images, (0, -width % multiple, 0, -height % multiple))
+
+    def colors(self, images: Tensor) -> Tensor:
+        """Mean colours of (B, 3, H', W') prepared images on the propagation grid: (B, 3, h, w)."""
+        return F.avg_pool2d(images, self.propagation_stride)
 
     def normalize(self, frame: Tensor) -> Tensor:
         """Reorder and normalize the channels of a (3, H, W) uint8 RGB frame; keep its size."""

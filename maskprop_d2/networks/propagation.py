@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..errors import InputError
 from ..ops.deform import deform_masked_features, sample_and_sum
+from .affinity import AffinityReadout
 
 CPU_BATCH_NUMEL = 2**21
 """On a CPU, target frames are processed in batches whose motion maps have at most this many
@@ -69,6 +70,9 @@ class PropagationBranch(nn.Module):
       with f_s, the mask classifier.
     * ``fused`` folds the classifier's first, linear layer into the deformable convolutions, so
       that only R * D single-channel maps per frame are sampled.
+
+    With ``affinity``, which the paper does not have, the logits of an :class:`AffinityReadout` are
+    added to those of the classifier.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class PropagationBranch(nn.Module):
         hidden_dim: int,
         background: bool,
         impl: str,
+        affinity: dict[str, int] | None = None,
     ):
         """
         Args:
@@ -91,6 +96,7 @@ class PropagationBranch(nn.Module):
             hidden_dim: D, channels of the classifier's hidden layer; 0 for a linear classifier.
             background: whether the softmax includes a constant background logit.
             impl: "fused" or "literal".
+            affinity: ``channels`` and ``stride`` of the affinity read-out, or None.
         """
         super().__init__()
         if impl not in ("fused", "literal"):
@@ -107,22 +113,27 @@ class PropagationBranch(nn.Module):
         self.classifier = nn.Conv2d(in_channels, max(hidden_dim, 1), 1)
         self.hidden_classifier = nn.Conv2d(hidden_dim, 1, 1) if hidden_dim else None
         self.attention = nn.Conv2d(in_channels, 1, 3, padding=1)
+        self.affinity = AffinityReadout(in_channels=in_channels, **affinity) if affinity else None
 
-    def encode(self, features: Tensor) -> dict[str, Tensor]:
+    def encode(self, features: Tensor, colors: Tensor) -> dict[str, Tensor]:
         """Compute what propagation needs of each frame, whether as source or as target.
 
         Args:
             features: (B, C, h, w) one pyramid level of B frames.
+            colors: (B, 3, h, w) mean colours of its cells.
 
         Returns:
             maps by name, each (B, channels, h, w): ``motion`` for the offsets, ``attention`` in
             [0, 1], and either ``features`` (literal) or ``source`` (D * R channels) and
-            ``target`` (D channels; one if D = 0) (fused).
+            ``target`` (D channels; one if D = 0) (fused); with affinity also ``keys``, on a
+            coarser grid.
         """
         maps = {
             "motion": self.offset_predictor.encode(features),
             "attention": self.attention(features).sigmoid(),
         }
+        if self.affinity is not None:
+            maps["keys"] = self.affinity.encode(features, colors)
         if self.impl == "literal":
             return {**maps, "features": features}
         return {**maps, **self.encode_first_layer(features)}
@@ -171,8 +182,12 @@ class PropagationBranch(nn.Module):
         if self.hidden_classifier is not None:
             x = self.hidden_classifier(F.relu(x).flatten(0, 1)).unflatten(0, x.shape[:2])
         logits = x[:, :, 0]
-        if self.background:
-            logits = torch.cat([logits, torch.zeros_like(targets["attention"])], dim=1)
+        logits = torch.cat([logits, torch.zeros_like(targets["attention"])], dim=1)
+        if self.affinity is not None:
+            keys = torch.stack([x["keys"] for x in target_frames])
+            logits = logits + self.affinity(masks, source["keys"], keys)
+        if not self.background:
+            logits = logits[:, : len(masks)]
         return logits.softmax(1)[:, : len(masks)] * targets["attention"]
 
     def first_layer_literal(

@@ -51,7 +51,7 @@ class FEELVOS(MaskPropagator):
             *_separable(FEATURES + 4, HIDDEN), *_separable(HIDDEN, HIDDEN), nn.Conv2d(HIDDEN, 1, 1)
         )
 
-    def encode(self, features: Tensor) -> dict[str, Tensor]:
+    def encode(self, features: Tensor, colors: Tensor) -> dict[str, Tensor]:
         return {
             "feelvos_embedding": self.embedding(features),
             "feelvos_features": self.features(features),

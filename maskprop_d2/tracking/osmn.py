@@ -46,7 +46,7 @@ class OSMN(MaskPropagator):
         self.spatial = nn.Conv2d(2, CHANNELS * len(DILATIONS), 1)
         self.predictor = nn.Conv2d(CHANNELS, 1, 1)
 
-    def encode(self, features: Tensor) -> dict[str, Tensor]:
+    def encode(self, features: Tensor, colors: Tensor) -> dict[str, Tensor]:
         return {"osmn": self.features(features)}
 
     def templates(self, masks: Tensor, maps: Maps) -> list[Tensor]:

@@ -28,8 +28,9 @@ def test_loss_of_a_pair_of_frames():
     pair = clip(*MOVING, gone=[1])
     loss = compute_losses(model, [pair])["loss_propagation"]
     images = torch.stack([x["image"] for x in pair["clip"]]).float()
-    level = model.backbone((images - 110) / 60)["p2"]
-    source, partner = per_frame(model.propagation.encode(level))
+    images = (images - 110) / 60
+    level, colors = model.backbone(images)["p2"], F.avg_pool2d(images, 4)
+    source, partner = per_frame(model.propagation.encode(level, colors))
     truth = F.avg_pool2d(rectangles(*MOVING).tensor.float(), 4)
     propagated = model.propagation(truth, source, [source, partner])
     partner_truth = truth.clone()
@@ -61,7 +62,7 @@ def test_clip_is_propagated_in_one_pass_and_each_frame_encoded_once():
     passes, encoded = [], []
     forward, encode = model.propagation.forward, model.propagation.encode
     model.propagation.forward = lambda *args: (passes.append(len(args[2])), forward(*args))[1]
-    model.propagation.encode = lambda x: (encoded.append(len(x)), encode(x))[1]
+    model.propagation.encode = lambda *args: (encoded.append(len(args[0])), encode(*args))[1]
     compute_losses(model, [clip(*MOVING, frames=5), clip(*MOVING[:1], frames=5)])
     assert passes == [5, 5] and encoded == [10]
 

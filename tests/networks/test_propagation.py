@@ -5,7 +5,7 @@ from maskprop_d2.networks import propagation
 from maskprop_d2.networks.propagation import OffsetPredictor, PropagationBranch, per_frame
 
 
-def branch(impl="fused", hidden=0, background=True, randomize=True):
+def branch(impl="fused", hidden=0, background=True, randomize=True, affinity=None):
     torch.manual_seed(0)
     module = PropagationBranch(
         in_channels=6,
@@ -15,6 +15,7 @@ def branch(impl="fused", hidden=0, background=True, randomize=True):
         hidden_dim=hidden,
         background=background,
         impl=impl,
+        affinity=affinity,
     ).double()
     if randomize:
         # With the initial values the warp only copies.
@@ -23,9 +24,14 @@ def branch(impl="fused", hidden=0, background=True, randomize=True):
     return module
 
 
+def encode(module, features):
+    """Maps of frames whose colours are some of their features."""
+    return module.encode(features, features[:, :3])
+
+
 def run(module, masks, features):
     """Propagate from frame 0 to all frames."""
-    maps = per_frame(module.encode(features))
+    maps = per_frame(encode(module, features))
     return module(masks, maps[0], maps)
 
 
@@ -38,11 +44,12 @@ def case(num_masks=3, size=(7, 9)):
 
 @pytest.mark.parametrize("background", [True, False])
 @pytest.mark.parametrize("hidden", [0, 4])
-def test_fused_equals_literal_in_values_and_gradients(hidden, background):
+@pytest.mark.parametrize("affinity", [None, {"channels": 4, "stride": 2}])
+def test_fused_equals_literal_in_values_and_gradients(affinity, hidden, background):
     masks, features = case()
     outputs, gradients = [], []
     for impl in ("literal", "fused"):
-        module = branch(impl, hidden, background)
+        module = branch(impl, hidden, background, affinity=affinity)
         output = run(module, masks, features)
         weights = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view_as(output)
         inputs = [features, *module.parameters()]
@@ -57,7 +64,7 @@ def test_fused_equals_literal_in_values_and_gradients(hidden, background):
 def test_instance_features_match_the_output():
     masks, features = case()
     module = branch("literal")
-    source, target, _ = per_frame(module.encode(features))
+    source, target, _ = per_frame(encode(module, features))
     phi = module.instance_features(masks, source, target) + target["features"]
     logits = torch.cat([module.classifier(phi)[:, 0], torch.zeros_like(target["attention"])])
     expected = module(masks, source, [target])[0]
@@ -75,7 +82,7 @@ def test_encoding_commutes_with_the_difference():
 
 def test_initial_offsets_are_zero():
     module = branch(randomize=False)
-    maps = module.encode(case()[1])
+    maps = encode(module, case()[1])
     offsets = module.offset_predictor(maps["motion"][:1] - maps["motion"])
     assert offsets.shape == (3, 27, 2, 7, 9)
     assert (offsets == 0).all()
@@ -84,7 +91,7 @@ def test_initial_offsets_are_zero():
 def test_softmax_over_instances_and_background():
     masks, features = case()
     with_background = run(branch(), masks, features).sum(1)
-    attention = branch().encode(features)["attention"][:, 0]
+    attention = encode(branch(), features)["attention"][:, 0]
     assert (with_background < attention).all()
     torch.testing.assert_close(run(branch(background=False), masks, features).sum(1), attention)
 

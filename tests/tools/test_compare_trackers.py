@@ -179,7 +179,9 @@ def test_propagated_features_are_those_under_the_mask():
     features = torch.randn(3, 4, 6, 8)
     outputs = {
         s: SimpleNamespace(grid_masks=masks, maps=maps)
-        for s, maps in zip((4, 5, 6), per_frame(branch.encode(features)), strict=True)
+        for s, maps in zip(
+            (4, 5, 6), per_frame(branch.encode(features, features[:, :3])), strict=True
+        )
     }
     network = SimpleNamespace(
         propagation=branch,

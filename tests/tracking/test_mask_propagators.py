@@ -10,6 +10,7 @@ from maskprop_d2.tracking.feelvos import FEELVOS, RADIUS, match_globally, match_
 from maskprop_d2.tracking.osmn import gaussians
 
 CHANNELS, SIZE = 16, (14, 22)
+COLORS = None
 each_network = pytest.mark.parametrize("method", MASK_PROPAGATORS)
 
 
@@ -34,14 +35,14 @@ def painted(masks, vectors, noise=0.1):
 
 
 def maps_of(network, *features):
-    return [{k: v[0] for k, v in network.encode(x).items()} for x in features]
+    return [{k: v[0] for k, v in network.encode(x, COLORS).items()} for x in features]
 
 
 @each_network
 def test_forward_and_backward(method):
     network = build(method)
     features = torch.randn(2, CHANNELS, *SIZE, requires_grad=True)
-    encoded = network.encode(features)
+    encoded = network.encode(features, COLORS)
     source, target = [{k: v[i] for k, v in encoded.items()} for i in range(2)]
     masks = squares((1, 2), (9, 6), (15, 3))
     # Including an empty and a faint mask.

@@ -242,7 +242,7 @@ def propagation_flops(
         targets: the number of frames to propagate to.
     """
     features = torch.zeros(1, level.shape[1], *masks.shape[1:])
-    (maps,) = per_frame(network.encode(features))
+    (maps,) = per_frame(network.encode(features, features[:, :3]))
     to_one = count(lambda x: network(x, maps, [maps]), network, masks)
     return count(network.encode, network, features) + targets * to_one
 
