@@ -135,6 +135,11 @@ def add_maskprop_config(cfg: CN) -> None:
     linking.MATCH = "near"
     # Multiply matching scores by the similarity of the categories (the paper compares masks only).
     linking.CATEGORIES = True
+    # Add so many times the similarity of appearance to the matching scores (not in the paper), and
+    # remember a track's appearance for so many frames after its last detection. "maskprop" only,
+    # with PROPAGATION.AFFINITY.
+    linking.APPEARANCE = 0.0
+    linking.MEMORY = 0
     # Two detections in a frame never share an id (the paper's Eq. 5 would allow it).
     linking.EXCLUSIVE = True
     # A track's mask in a frame. "center": the detection there (paper). "average": the mean of all

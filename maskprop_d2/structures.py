@@ -103,12 +103,14 @@ class ClipTracks:
         masks: (S, N, h, w) soft masks in the frames from ``start`` on; those in the centre are the
             detector's.
         class_scores: (N, K+1) softmax vectors of the detections.
+        appearance: (N, E) unit vectors that describe what the detections look like, or None.
     """
 
     center: int
     start: int
     masks: Tensor
     class_scores: Tensor
+    appearance: Tensor | None = None
 
     @property
     def frames(self) -> range:

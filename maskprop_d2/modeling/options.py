@@ -111,6 +111,8 @@ def segmenter_options(cfg: Any) -> dict[str, Any]:
         "exclusive": linking.EXCLUSIVE,
         "match": linking.MATCH,
         "categories": linking.CATEGORIES,
+        "appearance": linking.APPEARANCE,
+        "memory": linking.MEMORY,
         "flow_model": options.FLOW.MODEL,
         "flow_weights": options.FLOW.WEIGHTS,
         **{k.lower(): v for k, v in options.get(options.TRACKER.upper(), {}).items()},

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections import deque
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,6 +13,33 @@ from ..ops.soft_iou import pairwise_soft_iou
 from ..structures import ClipTracks, Frame, TrackedFrame
 from .base import FrameNetwork, Tracker
 from .matching import IdAssigner
+
+MOMENTUM = 0.8
+"""Share of a track's appearance that stays when a detection is added to it."""
+MIN_SIMILARITY = 0.8
+"""Cosine similarity of appearances above which two may be one object's."""
+
+
+@dataclass
+class RememberedTrack:
+    """What the linker knows of a track apart from the masks of its clips.
+
+    Attributes:
+        last_seen: index of the last frame with a detection of it.
+        appearance: (E,) unit vector.
+        class_scores: (K+1,) sum of the class scores of its detections.
+    """
+
+    last_seen: int
+    appearance: Tensor
+    class_scores: Tensor
+
+    def update(self, frame: int, appearance: Tensor, class_scores: Tensor) -> None:
+        """Add a detection."""
+        self.last_seen = frame
+        mixed = MOMENTUM * self.appearance + (1 - MOMENTUM) * appearance
+        self.appearance = F.normalize(mixed, dim=0)
+        self.class_scores = self.class_scores + class_scores
 
 
 class ClipTracker(Tracker):
@@ -29,6 +57,8 @@ class ClipTracker(Tracker):
         exclusive: bool = True,
         match: str = "near",
         categories: bool = True,
+        appearance: float = 0.0,
+        memory: int = 0,
     ):
         """
         Args:
@@ -40,13 +70,22 @@ class ClipTracker(Tracker):
                 weights (paper). "near": the frames between the two centres, to which masks are
                 propagated least far, and weights of 1 / distance^2.
             categories: multiply the score of Eq. 5 by ``category_similarity`` (not in the paper).
+            appearance: weight of ``appearance_similarity``, which is added to the score of Eq. 5
+                (not in the paper). Only for methods and networks that describe appearance.
+            memory: number of frames after its last detection in which a track can be continued by
+                appearance alone; otherwise it ends when no clip covers it any more.
         """
         super().__init__(network)
         if clip_radius < 1:
             raise InputError(f"clip_radius must be at least 1 for clips to overlap: {clip_radius}")
         if match not in ("all", "near"):
             raise InputError(f"match must be 'all' or 'near', not '{match}'")
+        if appearance < 0 or memory < 0:
+            raise InputError(f"appearance and memory must not be negative: {appearance}, {memory}")
         self.clip_radius = clip_radius
+        self._appearance_weight = appearance
+        self._memory_frames = memory
+        self._memory: dict[int, RememberedTrack] = {}
         self._near = match == "near"
         self._categories = categories
         self._assigner = IdAssigner(threshold, exclusive)
@@ -70,6 +109,10 @@ class ClipTracker(Tracker):
             (S, N, h, w) soft masks.
         """
 
+    def appearance(self, frame: Frame) -> Tensor | None:
+        """(N, E) unit vectors that describe what the detections of a frame look like, or None."""
+        return None
+
     def add(self, frame: Frame) -> list[TrackedFrame]:
         self._window.append(frame)
         return [self._next_clip()] if len(self._window) - self._center > self.clip_radius else []
@@ -85,6 +128,7 @@ class ClipTracker(Tracker):
             start=self._window[0].index,
             masks=self._clip_masks(center),
             class_scores=center.output.class_scores,
+            appearance=self.appearance(center) if self._appearance_weight else None,
         )
         if self._center == self.clip_radius:
             self._window.popleft()
@@ -106,25 +150,67 @@ class ClipTracker(Tracker):
         """The ids, from 0, of the N tracks of the next clip."""
         ids = self._assigner.assign(*self._id_scores(clip))
         self._clips.append((clip, ids))
+        self._remember(clip, ids)
         return ids
 
+    def _remember(self, clip: ClipTracks, ids: list[int]) -> None:
+        """Update the memory with the detections of a clip, and forget tracks."""
+        if clip.appearance is None:
+            return
+        for id_, appearance, scores in zip(ids, clip.appearance, clip.class_scores, strict=True):
+            if id_ in self._memory:
+                self._memory[id_].update(clip.center, appearance, scores)
+            else:
+                self._memory[id_] = RememberedTrack(clip.center, appearance, scores)
+        oldest = clip.center - max(self._memory_frames, 2 * self.clip_radius)
+        self._memory = {k: x for k, x in self._memory.items() if x.last_seen > oldest}
+
     def _id_scores(self, clip: ClipTracks) -> tuple[Tensor, list[int]]:
-        """Eq. 5: (N, Y) mean matching scores with the tracks of each known id, and these Y ids."""
-        owners = [y for _, ids in self._clips for y in ids]
-        known_ids = sorted(set(owners))
+        """(N, Y) scores of the N tracks of a clip with each known id, and these Y ids."""
+        covered_ids = sorted({y for _, ids in self._clips for y in ids})
+        hidden_ids = sorted(
+            y
+            for y, track in self._memory.items()
+            if y not in covered_ids and clip.center - track.last_seen <= self._memory_frames
+        )
+        known_ids = covered_ids + hidden_ids
+        num_tracks = clip.masks.shape[1]
         if not known_ids:
-            return clip.masks.new_zeros(clip.masks.shape[1], 0), known_ids
+            return clip.masks.new_zeros(num_tracks, 0), known_ids
+        scores, class_scores = self._compare_clips(clip, covered_ids)
+        scores = torch.cat([scores, scores.new_zeros(num_tracks, len(hidden_ids))], dim=1)
+        if clip.appearance is not None:
+            known = torch.stack([self._memory[y].appearance for y in known_ids])
+            similarity = appearance_similarity(clip.appearance, known)
+            scores = scores + self._appearance_weight * similarity
+        if self._categories:
+            hidden = [self._memory[y].class_scores[None] for y in hidden_ids]
+            class_scores = torch.cat([class_scores, *hidden])
+            scores = scores * category_similarity(clip.class_scores, class_scores)
+        return scores, known_ids
+
+    def _compare_clips(self, clip: ClipTracks, ids: list[int]) -> tuple[Tensor, Tensor]:
+        """Compare a clip with the earlier clips that it overlaps (Eq. 5).
+
+        Args:
+            clip: a clip with N tracks.
+            ids: the Y ids in the earlier clips.
+
+        Returns:
+            (N, Y) mean matching scores, and (Y, K+1) sums of class scores.
+        """
+        owners = [y for _, clip_ids in self._clips for y in clip_ids]
+        if not ids:
+            num_tracks = clip.masks.shape[1]
+            return clip.masks.new_zeros(num_tracks, 0), clip.class_scores[:0]
         matches = torch.cat([match_clips(clip, past, self._near) for past, _ in self._clips], dim=1)
-        membership = torch.tensor([[owner == y for y in known_ids] for owner in owners])
+        membership = torch.tensor([[owner == y for y in ids] for owner in owners])
         membership = weights = membership.to(matches)
         if self._near:
             distances = [clip.center - past.center for past, ids in self._clips for _ in ids]
             weights = membership / torch.tensor(distances).to(matches)[:, None] ** 2
-        scores = matches @ weights / weights.sum(0)
-        if self._categories:
-            class_scores = torch.cat([past.class_scores for past, _ in self._clips])
-            scores = scores * category_similarity(clip.class_scores, membership.T @ class_scores)
-        return scores, known_ids
+        class_scores = torch.cat([past.class_scores for past, _ in self._clips])
+        return matches @ weights / weights.sum(0), membership.T @ class_scores
 
 
 def match_clips(a: ClipTracks, b: ClipTracks, near: bool = False) -> Tensor:
@@ -143,6 +229,12 @@ def match_clips(a: ClipTracks, b: ClipTracks, near: bool = False) -> Tensor:
         first, last = max(first, centers[0]), min(last, centers[1])
     masks_a, masks_b = (x.masks[first - x.start : last + 1 - x.start].flatten(2) for x in (a, b))
     return pairwise_soft_iou(masks_a, masks_b).mean(0)
+
+
+def appearance_similarity(a: Tensor, b: Tensor) -> Tensor:
+    """(N, M) similarities, in [0, 1], of (N, E) and (M, E) unit vectors: their cosines, scaled so
+    that ``MIN_SIMILARITY`` and less become 0."""
+    return ((a @ b.T - MIN_SIMILARITY) / (1 - MIN_SIMILARITY)).clamp(min=0)
 
 
 def category_similarity(a: Tensor, b: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ..networks.affinity import pooled_keys
 from ..structures import Frame
 from .clip_tracker import ClipTracker
 
@@ -11,3 +12,7 @@ class MaskPropTracker(ClipTracker):
 
     def propagate(self, source: Frame, targets: list[Frame]) -> Tensor:
         return self.network.propagate(source.output, [x.output for x in targets])
+
+    def appearance(self, frame: Frame) -> Tensor | None:
+        keys = frame.output.maps.get("keys")
+        return None if keys is None else pooled_keys(keys, frame.output.grid_masks)

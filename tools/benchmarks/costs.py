@@ -244,7 +244,7 @@ def propagation_flops(
     features = torch.zeros(1, level.shape[1], *masks.shape[1:])
     (maps,) = per_frame(network.encode(features, features[:, :3]))
     to_one = count(lambda x: network(x, maps, [maps]), network, masks)
-    return count(network.encode, network, features) + targets * to_one
+    return count(lambda x: network.encode(x, x[:, :3]), network, features) + targets * to_one
 
 
 def refinement_flops(count: FlopCounter, refinement: MaskRefinement | None) -> float:
