@@ -95,11 +95,12 @@ class MaskPropagator(ABC, nn.Module):
     """
 
     @abstractmethod
-    def encode(self, features: Tensor) -> dict[str, Tensor]:
+    def encode(self, features: Tensor, colors: Tensor) -> dict[str, Tensor]:
         """The maps of B frames, which are stored in ``FrameOutput.maps``.
 
         Args:
             features: (B, C, h, w) features of the pyramid level.
+            colors: (B, 3, h, w) mean colours of its cells.
 
         Returns:
             (B, channels, h, w) maps by name. The names differ from those of other networks.

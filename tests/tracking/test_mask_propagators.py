@@ -10,7 +10,7 @@ from maskprop_d2.tracking.feelvos import FEELVOS, RADIUS, match_globally, match_
 from maskprop_d2.tracking.osmn import gaussians
 
 CHANNELS, SIZE = 16, (14, 22)
-COLORS = None
+COLORS = None  # Neither method looks at them.
 each_network = pytest.mark.parametrize("method", MASK_PROPAGATORS)
 
 
