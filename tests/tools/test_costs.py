@@ -72,12 +72,21 @@ def propagation_by_hand(cells, channels, offset_channels, instances, targets):
 
 
 def test_propagation_by_hand():
-    row = costs(TINY, SIZE, 3, [])
+    affinity = "MODEL.MASKPROP.PROPAGATION.AFFINITY.ENABLED"
+    row = costs(TINY, SIZE, 3, [affinity, False])
     cells = 32 * 48
     fused, literal = propagation_by_hand(cells, 64, 64, 3, 6)
     assert row["literal_propagation_flops"] == literal
     # The sums over masks have at most four products per tap, cell and object.
     assert 0 < row["flops"]["propagation"] - fused < 6 * cells * 27 * 4 * 3 / 2
+    # Keys from two convolutions; for each of the 6 targets, attention with vectors of 64 + 3
+    # numbers, padded to 72.
+    keys = cells // 4
+    expected = keys * (67 * 64 * 9 + 64 * 64) + 6 * keys**2 * 2 * 72
+    added = costs(TINY, SIZE, 3, [affinity, True])["flops"]["propagation"]
+    added -= row["flops"]["propagation"]
+    # The rest is resizing of masks and shares.
+    assert expected < added < 1.05 * expected
     others = costs(TINY, SIZE, 3, ["MODEL.MASKPROP.TRACKER", "iou"])
     assert others["flops"]["propagation"] < row["flops"]["propagation"] / 4
 

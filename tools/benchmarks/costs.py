@@ -287,7 +287,14 @@ def embedding_bag_flops(inputs: list[Any], outputs: list[Any]) -> int:
     return prod(indices) * table[1]
 
 
+def attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
+    """Products of all queries with all keys, and of the weights with the values."""
+    queries, keys, values = (get_shape(value) for value in inputs[:3])
+    return prod(queries[:-1]) * keys[-2] * (queries[-1] + values[-1])
+
+
 HANDLES = {
+    "aten::scaled_dot_product_attention": attention_flops,
     "aten::matmul": matmul_flops,
     "torchvision::deform_conv2d": deform_conv2d_flops,
     "torchvision::roi_align": roi_align_flops,
