@@ -288,7 +288,7 @@ def embedding_bag_flops(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """Products of all queries with all keys, and of the weights with the values."""
+    """Queries times keys, and weights times values."""
     queries, keys, values = (get_shape(value) for value in inputs[:3])
     return prod(queries[:-1]) * keys[-2] * (queries[-1] + values[-1])
 
