@@ -35,6 +35,24 @@ IGNORED = 255
 
 
 @dataclass
+class Detections:
+    """The detections of any image segmentation model in one frame.
+
+    Attributes:
+        masks: (N, H, W) bool.
+        scores: (N,) float32 in [0, 1].
+        labels: (N,) int64 category indices in 0..K-1.
+    """
+
+    masks: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass
 class FrameOutput:
     """The output of a network for one frame: its detections, and feature maps for tracking.
 
