@@ -158,7 +158,7 @@ def test_each_mask_head_is_trained_on_refined_boxes_of_its_stage(pyramid, monkey
     assert len(box_rois) == len(mask_rois) == 3
     truth = {tuple(box) for box in BOXES.tensor.tolist()}
     for stage, (boxes, masks) in enumerate(zip(box_rois, mask_rois, strict=True)):
-        shift = (boxes[:, 2] - boxes[:, 0]) / (10, 20, 30)[stage]
+        shift = (boxes[:, 2] - boxes[:, 0]) / (10, 20, 1 / 0.033)[stage]
         refined = boxes + shift[:, None] * torch.tensor([1, 0, 1, 0])
         refined[:, 2].clamp_(max=SIZE[1])
         is_truth = torch.tensor([tuple(box) in truth for box in boxes.tolist()])

@@ -44,6 +44,23 @@ def test_outputs_are_on_the_grid_of_one_level_and_depend_on_all():
         assert (changed - logits).abs().max() > 1e-4, name
 
 
+def test_resized_levels_keep_their_corners():
+    """As in Hybrid Task Cascade's code, which aligns the corners of all levels."""
+    module = branch("MODEL.MASKPROP.SEMANTIC.FEATURE", "p3").eval()
+    resized = []
+    for lateral in module.laterals:
+        lateral.register_forward_pre_hook(lambda _, inputs: resized.append(inputs[0]))
+    features = pyramid()
+    module(features)
+    for level, x in zip(module.in_features, resized, strict=True):
+        assert x.shape[-2:] == (8, 12)
+        torch.testing.assert_close(corners(x), corners(features[level]), msg=level)
+
+
+def corners(x):
+    return x[..., [0, 0, -1, -1], [0, -1, 0, -1]]
+
+
 def test_loss_compares_cells_with_pixels_in_the_same_place():
     """Perfect logits on the grid, for maps of different sizes."""
     module = branch("MODEL.MASKPROP.SEMANTIC.FEATURE", "p3")
@@ -113,6 +130,17 @@ def test_pooled_embedding_is_added_to_pooled_levels():
         assert pooled.shape == (1, 64, side, side)
         expected = F.interpolate(torch.arange(4.0, 18)[None, None], side, mode="linear")[0, 0]
         torch.testing.assert_close(pooled[0, 0, 3], expected)
+
+
+def test_box_heads_get_averages_of_the_embedding_pooled_for_mask_heads():
+    cfg = load_config(str(CONFIGS / "maskprop_tiny_semantic.yaml"), [])
+    heads = build_model(cfg).roi_heads
+    generator = torch.Generator().manual_seed(0)
+    levels = [torch.zeros(1, 64, 64 >> i, 96 >> i) for i in range(2, 6)]
+    levels.append(torch.randn(1, 64, 16, 24, generator=generator))
+    boxes = [Boxes(torch.tensor([[3.0, 7.0, 90.0, 50.0], [20.0, 20.0, 31.0, 55.0]]))]
+    expected = F.avg_pool2d(heads.mask_pooler(levels, boxes), 2)
+    torch.testing.assert_close(heads.box_pooler(levels, boxes), expected)
 
 
 @pytest.mark.parametrize(

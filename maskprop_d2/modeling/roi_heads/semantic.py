@@ -27,8 +27,9 @@ EMBEDDING = "semantic"
 class SemanticBranch(nn.Module):
     """Fuses the pyramid on the grid of one level and predicts class logits and an embedding.
 
-    Each level is resized to that grid and goes through its own 1x1 convolution. Their sum goes
-    through 3x3 convolutions, and a 1x1 convolution predicts each of the two outputs.
+    Each level is resized to that grid, with aligned corners, and goes through its own 1x1
+    convolution. Their sum goes through 3x3 convolutions, and a 1x1 convolution predicts each of the
+    two outputs.
     """
 
     @configurable
@@ -123,7 +124,9 @@ class SemanticBranch(nn.Module):
         for level, lateral in zip(self.in_features, self.laterals, strict=True):
             level_features = features[level]
             if level != self.feature:
-                level_features = F.interpolate(level_features, size, mode="bilinear")
+                level_features = F.interpolate(
+                    level_features, size, mode="bilinear", align_corners=True
+                )
             x = x + lateral(level_features)
         x = self.convs(x)
         return self.predictor(x), F.relu(self.embedding(x))
@@ -150,7 +153,11 @@ class SemanticBranch(nn.Module):
 
 
 class FusedPooler(nn.Module):
-    """An ``ROIPooler`` that adds the RoI features of the semantic embedding, the last level."""
+    """An ``ROIPooler`` that adds the RoI features of the semantic embedding, the last level.
+
+    They are averaged to the size of the levels' RoI features: HTC pools the embedding at 14 x 14
+    for masks (14 x 14) and boxes (7 x 7).
+    """
 
     def __init__(self, level_pooler: ROIPooler, embedding_pooler: ROIPooler):
         super().__init__()
@@ -158,7 +165,9 @@ class FusedPooler(nn.Module):
         self.embedding_pooler = embedding_pooler
 
     def forward(self, levels: list[Tensor], boxes: list[Boxes]) -> Tensor:
-        return self.level_pooler(levels[:-1], boxes) + self.embedding_pooler(levels[-1:], boxes)
+        pooled = self.level_pooler(levels[:-1], boxes)
+        embedding = self.embedding_pooler(levels[-1:], boxes)
+        return pooled + F.adaptive_avg_pool2d(embedding, pooled.shape[-2:])
 
 
 class SemanticPooling:
@@ -183,7 +192,7 @@ def _fuse_embedding(
     if not cfg.MODEL.MASKPROP.SEMANTIC.ENABLED:
         return head
     embedding_pooler = ROIPooler(
-        output_size=options.POOLER_RESOLUTION,
+        output_size=cfg.MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION,
         scales=[1.0 / input_shape[cfg.MODEL.MASKPROP.SEMANTIC.FEATURE].stride],
         sampling_ratio=options.POOLER_SAMPLING_RATIO,
         pooler_type=options.POOLER_TYPE,
