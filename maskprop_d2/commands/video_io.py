@@ -1,0 +1,247 @@
+"""What the commands that process a video share: their options, input and outputs."""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ..errors import VideoError, run_command
+from ..inference import VideoStream
+from ..structures import FrameResult, VideoTrack
+from ..video import Camera, Excerpt, FrameFiles, Source, VideoFile, find_frames
+from ..video.drawing import Trails, draw_tracks
+from ..video.id_masks import IdMaskWriter, draw_id_mask
+from ..video.prefetch import prefetch
+from ..video.window import open_window
+from ..video.writing import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter, is_video_name
+from ..ytvis.writing import write_results
+from .interruption import Interruption
+from .log_setup import setup_logging
+
+Sink = Callable[[FrameResult, np.ndarray], bool]
+"""Receives a finished frame and its drawing, (H, W, 3) uint8 RGB. Returns False to stop."""
+
+
+def add_source_arguments(
+    parser: argparse.ArgumentParser,
+) -> argparse._MutuallyExclusiveGroup:
+    """Add ``--video-input`` and ``--input``, one of which is required; returns their group, to
+    which a command may add other sources."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--video-input", metavar="V", help="video file")
+    source.add_argument("--input", nargs="+", help="frames: image files, glob patterns or a folder")
+    return source
+
+
+def add_excerpt_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--start``, ``--duration`` and ``--stride``; see ``parse_excerpt``."""
+    parser.add_argument(
+        "--start", type=float, default=0, metavar="S", help="skip the first S seconds"
+    )
+    parser.add_argument(
+        "--duration", type=float, metavar="S", help="process S seconds (default: all)"
+    )
+    parser.add_argument(
+        "--stride", type=int, default=1, metavar="N", help="process every N-th frame (default: 1)"
+    )
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what ``write_tracks`` writes."""
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="O",
+        help=f"video file ({', '.join(sorted(VIDEO_SUFFIXES))}) or folder for images",
+    )
+    parser.add_argument(
+        "--trails", action="store_true", help="draw the path of each object in the last second"
+    )
+    parser.add_argument(
+        "--id-masks",
+        type=Path,
+        metavar="DIR",
+        help="also write one PNG per frame to this folder, with object ids from 1 as pixel values",
+    )
+
+
+def add_threshold_argument(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--confidence-threshold``; ``default`` describes what it is without the option."""
+
+    def score(text: str) -> float:
+        value = float(text)
+        if not 0 <= value <= 1:
+            raise argparse.ArgumentTypeError(f"must be in 0..1, not {text}")
+        return value
+
+    parser.add_argument(
+        "--confidence-threshold",
+        type=score,
+        metavar="X",
+        help=f"drop detections scored below this (default: {default})",
+    )
+
+
+def parse_excerpt(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Excerpt:
+    """The part of the video to process. Exits with status 2 for values out of range."""
+    try:
+        return Excerpt(args.start, args.duration, args.stride)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def open_source(args: argparse.Namespace, excerpt: Excerpt) -> VideoFile | FrameFiles:
+    """Open the video or images of ``add_source_arguments``."""
+    if args.video_input:
+        return VideoFile(args.video_input, excerpt)
+    return FrameFiles(find_frames(args.input), excerpt=excerpt)
+
+
+def check_output(output: Path, source: Source, id_masks: Path | None = None) -> None:
+    """
+    Args:
+        output: a video or a folder for drawn frames.
+        source: the input.
+        id_masks: a folder for id masks.
+
+    Raises:
+        VideoError: if an output is neither a video nor a folder, or would overwrite the input.
+    """
+    is_video = is_video_name(output)
+    if output.suffix and not is_video and not output.is_dir():
+        raise VideoError(
+            f"--output {output}: a video's name ends in one of "
+            f"{', '.join(sorted(VIDEO_SUFFIXES))}, and a folder's has no dot"
+        )
+    if is_video and output.is_dir():
+        raise VideoError(f"--output {output} is a folder, but has the name of a video")
+    inputs: set[Path] = set()
+    if isinstance(source, VideoFile):
+        inputs = {Path(source.path).resolve()}
+    elif isinstance(source, FrameFiles):
+        inputs = {Path(path).parent.resolve() for path in source.paths}
+    for option, path in (("--output", output), ("--id-masks", id_masks)):
+        if path is None:
+            continue
+        is_folder = option == "--id-masks" or not is_video
+        if is_folder and path.exists() and not path.is_dir():
+            raise VideoError(f"{option} {path} is a file: name a folder")
+        if path.resolve() in inputs:
+            raise VideoError(f"{option} {path} would overwrite the input: choose another path")
+
+
+def run_video_command(command: Callable[[], None]) -> None:
+    """Run a command; for bad input print one line and exit with status 2."""
+    setup_logging()
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    logging.captureWarnings(True)
+    try:
+        run_command(command)
+    except KeyboardInterrupt:
+        print("Interrupted before the first frame.", file=sys.stderr)
+        sys.exit(130)
+
+
+def write_tracks(
+    stream: VideoStream,
+    source: Source,
+    names: list[str],
+    args: argparse.Namespace,
+    *,
+    read_ahead: bool = False,
+) -> None:
+    """Process a video: write the outputs of ``add_output_arguments``, and ``results.json`` beside
+    them. Ctrl-C keeps the frames that are finished by then.
+
+    Args:
+        stream: the finished frames of ``source``.
+        source: the video; a camera is also shown in a window if there is a screen.
+        names: the categories of the stream's labels.
+        args: the command line.
+        read_ahead: process the next frames while these are drawn and encoded, which helps if the
+            network runs on a GPU. On a CPU it already uses all cores.
+    """
+    trails = Trails(length=max(1, round(source.fps))) if args.trails else None
+    start, num_frames = time.perf_counter(), 0
+    with Interruption() as interruption:
+        with ExitStack() as stack:
+            bar = stack.enter_context(tqdm(total=source.num_frames, unit="frame"))
+            stack.enter_context(logging_redirect_tqdm())
+            sinks = _open_sinks(args, source, stack)
+            results = stack.enter_context(prefetch(stream, 2)) if read_ahead else stream
+            for result in interruption.until_signal(results):
+                labels = [names[label] for label in result.labels]
+                tracks = result.masks, result.track_ids, labels, result.scores
+                drawn = draw_tracks(result.frame, *tracks, trails)
+                go_on = [sink(result, drawn) for sink in sinks]
+                bar.update()
+                num_frames += 1
+                if not all(go_on):
+                    break
+        if interruption.signal and not num_frames:
+            print("Interrupted before the first frame was finished.", file=sys.stderr)
+            sys.exit(128 + interruption.signal)
+        folder = args.output.parent if is_video_name(args.output) else args.output
+        _save_results(stream.iter_tracks(num_frames), names, folder / "results.json")
+    if interruption.signal:
+        print("Interrupted: the finished frames are kept.", file=sys.stderr)
+    seconds = time.perf_counter() - start
+    print(f"{num_frames} frames in {seconds:.1f} s, {num_frames / seconds:.1f} frames/s")
+    written = [args.output, folder / "results.json", *filter(None, [args.id_masks])]
+    print(f"wrote {', '.join(map(str, written))}")
+    # For a camera, Ctrl-C is the normal end.
+    if interruption.signal and not isinstance(source, Camera):
+        sys.exit(128 + interruption.signal)
+
+
+def _open_sinks(args: argparse.Namespace, source: Source, stack: ExitStack) -> list[Sink]:
+    """The outputs of the command; they are complete when ``stack`` is closed."""
+    writer: VideoWriter | FrameFolderWriter = FrameFolderWriter(args.output)
+    if is_video_name(args.output):
+        writer = stack.enter_context(VideoWriter(args.output, source.fps))
+    timestamps = source.timestamps if isinstance(source, Camera) else None
+
+    def write_drawn(result: FrameResult, drawn: np.ndarray) -> bool:
+        writer.write(drawn, timestamps.popleft() if timestamps else None)
+        return True
+
+    sinks: list[Sink] = [write_drawn]
+    if args.id_masks:
+        id_masks = IdMaskWriter(args.id_masks, getattr(source, "names", ()))
+
+        def write_id_mask(result: FrameResult, drawn: np.ndarray) -> bool:
+            size = result.frame.shape[:2]
+            id_masks.write(draw_id_mask(result.masks, result.track_ids, result.scores, *size))
+            return True
+
+        sinks.append(write_id_mask)
+    if isinstance(source, Camera) and (window := open_window("MaskProp")):
+        sinks.append(lambda result, drawn: window.show(drawn))
+    return sinks
+
+
+def _save_results(tracks: Iterable[VideoTrack], names: list[str], path: Path) -> None:
+    """Write tracks in the YouTube-VIS format, as video 1 with category ids 1, 2, ... for
+    ``names``."""
+    write_results(
+        (
+            {
+                "video_id": 1,
+                "category_id": track.label + 1,
+                "score": track.score,
+                "segmentations": track.masks,
+                "track_id": track.track_id,
+                "category_name": names[track.label],
+            }
+            for track in tracks
+        ),
+        path,
+    )
