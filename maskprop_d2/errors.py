@@ -20,6 +20,10 @@ class AnnotationError(InputError):
     """A YouTube-VIS file that cannot be used."""
 
 
+class DetectionsError(InputError):
+    """Detections of another model that cannot be used."""
+
+
 class MaskSizeError(ValueError):
     """A mask whose size is not its frame's."""
 

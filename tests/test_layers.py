@@ -11,7 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "maskprop_d2"
 WITH_DETECTRON2 = ["commands", "engine", "modeling", "data"]
-WITHOUT_DETECTRON2 = ["inference", "evaluation", "tracking", "networks", "ytvis", "video", "ops"]
+WITHOUT_DETECTRON2 = [
+    *("inference", "evaluation", "tracking", "networks"),
+    *("detections", "ytvis", "video", "ops"),
+]
 LAYERS = [*WITH_DETECTRON2, *WITHOUT_DETECTRON2]
 """The packages, from the top down. Modules of the package's root may be imported anywhere."""
 
