@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 import cv2
 import numpy as np
-from moving_shapes import VERSION, draw_video
+from moving_shapes import VERSIONS, draw_video
+from shape_hiding import MIN_LENGTHS
 from tqdm import tqdm
 
 from maskprop_d2.errors import run_command
@@ -27,6 +28,11 @@ from maskprop_d2.ytvis.categories import MOVING_SHAPES
 from maskprop_d2.ytvis.writing import track_fields
 
 SPLITS = ("train", "valid")
+LEVELS = {
+    "medium": "look-alikes, and objects that are hidden for 5 to 15 frames",
+    "hard": "fast, crowded, with much occlusion",
+    "hidden": "objects that come back after 15 to 20 frames",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,8 +49,7 @@ def make_data_set(args: argparse.Namespace) -> None:
         FileExistsError: if the folder holds something else.
     """
     output: Path = args.output
-    info = {key: value for key, value in sorted(vars(args).items()) if key != "output"}
-    info["version"] = VERSION
+    info = _get_info(args)
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         if _read_info(output) != info:
             raise FileExistsError(
@@ -57,8 +62,19 @@ def make_data_set(args: argparse.Namespace) -> None:
     context = multiprocessing.get_context("spawn")
     with atomic_folder(output) as folder, ProcessPoolExecutor(mp_context=context) as pool:
         for split, number in enumerate((args.train, args.val)):
-            make_split(folder, split, number, info, pool)
+            make_split(folder, split, number, args, pool)
     print(f"wrote {output}")
+
+
+def _get_info(args: argparse.Namespace) -> dict[str, Any]:
+    """What the annotation file says of how it was made."""
+    info = {key: value for key, value in vars(args).items() if key not in ("output", "level")}
+    # As in version 2, so that plain and hard videos keep their bytes.
+    if args.level in ("plain", "hard"):
+        info["hard"] = args.level == "hard"
+    else:
+        info["level"] = args.level
+    return {**dict(sorted(info.items())), "version": VERSIONS[args.level]}
 
 
 def _read_info(output: Path) -> Any:
@@ -70,7 +86,7 @@ def _read_info(output: Path) -> Any:
 
 
 def make_split(
-    folder: Path, split: int, number: int, info: dict[str, Any], pool: ProcessPoolExecutor
+    folder: Path, split: int, number: int, args: argparse.Namespace, pool: ProcessPoolExecutor
 ) -> None:
     """Draw and write the videos of a split.
 
@@ -78,14 +94,14 @@ def make_split(
         folder: of the dataset.
         split: index in ``SPLITS``.
         number: of videos.
-        info: the arguments, as stored in the annotation file.
+        args: of the command.
         pool: draws the videos.
     """
     name = SPLITS[split]
     frames_folder = folder / name / "JPEGImages"
     frames_folder.mkdir(parents=True)
     videos, annotations = [], []
-    make = partial(make_video, frames_folder, split, info)
+    make = partial(make_video, frames_folder, split, args)
     for video, tracks in tqdm(pool.map(make, range(number)), total=number, desc=name, unit="video"):
         videos.append(video)
         for track in tracks:
@@ -95,7 +111,7 @@ def make_split(
         for i, category in enumerate(MOVING_SHAPES, start=1)
     ]
     data = {
-        "info": info,
+        "info": _get_info(args),
         "licenses": [],
         "videos": videos,
         "categories": categories,
@@ -105,7 +121,7 @@ def make_split(
 
 
 def make_video(
-    folder: Path, split: int, info: dict[str, Any], index: int
+    folder: Path, split: int, args: argparse.Namespace, index: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Draw a video and write its frames.
 
@@ -114,9 +130,10 @@ def make_video(
     """
     cv2.setNumThreads(1)
     # Every video has its own generator, so that it does not depend on the number of videos.
-    rng = np.random.default_rng([info["seed"], int(info["hard"]), split, index])
-    size = {key: info[key] for key in ("height", "width", "length")}
-    frames, tracks = draw_video(rng, hard=info["hard"], **size)
+    level = list(VERSIONS).index(args.level)
+    rng = np.random.default_rng([args.seed, level, split, index])
+    size = {"height": args.height, "width": args.width, "length": args.length}
+    frames, tracks = draw_video(rng, level=args.level, **size)
     name = f"{SPLITS[split]}_{index:05d}"
     (folder / name).mkdir()
     file_names = []
@@ -149,10 +166,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--height", type=int, default=128)
     parser.add_argument("--width", type=int, default=192)
-    parser.add_argument("--length", type=int, default=24, help="frames per video")
-    parser.add_argument("--hard", action="store_true", help="fast, crowded, with much occlusion")
+    parser.add_argument(
+        "--length", type=int, help="frames per video (default: 24; with --hidden 36)"
+    )
+    level = parser.add_mutually_exclusive_group()
+    for name, text in LEVELS.items():
+        level.add_argument(
+            f"--{name}", action="store_const", const=name, dest="level", default="plain", help=text
+        )
     args = parser.parse_args(argv)
-    minimum = {"train": 0, "val": 0, "seed": 0, "height": 32, "width": 32, "length": 1}
+    if args.length is None:
+        args.length = 36 if args.level == "hidden" else 24
+    minimum = {"train": 0, "val": 0, "seed": 0, "height": 32, "width": 32}
+    minimum["length"] = MIN_LENGTHS.get(args.level, 1)
     for name, least in minimum.items():
         if getattr(args, name) < least:
             parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")

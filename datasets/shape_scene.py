@@ -26,10 +26,12 @@ class Shape:
     pulse: tuple[float, float, float]  # scale change: strength, frequency, phase
     wobble: tuple[float, float, float]  # deformation of the outline: the same
     squeeze: float  # ratio of the axes
+    pause: tuple[float, float] = (0, 0)  # of the path: start, duration
 
     def affine(self, t: float) -> np.ndarray:
         """(2, 3) affine map from the unit circle to the frame at time t."""
-        x, y = self.center + self.amplitude * np.sin(self.frequency * t + self.phase)
+        moving = t - np.clip(t - self.pause[0], 0, self.pause[1])
+        x, y = self.center + self.amplitude * np.sin(self.frequency * moving + self.phase)
         scale = self.radius * (1 + self.pulse[0] * np.sin(self.pulse[1] * t + self.pulse[2]))
         angle = self.phase.sum() + self.spin * t
         cos, sin = scale * np.cos(angle), scale * np.sin(angle)

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("output/demo"), help="output folder")
     output: Path = parser.parse_args().output
     clip, annotated = output / "clip.mp4", output / "annotated.mp4"
-    frames, _ = draw_video(np.random.default_rng(SEED), HEIGHT, WIDTH, LENGTH, hard=True)
+    frames, _ = draw_video(np.random.default_rng(SEED), HEIGHT, WIDTH, LENGTH, level="hard")
     with VideoWriter(clip, FPS) as writer:
         for frame in frames:
             writer.write(frame)

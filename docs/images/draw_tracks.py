@@ -21,7 +21,7 @@ def main() -> None:
     model = ROOT / "demo/maskprop_tiny.pt"
     segmenter = VideoSegmenter.from_exported(model, score_threshold=0.6, device="cpu")
     names = segmenter.network.class_names
-    frames, _ = draw_video(np.random.default_rng(2), 256, 384, 36, hard=False)
+    frames, _ = draw_video(np.random.default_rng(2), 256, 384, 36, level="plain")
     trails = Trails(length=12)
     images = []
     for x in segmenter.stream(frames):

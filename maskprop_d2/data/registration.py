@@ -17,6 +17,8 @@ BUILTIN_DATASETS = (
     ("ovis", OVIS, tuple(SPLITS)),
     ("moving_shapes", MOVING_SHAPES, ("train", "val")),
     ("moving_shapes_hard", MOVING_SHAPES, ("train", "val")),
+    ("moving_shapes_medium", MOVING_SHAPES, ("train", "val")),
+    ("moving_shapes_hidden", MOVING_SHAPES, ("train", "val")),
 )
 
 

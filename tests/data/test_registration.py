@@ -50,7 +50,8 @@ def test_builtin_names_and_categories():
         for split in ("train", "val", "test", "train_split", "val_split"):
             assert f"{data_set}_{split}" in DatasetCatalog
     assert MetadataCatalog.get("ovis_val_split").thing_classes == OVIS
-    assert "moving_shapes_hard_val" in DatasetCatalog
+    for level in ("", "_medium", "_hard", "_hidden"):
+        assert f"moving_shapes{level}_val" in DatasetCatalog
 
 
 def test_builtin_data_sets_are_found_when_first_used(tmp_path, monkeypatch):

@@ -34,11 +34,11 @@ def exported(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("size", "hard"),
-    [((128, 192), False), ((97, 151), True), ((200, 90), False), ((40, 160), True)],
+    ("size", "level"),
+    [((128, 192), "plain"), ((97, 151), "hard"), ((200, 90), "plain"), ((40, 160), "hard")],
 )
-def test_scores_and_masks_agree(exported, size, hard):
-    frames, _ = draw_video(np.random.default_rng(7), *size, 9, hard=hard)
+def test_scores_and_masks_agree(exported, size, level):
+    frames, _ = draw_video(np.random.default_rng(7), *size, 9, level)
     # The last frame is empty, and alone in its batch.
     frames[-1] = np.full_like(frames[0], 110)
     expected = build_segmenter(make_config()).segment(frames)
@@ -48,7 +48,7 @@ def test_scores_and_masks_agree(exported, size, hard):
 
 
 def test_mixed_precision_is_exported_and_changes_little(tmp_path):
-    frames, _ = draw_video(np.random.default_rng(7), 128, 192, 6, hard=False)
+    frames, _ = draw_video(np.random.default_rng(7), 128, 192, 6, level="plain")
     exact = build_segmenter(make_config()).segment(frames)
     cfg = make_config("MODEL.MASKPROP.PRECISION", "bfloat16")
     export_model(cfg, tmp_path / "model.pt")
@@ -63,7 +63,7 @@ def test_mixed_precision_is_exported_and_changes_little(tmp_path):
 
 def test_mixed_precision_does_not_move_boxes():
     """bfloat16 rounds coordinates above 256 pixels to even numbers."""
-    frames, _ = draw_video(np.random.default_rng(2), 512, 768, 1, hard=False)
+    frames, _ = draw_video(np.random.default_rng(2), 512, 768, 1, level="plain")
     options = ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.3, "INPUT.MIN_SIZE_TEST", 0]
     masks = []
     for precision in ("float32", "bfloat16"):
@@ -98,7 +98,7 @@ def test_options_of_propagation_and_linking_are_exported(options, tmp_path):
     # The options change the shapes of some weights, which stay random.
     save_initial_weights(cfg, tmp_path)
     export_model(cfg, tmp_path / "model.pt")
-    frames, _ = draw_video(np.random.default_rng(2), 96, 120, 5, hard=False)
+    frames, _ = draw_video(np.random.default_rng(2), 96, 120, 5, level="plain")
     segmenter = VideoSegmenter.from_exported(tmp_path / "model.pt", device="cpu")
     expected = build_segmenter(cfg)
     assert segmenter.final_mask == "average"

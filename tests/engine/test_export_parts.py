@@ -35,7 +35,7 @@ def export_and_compare(cfg, folder, frames):
 def test_mask_propagators(tmp_path, method):
     cfg = make_config("MODEL.MASKPROP.TRACKER", method)
     save_initial_weights(cfg, tmp_path)
-    frames, _ = draw_video(np.random.default_rng(7), 97, 151, 5, hard=False)
+    frames, _ = draw_video(np.random.default_rng(7), 97, 151, 5, level="plain")
     for a, b in export_and_compare(cfg, tmp_path, frames):
         assert a.maps.keys() == b.maps.keys()
     weights = torch.load(tmp_path / "weights.pth")["model"]
@@ -50,7 +50,7 @@ def test_embedding_head(tmp_path):
         export_model(cfg, tmp_path / "model.pt")
     assert not list(tmp_path.iterdir())
     save_initial_weights(cfg, tmp_path)
-    frames, _ = draw_video(np.random.default_rng(2), 96, 120, 5, hard=False)
+    frames, _ = draw_video(np.random.default_rng(2), 96, 120, 5, level="plain")
     for a, b in export_and_compare(cfg, tmp_path, frames):
         assert a.embeddings.shape == (len(a), 32) and len(a) > 0
         torch.testing.assert_close(a.embeddings, b.embeddings, rtol=1e-3, atol=1e-4)
@@ -59,7 +59,7 @@ def test_embedding_head(tmp_path):
 def test_crop_classifier_with_refinement(tmp_path):
     cfg = make_config(config_file=CONFIGS / "maskprop_tiny_ensemble.yaml")
     save_initial_weights(cfg, tmp_path)
-    frames, _ = draw_video(np.random.default_rng(2), 96, 120, 5, hard=False)
+    frames, _ = draw_video(np.random.default_rng(2), 96, 120, 5, level="plain")
     for a, b in export_and_compare(cfg, tmp_path, frames):
         assert a.crop_scores.shape == (len(a), 10) and len(a) > 0
         torch.testing.assert_close(a.crop_scores, b.crop_scores, rtol=1e-3, atol=1e-4)
@@ -132,7 +132,7 @@ def test_mixed_precision_refinement_returns_float32(refined, tmp_path):
     contents = torch.load(refined, weights_only=True)
     contents[KEY]["frame_settings"]["precision"] = "bfloat16"
     torch.save(contents, tmp_path / "mixed.pt")
-    frames, _ = draw_video(np.random.default_rng(7), 128, 192, 2, hard=False)
+    frames, _ = draw_video(np.random.default_rng(7), 128, 192, 2, level="plain")
     frames = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
     exact, mixed = (
         VideoSegmenter.from_exported(x, device="cpu").network

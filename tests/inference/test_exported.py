@@ -42,7 +42,7 @@ def segmenter():
 
 
 def draw(length, height=96, width=144, seed=5):
-    return draw_video(np.random.default_rng(seed), height, width, length, hard=False)
+    return draw_video(np.random.default_rng(seed), height, width, length, level="plain")
 
 
 @pytest.fixture
