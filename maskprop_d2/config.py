@@ -133,8 +133,10 @@ def add_maskprop_config(cfg: CN) -> None:
     # over the frames between the two centres, and give clips near in time more weight. Masks of
     # fast objects that are propagated far are unreliable.
     linking.MATCH = "near"
-    # Multiply matching scores by the similarity of the categories (the paper compares masks only).
-    linking.CATEGORIES = True
+    # Weight w of the agreement of categories: matching scores are multiplied by
+    # 1 - w + w * agreement, where the agreement is the cosine of the class scores. 0: compare masks
+    # only (paper). 1: never link different categories.
+    linking.CATEGORIES = 1.0
     # Add so many times the similarity of appearance to the matching scores (not in the paper), and
     # remember a track's appearance for so many frames after its last detection. "maskprop" only,
     # with PROPAGATION.AFFINITY.

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,13 @@ def load_config(config_file: str | Path, options: list[str]) -> CfgNode:
     config_file = str(find_config(config_file))
     try:
         # Unsafe YAML can run code.
-        cfg.merge_from_file(config_file, allow_unsafe=False)
+        with _flag_as_weight(cfg):
+            cfg.merge_from_file(config_file, allow_unsafe=False)
     except (*WRONG_CONFIG, OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{config_file}: {_one_line(error)}") from error
     try:
-        cfg.merge_from_list(options)
+        with _flag_as_weight(cfg):
+            cfg.merge_from_list(options)
     except WRONG_CONFIG as error:
         raise ConfigError(f"options {' '.join(options)}: {_one_line(error)}") from error
     for entry in cfg.DATASETS.REGISTER:
@@ -67,6 +70,19 @@ def load_config(config_file: str | Path, options: list[str]) -> CfgNode:
     if cfg.MODEL.DEVICE == "cpu":
         _adapt_to_cpu(cfg)
     return cfg
+
+
+@contextmanager
+def _flag_as_weight(cfg: CfgNode) -> Iterator[None]:
+    """Accept True and False for LINKING.CATEGORIES, which was a flag before it was a weight."""
+    linking = cfg.MODEL.MASKPROP.LINKING
+    # In place of None, values of any type are merged.
+    default, linking.CATEGORIES = linking.CATEGORIES, None
+    yield
+    given = default if linking.CATEGORIES is None else linking.CATEGORIES
+    if not isinstance(given, bool | int | float):
+        raise ValueError(f"MODEL.MASKPROP.LINKING.CATEGORIES must be a number, not {given!r}")
+    linking.CATEGORIES = float(given)
 
 
 def find_config(config_file: str | Path) -> Path:

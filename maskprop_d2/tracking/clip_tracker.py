@@ -56,7 +56,7 @@ class ClipTracker(Tracker):
         threshold: float = 0.03,
         exclusive: bool = True,
         match: str = "near",
-        categories: bool = True,
+        categories: float = 1.0,
         appearance: float = 0.0,
         memory: int = 0,
     ):
@@ -69,7 +69,9 @@ class ClipTracker(Tracker):
                 in the score of a track (Eq. 5). "all": all frames that both clips cover, and equal
                 weights (paper). "near": the frames between the two centres, to which masks are
                 propagated least far, and weights of 1 / distance^2.
-            categories: multiply the score of Eq. 5 by ``category_similarity`` (not in the paper).
+            categories: weight w in [0, 1] of the agreement of categories (not in the paper): scores
+                are multiplied by 1 - w + w * ``category_similarity``. With 1, objects of different
+                categories are never linked.
             appearance: weight of ``appearance_similarity``, which is added to the score of Eq. 5
                 (not in the paper). Only for methods and networks that describe appearance.
             memory: number of frames after its last detection in which a track can be continued by
@@ -82,6 +84,8 @@ class ClipTracker(Tracker):
             raise InputError(f"match must be 'all' or 'near', not '{match}'")
         if appearance < 0 or memory < 0:
             raise InputError(f"appearance and memory must not be negative: {appearance}, {memory}")
+        if not 0 <= categories <= 1:
+            raise InputError(f"categories is a weight from 0 to 1, not {categories}")
         self.clip_radius = clip_radius
         self._appearance_weight = appearance
         self._memory_frames = memory
@@ -186,7 +190,8 @@ class ClipTracker(Tracker):
         if self._categories:
             hidden = [self._memory[y].class_scores[None] for y in hidden_ids]
             class_scores = torch.cat([class_scores, *hidden])
-            scores = scores * category_similarity(clip.class_scores, class_scores)
+            similarity = category_similarity(clip.class_scores, class_scores)
+            scores = scores * (1 - self._categories * (1 - similarity))
         return scores, known_ids
 
     def _compare_clips(self, clip: ClipTracks, ids: list[int]) -> tuple[Tensor, Tensor]:

@@ -42,6 +42,18 @@ def test_an_integer_for_a_float_is_explained(tmp_path):
         load_config(str(path), ["MODEL.MASKPROP.LINKING.THRESHOLD", "0"])
 
 
+@pytest.mark.parametrize(("given", "weight"), [("True", 1), ("False", 0), ("0.25", 0.25)])
+def test_categories_may_be_a_flag_as_in_older_configs(tmp_path, given, weight):
+    path, key = tmp_path / "c.yaml", "MODEL.MASKPROP.LINKING.CATEGORIES"
+    path.write_text("MODEL: {DEVICE: cpu}")
+    from_options = load_config(path, [key, given]).MODEL.MASKPROP.LINKING.CATEGORIES
+    path.write_text(f"MODEL: {{MASKPROP: {{LINKING: {{CATEGORIES: {given}}}}}}}")
+    from_file = load_config(path, []).MODEL.MASKPROP.LINKING.CATEGORIES
+    assert isinstance(from_file, float) and from_file == from_options == weight
+    with pytest.raises(ConfigError, match=r"LINKING\.CATEGORIES must be a number, not 'much'"):
+        load_config(path, [key, "much"])
+
+
 @pytest.mark.parametrize("where", ["itself", "its base"])
 def test_a_config_cannot_run_code(tmp_path, where):
     ran = tmp_path / "ran"

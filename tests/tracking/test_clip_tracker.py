@@ -4,6 +4,7 @@ import pytest
 import torch
 from scenes import HEIGHT, STRIDE, WIDTH, Object, Scene
 
+from maskprop_d2.errors import InputError
 from maskprop_d2.structures import ClipTracks
 from maskprop_d2.tracking import build_tracker
 from maskprop_d2.tracking.clip_tracker import ClipTracker, match_clips
@@ -67,7 +68,7 @@ def clip(center, start, *frames):
     return ClipTracks(center, start, masks, torch.zeros(masks.shape[1], 3))
 
 
-def maskprop(clip_radius, match="all", categories=False):
+def maskprop(clip_radius, match="all", categories=0.0):
     options = {"clip_radius": clip_radius, "match": match, "categories": categories}
     return build_tracker("maskprop", None, threshold=0.1, **options)
 
@@ -155,11 +156,28 @@ def test_categories_separate_objects_with_equal_masks():
         return ClipTracks(t, 0, torch.stack([bars(0, 0)] * 3), torch.stack(class_scores))
 
     clips = [both(0, cat, dog), both(1, dog, cat)]
-    assert link_all(maskprop(2, categories=True), clips) == [[0, 1], [1, 0]]
     assert link_all(maskprop(2), clips) == [[0, 1], [0, 1]]
-    # The score of Eq. 5, here 1, times the cosine of the class scores without the background.
-    tracker = maskprop(2, categories=True)
-    tracker.link(clips[0])
-    scores, _ = tracker._id_scores(clips[1])
-    other = 0.09 / (0.9 * 0.5**0.5)
-    torch.testing.assert_close(scores, torch.tensor([[other, 1.0], [1.0, other]]))
+    agreement = 0.09 / (0.9 * 0.5**0.5)
+    for weight in (0.1, 0.5, 1.0):
+        assert link_all(maskprop(2, categories=weight), clips) == [[0, 1], [1, 0]]
+        # The score of Eq. 5, here 1, times 1 - w + w * agreement: the cosine of the class scores
+        # without the background.
+        tracker = maskprop(2, categories=weight)
+        tracker.link(clips[0])
+        scores, _ = tracker._id_scores(clips[1])
+        other = 1 - weight + weight * agreement
+        torch.testing.assert_close(scores, torch.tensor([[other, 1.0], [1.0, other]]))
+
+
+@pytest.mark.parametrize(("weight", "ids"), [(1.0, [[0], [1], [0]]), (0.5, [[0], [0], [0]])])
+def test_an_object_whose_category_changes_keeps_its_id_unless_the_weight_is_1(weight, ids):
+    cat, dog = torch.tensor([[0.9, 0.0, 0.1]]), torch.tensor([[0.0, 0.9, 0.1]])
+    masks = torch.stack([bars(0)] * 3)
+    clips = [ClipTracks(t, 0, masks, scores) for t, scores in enumerate([cat, dog, cat])]
+    assert link_all(maskprop(2, categories=weight), clips) == ids
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.5])
+def test_weight_of_categories_is_refused(weight):
+    with pytest.raises(InputError, match=f"categories is a weight from 0 to 1, not {weight}"):
+        maskprop(2, categories=weight)

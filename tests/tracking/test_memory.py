@@ -45,7 +45,12 @@ def test_hidden_object_is_recognized_by_its_appearance(frames):
 
 @pytest.mark.parametrize(
     "change",
-    [{"memory": 5}, {"appearance": 0.0}, {"back": (30, BLUE)}, {"back": (30, RED, CAR)}],
+    [
+        {"memory": 5},
+        {"appearance": 0.0},
+        {"back": (30, BLUE)},
+        {"back": (30, RED, CAR), "categories": 1.0},
+    ],
 )
 def test_hidden_object_is_new(change):
     """After the memory ends, without the term, with another look or category."""
@@ -53,8 +58,9 @@ def test_hidden_object_is_new(change):
     assert before != after
 
 
-def test_category_does_not_matter_without_its_term():
-    before, after = hidden_for(6, back=(30, RED, CAR), categories=False)
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_another_category_matters_little_with_a_small_weight(weight):
+    before, after = hidden_for(6, back=(30, RED, CAR), categories=weight)
     assert before == after
 
 
