@@ -83,10 +83,11 @@ def test_propagation_by_hand():
     # numbers, padded to 72.
     keys = cells // 4
     expected = keys * (67 * 64 * 9 + 64 * 64) + 6 * keys**2 * 2 * 72
-    added = costs(TINY, SIZE, 3, [affinity, True])["flops"]["propagation"]
-    added -= row["flops"]["propagation"]
+    with_affinity = costs(TINY, SIZE, 3, [affinity, True])
+    added = with_affinity["flops"]["propagation"] - row["flops"]["propagation"]
     # The rest is resizing of masks and shares.
     assert expected < added < 1.05 * expected
+    assert with_affinity["literal_propagation_flops"] == literal
     others = costs(TINY, SIZE, 3, ["MODEL.MASKPROP.TRACKER", "iou"])
     assert others["flops"]["propagation"] < row["flops"]["propagation"] / 4
 

@@ -1,5 +1,6 @@
 """Parameters of models and FLOPs per video frame, split into backbone, detector, propagation and
-refinement; for propagation also those of the paper's form (``PROPAGATION.IMPL literal``).
+refinement; for propagation also those of the paper's form (``PROPAGATION.IMPL literal``, no
+affinity).
 
 FLOPs are counted by fvcore, where a multiply-add is one. In addition to fvcore's operators we count
 deformable convolutions (a convolution, and 4 per sampled value), RoIAlign (4 per output value) and
@@ -94,7 +95,8 @@ def costs(
         # From one frame to the next.
         propagation += propagation_flops(count, model.mask_propagator(method), level, masks, 1)
     shapes = model.backbone.output_shape()
-    literal = PropagationBranch(**{**propagation_options(cfg, shapes), "impl": "literal"})
+    options = {**propagation_options(cfg, shapes), "impl": "literal", "affinity": None}
+    literal = PropagationBranch(**options)
     few_cells = torch.zeros(instances, *level.shape[-2:])
     return {
         "config": config_file.stem,
