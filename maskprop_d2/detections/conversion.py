@@ -89,19 +89,18 @@ def _fields(detections: Any) -> tuple[Any, Any, Any]:
     if isinstance(detections, dict):
         if "instances" in detections:
             return _fields(detections["instances"])
-        known = [detections.get(key) for key in ("masks", "scores", "labels")]
-        return _checked(*known, boxes=detections.get("boxes"))
+        get = detections.get
+        return _checked(get("masks"), get("scores"), get("labels"), get("boxes"))
     if isinstance(detections, tuple) and 1 <= len(detections) <= 3:
         masks, scores, labels = (*detections, None, None)[:3]
         return _checked(masks, scores, labels, boxes=scores)
     # Other libraries' types are told by their attributes, so that none has to be installed.
     if hasattr(detections, "pred_boxes") or hasattr(detections, "pred_masks"):
-        names = "pred_masks", "scores", "pred_classes"
-        known = [getattr(detections, name, None) for name in names]
-        return _checked(*known, boxes=getattr(detections, "pred_boxes", None))
+        names = "pred_masks", "scores", "pred_classes", "pred_boxes"
+        return _checked(*(getattr(detections, name, None) for name in names))
     if hasattr(detections, "xyxy") and hasattr(detections, "class_id"):
-        known = [detections.mask, detections.confidence, detections.class_id]
-        return _checked(*known, boxes=detections.xyxy)
+        x = detections
+        return _checked(x.mask, x.confidence, x.class_id, x.xyxy)
     raise DetectionsError(
         f"{type(detections).__name__} is not a type of detections: pass a tuple (masks, scores, "
         "labels), a dict with these keys, supervision.Detections or Detectron2's Instances"
