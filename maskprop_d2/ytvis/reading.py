@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import reprlib
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -27,14 +28,52 @@ def load_json(path: str | Path) -> Any:
         return json.load(file)
 
 
-def iterate_json(path: str | Path) -> Iterator[Any]:
+def iterate_json(path: str | Path, key: str | None = None) -> Iterator[Any]:
     """Iterate over the list in a json file (.json or .json.gz), with one entry in memory at a time.
 
+    Args:
+        path: the file.
+        key: if the file holds an object, iterate over its list of this name.
+
     Raises:
-        AnnotationError: if the file cannot be read or is not a json list.
+        AnnotationError: if the file cannot be read or has no such list.
     """
     with read_errors(path), _open(path) as file:
-        yield from iterate_list(file)
+        reader = _Reader(file)
+        if key is None or reader.peek() == "[":
+            yield from reader.entries()
+        else:
+            found = False
+            for name in reader.members():
+                if name == key:
+                    found = True
+                    yield from reader.entries()
+                else:
+                    reader.read_value()
+            if not found:
+                raise ValueError(f"must be a list, or an object with the list '{key}'")
+        reader.check_end()
+
+
+def load_members(path: str | Path, skipped: str) -> dict[str, Any]:
+    """Read the object in a json file without its list ``skipped``, which may be too large for
+    memory; nothing from a file that holds a list.
+
+    Raises:
+        AnnotationError: as ``iterate_json``.
+    """
+    members: dict[str, Any] = {}
+    with read_errors(path), _open(path) as file:
+        reader = _Reader(file)
+        if reader.peek() != "{":
+            return members
+        for name in reader.members():
+            if name == skipped:
+                for _ in reader.entries():
+                    pass
+            else:
+                members[name] = reader.read_value()
+    return members
 
 
 def _open(path: str | Path) -> TextIO:
@@ -70,21 +109,8 @@ def iterate_list(file: TextIO) -> Iterator[Any]:
         ValueError, RecursionError: if the file holds something else.
     """
     reader = _Reader(file)
-    if not reader.skip("["):
-        raise ValueError("must be a list")
-    i = 0
-    is_closed = reader.skip("]")
-    while not is_closed:
-        try:
-            yield reader.read_value()
-        except json.JSONDecodeError as error:
-            raise ValueError(f"entry {i}: {error.msg}") from error
-        i += 1
-        is_closed = reader.skip("]")
-        if not is_closed and not reader.skip(","):
-            raise ValueError(f"expected ',' or ']' after {i} entries")
-    if reader.peek():
-        raise ValueError("extra text after the list")
+    yield from reader.entries()
+    reader.check_end()
 
 
 class _Reader:
@@ -110,6 +136,41 @@ class _Reader:
         is_next = self.peek() == character
         self._position += is_next
         return is_next
+
+    def entries(self) -> Iterator[Any]:
+        """The entries of the list that comes next."""
+        if not self.skip("["):
+            raise ValueError("must be a list")
+        i = 0
+        is_closed = self.skip("]")
+        while not is_closed:
+            try:
+                yield self.read_value()
+            except json.JSONDecodeError as error:
+                raise ValueError(f"entry {i}: {error.msg}") from error
+            i += 1
+            is_closed = self.skip("]")
+            if not is_closed and not self.skip(","):
+                raise ValueError(f"expected ',' or ']' after {i} entries")
+
+    def members(self) -> Iterator[str]:
+        """The names of the members of the object that comes next. The caller reads each value."""
+        if not self.skip("{"):
+            raise ValueError("must be a list or an object")
+        is_closed = self.skip("}")
+        while not is_closed:
+            name = self.read_value()
+            if not isinstance(name, str) or not self.skip(":"):
+                raise ValueError("expected a name and ':' in an object")
+            yield name
+            is_closed = self.skip("}")
+            if not is_closed and not self.skip(","):
+                raise ValueError(f"expected ',' or '}}' after {reprlib.repr(name)}")
+
+    def check_end(self) -> None:
+        """Check that nothing follows."""
+        if self.peek():
+            raise ValueError("extra text after the end")
 
     def read_value(self) -> Any:
         """The next value."""
