@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import VideoError
 from .excerpt import Excerpt
-from .images import read_image
+from .images import image_size, read_image
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
@@ -25,6 +25,7 @@ class FrameFiles:
         names: their file names without suffix, or numbers if two of those are equal.
         fps: frames per second of the excerpt.
         num_frames: the number of images in the excerpt.
+        first_index: index, among all images, of the first one in the excerpt.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class FrameFiles:
         """
         all_paths = [str(path) for path in paths]
         excerpt = excerpt or Excerpt()
+        self.first_index: int = excerpt.frames(fps).start
         self.paths = all_paths[excerpt.frames(fps)]
         if all_paths and not self.paths:
             raise VideoError(
@@ -55,6 +57,15 @@ class FrameFiles:
         self.names = [Path(path).stem for path in self.paths]
         if len(set(self.names)) < len(self.names):
             self.names = [f"{i:05d}" for i in range(len(self.names))]
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(H, W), from the header of the first image.
+
+        Raises:
+            VideoError: if that is missing or is not an image.
+        """
+        return image_size(self.paths[0])
 
     def __iter__(self) -> Iterator[np.ndarray]:
         size = None

@@ -81,6 +81,26 @@ class VideoFile:
                 problems[-1],
             )
 
+    @property
+    def first_index(self) -> int:
+        """Index, in the whole video, of the first frame of the excerpt."""
+        start = self._excerpt.start - 0.5 / float(self._rate)
+        if start <= 0:
+            return 0
+        # Counting packets without decoding them is fast, and right at a variable frame rate too.
+        with self._open() as container:
+            stream = container.streams.video[0]
+            base, origin = stream.time_base or Fraction(1), stream.start_time or 0
+            index = 0
+            for packet in container.demux(video=0):
+                if packet.pts is not None:
+                    index += not packet.is_discard and (packet.pts - origin) * base < start
+                # The last, empty packet has no timestamp either.
+                elif packet.size:
+                    # Formats without timestamps have a constant frame rate.
+                    return self._excerpt.frames(self._rate).start
+        return index
+
     def _frames(self, problems: list[str]) -> Iterator[av.VideoFrame]:
         """The decoded frames between start and end; errors are added to ``problems``."""
         # Half a frame of tolerance, since timestamps are rounded.

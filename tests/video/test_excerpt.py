@@ -4,11 +4,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from drawn_videos import read_number, write_numbers
+from drawn_videos import number_frames, read_number, write_numbers
 
 from maskprop_d2.errors import VideoError
 from maskprop_d2.video import FrameFiles, VideoFile, video_file
 from maskprop_d2.video.excerpt import Excerpt
+from maskprop_d2.video.writing import VideoWriter
 
 EXCERPTS = [
     (Excerpt(), range(80)),
@@ -30,6 +31,7 @@ def test_excerpts_of_a_video(tmp_path, name, codec, caplog):
         source = VideoFile(path, excerpt)
         assert source.fps == Fraction(20, excerpt.stride)
         assert source.num_frames == len(expected)
+        assert source.first_index == expected.start
         for _ in range(2):
             assert [read_number(frame) for frame in source] == list(expected)
     assert not caplog.records
@@ -59,6 +61,19 @@ def test_without_an_index_the_excerpt_is_found_by_decoding(tmp_path):
     source = VideoFile(path, Excerpt(start=1, duration=0.4, stride=2))
     assert source.num_frames is None
     assert [read_number(frame) for frame in source] == [25, 27, 29, 31, 33]
+    assert source.first_index == 25
+
+
+def test_the_first_index_at_a_variable_frame_rate(tmp_path):
+    # Every second frame lasts three times as long as the others.
+    timestamps = [2 * t - t % 2 for t in range(80)]
+    with VideoWriter(tmp_path / "v.mp4", 20) as writer:
+        for frame, timestamp in zip(number_frames(), timestamps, strict=True):
+            writer.write(frame, timestamp)
+    for start in (0, 0.9, 1, 4.05):
+        source = VideoFile(tmp_path / "v.mp4", Excerpt(start=start))
+        assert read_number(next(iter(source))) == source.first_index
+    assert source.first_index > 20
 
 
 def test_excerpts_of_images(tmp_path):
@@ -71,6 +86,7 @@ def test_excerpts_of_images(tmp_path):
         source = FrameFiles(names, fps=10, excerpt=excerpt)
         assert source.paths == expected and source.num_frames == len(expected)
         assert source.names == [Path(name).stem for name in expected]
+        assert names[source.first_index] == expected[0]
         assert source.fps == Fraction(10, excerpt.stride)
     message = r"no frame after 3 s: 25 images at 10 frames/s last for 2\.5 s"
     with pytest.raises(VideoError, match=message):

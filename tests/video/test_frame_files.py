@@ -23,6 +23,7 @@ def test_all_kinds_of_images_become_rgb(tmp_path, kind):
     (read,) = FrameFiles([path])
     expected = np.repeat(frame[:, :, :1], 3, 2) if kind == "grey" else frame
     assert read.dtype == np.uint8
+    assert FrameFiles([path]).frame_size == read.shape[:2]
     assert np.array_equal(read, expected)
 
 
