@@ -13,9 +13,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from id_masks import convert_videos, read_binary_mask, read_id_masks
+import numpy as np
+from id_masks import convert_videos, read_binary_mask
 
-from maskprop_d2.errors import AnnotationError, run_command
+from maskprop_d2.errors import AnnotationError, VideoError, run_command
+from maskprop_d2.video.id_masks import read_id_mask
 from maskprop_d2.ytvis import load_json
 from maskprop_d2.ytvis.writing import write_annotations
 
@@ -48,13 +50,20 @@ def convert(args: argparse.Namespace) -> None:
         args.masks,
         get_category,
         args.videos,
-        read_binary_mask if args.binary else read_id_masks,
+        read_binary_mask if args.binary else _read_ids,
     )
     if not tracks:
         raise AnnotationError(
             f"{args.masks}: no mask has an object. If objects are white (255), use --binary"
         )
     print(write_annotations(args.output, videos, names, tracks))
+
+
+def _read_ids(path: Path) -> np.ndarray:
+    try:
+        return read_id_mask(path)
+    except VideoError as error:
+        raise AnnotationError(f"{error} (if objects are white on black: --binary)") from error
 
 
 def _read_categories(path: str) -> dict[str, dict[str, str]]:

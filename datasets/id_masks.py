@@ -5,43 +5,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from maskprop_d2.errors import AnnotationError
 from maskprop_d2.ops.rle import encode
 from maskprop_d2.video.frame_files import IMAGE_SUFFIXES, natural_sort
-from maskprop_d2.video.images import image_size
+from maskprop_d2.video.id_masks import ID_MODES, read_id_mask
+from maskprop_d2.video.images import image_size, load_image
 from maskprop_d2.ytvis.writing import track_fields
 
-ID_MODES = {"1", "P", "L", "I", "I;16", "I;16B"}
-"""Pillow's modes of one channel: binary, palette, grayscale of 8 to 32 bits."""
 GetCategory = Callable[[str, int], int | None]
 """From a video's name and a pixel value to the object's category id, None for no object."""
-
-
-def read_id_masks(path: Path) -> np.ndarray:
-    """(H, W) integers: the ids in a palette or grayscale PNG.
-
-    Raises:
-        AnnotationError: if it is another kind of file.
-    """
-    image = _read(path)
-    if image.mode not in ID_MODES:
-        raise AnnotationError(
-            f"{path} has colours ({image.mode}) instead of ids: it must be a palette or grayscale "
-            "PNG (black and white masks of one object: convert_davis.py --binary)"
-        )
-    return np.asarray(image)
 
 
 def read_binary_mask(path: Path) -> np.ndarray:
     """(H, W) uint8: 1 where an image is not black, else 0.
 
     Raises:
-        AnnotationError: if it is not an image.
+        VideoError: if it is not an image.
     """
-    image = _read(path)
+    image = load_image(path)
     values = np.asarray(image if image.mode in ID_MODES else image.convert("RGB"))
     return (values.any(axis=2) if values.ndim == 3 else values != 0).astype(np.uint8)
 
@@ -51,7 +34,7 @@ def convert_videos(
     masks: Path,
     get_category: GetCategory,
     names: list[str] | None = None,
-    read: Callable[[Path], np.ndarray] = read_id_masks,
+    read: Callable[[Path], np.ndarray] = read_id_mask,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Read ``<frames>/<video>/<frame>.jpg`` and ``<masks>/<video>/<frame>.png``.
 
@@ -135,13 +118,3 @@ def _entries(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise AnnotationError(f"{folder}: there is no such folder")
     return [path for path in folder.iterdir() if not path.name.startswith(".")]
-
-
-def _read(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    # Pillow's decoders raise all kinds of exceptions on damaged files.
-    except Exception as error:
-        raise AnnotationError(f"{path} is not an image") from error

@@ -11,9 +11,34 @@ from ..files import atomic_file
 from ..ops.rle import decode_box
 from ..structures import RLE
 from .drawing import track_color
+from .images import load_image
 
 BACKGROUND, VOID = 0, 255
 MAX_ID = 2**16 - 1
+ID_MODES = {"1", "P", "L", "I", "I;16", "I;16B"}
+"""Pillow's modes of one channel: binary, palette, grayscale of 8 to 32 bits."""
+
+
+def read_id_mask(path: str | Path) -> np.ndarray:
+    """(H, W) integers: the ids in a palette or grayscale PNG.
+
+    Raises:
+        VideoError: if it is another kind of file.
+    """
+    image = load_image(path)
+    if image.mode not in ID_MODES:
+        raise VideoError(
+            f"{path} has colours ({image.mode}) instead of ids: it must be a palette or grayscale "
+            "PNG"
+        )
+    return np.asarray(image)
+
+
+def object_values(ids: np.ndarray) -> list[int]:
+    """The values of objects in an id mask: all but ``BACKGROUND`` and ``VOID``. If there is only
+    ``VOID``, it is taken as an object, white on black."""
+    values = [int(x) for x in np.unique(ids) if x != BACKGROUND]
+    return [x for x in values if x != VOID] or values
 
 
 def object_id(track_id: int) -> int:

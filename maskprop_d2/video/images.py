@@ -43,6 +43,28 @@ def read_pixels(path: str, flags: int) -> np.ndarray:
     return frame
 
 
+def load_image(path: str | Path) -> Image.Image:
+    """Read an image as Pillow does, which keeps palettes.
+
+    Raises:
+        VideoError: if the file is not an image or has too many pixels.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise VideoError(
+                    f"{path} has {image.width} x {image.height} pixels; the limit is {MAX_PIXELS} "
+                    "pixels"
+                )
+            image.load()
+            return image
+    except VideoError:
+        raise
+    # Pillow's decoders raise all kinds of exceptions for damaged files.
+    except Exception as error:
+        raise VideoError(f"{path} is not an image") from error
+
+
 def image_size(path: str | Path) -> tuple[int, int]:
     """(H, W) of an image as ``read_image`` returns it, with the EXIF rotation applied. Only the
     header is read.

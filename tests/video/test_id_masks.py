@@ -1,12 +1,17 @@
 import numpy as np
 import pytest
-from id_masks import read_id_masks
 from PIL import Image
 
 from maskprop_d2.errors import VideoError
 from maskprop_d2.ops.rle import encode
 from maskprop_d2.video.drawing import track_color
-from maskprop_d2.video.id_masks import IdMaskWriter, draw_id_mask, object_id
+from maskprop_d2.video.id_masks import (
+    IdMaskWriter,
+    draw_id_mask,
+    object_id,
+    object_values,
+    read_id_mask,
+)
 
 SIZE = 12, 16
 
@@ -43,8 +48,7 @@ def test_ids_are_read_back_from_palette_and_16_bit_images(tmp_path):
     for name, ids, mode in (("a.png", few, "P"), ("b.png", many, "I;16")):
         with Image.open(tmp_path / "ids" / name) as image:
             assert image.mode == mode
-        # The reader of the converters.
-        assert np.array_equal(read_id_masks(tmp_path / "ids" / name), ids)
+        assert np.array_equal(read_id_mask(tmp_path / "ids" / name), ids)
     assert few.max() == 254 and many.max() == 65_535
     with Image.open(tmp_path / "ids/a.png") as image:
         colors = np.asarray(image.convert("RGB"))
@@ -70,3 +74,22 @@ def test_files_are_numbered_and_a_failed_one_is_removed(tmp_path, monkeypatch):
 def test_too_many_objects():
     with pytest.raises(VideoError, match="id masks can hold at most 65534 objects"):
         draw_id_mask([square(0, 0)], [65_534], [0.5], *SIZE)
+
+
+def test_the_values_of_objects():
+    assert object_values(np.array([[0, 3, 255], [1, 1, 300]])) == [1, 3, 300]
+    assert object_values(np.array([[0, 255], [255, 0]], np.uint8)) == [255]
+    assert object_values(np.array([[False, True]])) == [1]
+    assert object_values(np.zeros(SIZE)) == []
+
+
+def test_what_is_no_id_mask(tmp_path):
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
+    with pytest.raises(VideoError, match=r"a\.png has colours \(RGB\) instead of ids"):
+        read_id_mask(tmp_path / "a.png")
+    Image.new("1", (2**13, 2**13 + 1)).save(tmp_path / "b.png")
+    with pytest.raises(VideoError, match=r"b\.png has 8192 x 8193 pixels; the limit is"):
+        read_id_mask(tmp_path / "b.png")
+    (tmp_path / "c.png").write_text("no image")
+    with pytest.raises(VideoError, match=r"c\.png is not an image"):
+        read_id_mask(tmp_path / "c.png")
