@@ -1,8 +1,9 @@
 """MaskProp: video instance segmentation with mask propagation, for Detectron2."""
 
+from importlib import import_module
 from typing import Any
 
-__all__ = ["add_maskprop_config"]
+__all__ = ["add_maskprop_config", "model_zoo"]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,4 +15,6 @@ def __getattr__(name: str) -> Any:
         from .data import registration  # noqa: F401
 
         return add_maskprop_config
+    if name == "model_zoo":
+        return import_module(".model_zoo", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

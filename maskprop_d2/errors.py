@@ -44,6 +44,10 @@ class WeightsFileError(InputError):
         self.reason = reason
 
 
+class FetchError(InputError):
+    """Published weights that cannot be fetched, or that differ from what was published."""
+
+
 class ModelFileError(InputError):
     """A file that cannot be used as an exported model."""
 

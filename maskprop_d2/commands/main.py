@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 COMMANDS = {
+    "models": "list the models that run without training",
     "demo": "segment and track the objects of a video",
     "train": "train a model, or evaluate it (--eval-only)",
     "validate": "check a dataset for errors",

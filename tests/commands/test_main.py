@@ -32,7 +32,7 @@ def test_the_help_lists_every_command(capsys):
         assert f"  {name}" in text and description in text
 
 
-@pytest.mark.parametrize("name", ["demo", "validate", "evaluate", "visualize"])
+@pytest.mark.parametrize("name", ["models", "demo", "validate", "evaluate", "visualize"])
 def test_the_help_of_a_command_shows_its_name(name, capsys):
     with pytest.raises(SystemExit) as end:
         main([name, "--help"])

@@ -1,0 +1,131 @@
+"""Torchvision's Mask R-CNN, trained on COCO; needs no Detectron2."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.models.detection import (
+    MaskRCNN,
+    MaskRCNN_ResNet50_FPN_Weights,
+    maskrcnn_resnet50_fpn_v2,
+)
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.ops import FrozenBatchNorm2d
+
+from ..detections import as_detections
+from ..errors import WeightsFileError
+from ..structures import Detections
+from .image_detector import ImageDetector, category_indices
+
+_COCO_91 = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+_LABELS = [i for i, name in enumerate(_COCO_91) if name not in ("__background__", "N/A")]
+COCO_CATEGORIES = [_COCO_91[i] for i in _LABELS]
+"""The names of COCO's 80 categories, in the order of Detectron2's labels. Torchvision has 91, some
+of which are not used."""
+
+
+def _resnet50_fpn(**options: float) -> MaskRCNN:
+    """``torchvision.models.detection.maskrcnn_resnet50_fpn`` as it is with trained weights, whose
+    normalisation is frozen and adds nothing to the variance."""
+    norm = partial(FrozenBatchNorm2d, eps=0.0)
+    backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, norm_layer=norm)
+    return MaskRCNN(backbone, num_classes=len(_COCO_91), **options)
+
+
+def _resnet50_fpn_v2(**options: float) -> MaskRCNN:
+    return maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, **options)
+
+
+BUILDERS = {
+    "maskrcnn_resnet50_fpn": _resnet50_fpn,
+    "maskrcnn_resnet50_fpn_v2": _resnet50_fpn_v2,
+}
+"""Functions that build the models by torchvision's names for them."""
+
+
+class TorchvisionDetector(ImageDetector):
+    """Detects COCO's 80 categories.
+
+    >>> detector = TorchvisionDetector("maskrcnn_resnet50_fpn", "maskrcnn_..._coco-bf2d0c1e.pth")
+    >>> (found,) = detector.detect(frames)
+    """
+
+    class_names = COCO_CATEGORIES
+
+    def __init__(
+        self,
+        name: str,
+        weights: str | Path,
+        *,
+        score_threshold: float = 0.5,
+        categories: Sequence[str] | None = None,
+        short_side: int = 800,
+        device: str | torch.device | None = None,
+    ):
+        """
+        Args:
+            name: a name in ``BUILDERS``.
+            weights: file with the model's ``state_dict``.
+            score_threshold: drop detections scored below this.
+            categories: names of the categories to detect (default: all).
+            short_side: frames are resized to this short side in pixels, and a long side of at most
+                5/3 of it. The weights were trained with 800; smaller is faster.
+            device: where to run (default: a GPU if there is one).
+
+        Raises:
+            InputError: for an unknown category.
+            WeightsFileError: if the file does not have the weights of the model.
+        """
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        labels = category_indices(COCO_CATEGORIES, categories)
+        self._model = BUILDERS[name](
+            box_score_thresh=score_threshold,
+            min_size=short_side,
+            max_size=short_side * 1333 // 800,
+        )
+        _load(self._model, Path(weights))
+        self._model.to(self.device).eval()
+        # For each of the 91 labels the category's index, or -1 if it is not wanted.
+        self._index = torch.full((len(_COCO_91),), -1, device=self.device)
+        for label in labels:
+            self._index[_LABELS[label]] = label
+
+    @torch.inference_mode()
+    def detect(self, frames: Tensor) -> list[Detections]:
+        # One frame at a time: the soft masks of a batch, in full size, could fill the memory.
+        return [self._detect(frame.to(self.device)) for frame in frames]
+
+    def _detect(self, frame: Tensor) -> Detections:
+        (found,) = self._model([frame / 255])
+        labels = self._index[found["labels"]]
+        keep = labels >= 0
+        kept = found["masks"][keep], found["scores"][keep], labels[keep]
+        return as_detections(kept, (frame.shape[1], frame.shape[2]))
+
+
+def _load(model: MaskRCNN, path: Path) -> None:
+    """Load all weights of a model from a file, running no code in it.
+
+    Raises:
+        WeightsFileError: if the file is missing, damaged, or has other weights.
+    """
+    if not path.is_file():
+        raise WeightsFileError(path, "there is no such file")
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+        # Torchvision's training script stores more than the model.
+        contents = contents.get("model", contents)
+        # Renames the weights of older versions of torchvision, as the published files have them.
+        missing, _ = model.load_state_dict(contents, strict=False)
+    # A damaged file can raise anything.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise WeightsFileError(path, f"it is damaged or of another model: {reason}") from error
+    # Counters that only training uses.
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing:
+        raise WeightsFileError(
+            path, f"it lacks {len(missing)} weights of the model, such as {missing[0]}"
+        )

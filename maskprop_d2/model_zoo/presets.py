@@ -1,0 +1,182 @@
+"""The table of published models."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigError
+
+PACKAGE = Path(__file__).parents[1]
+CONFIGS = PACKAGE / "configs"
+DETECTRON2_URL = "https://dl.fbaipublicfiles.com/detectron2"
+TORCHVISION_URL = "https://download.pytorch.org/models"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model with published weights.
+
+    Attributes:
+        name: its name on the command line.
+        kind: "detectron2" or "torchvision", a detector whose masks are linked; or "exported", a
+            MaskProp model in one file.
+        url: address of the weights; the path of the file for an exported model.
+        checksum: algorithm and first digits of the file's checksum, as ``md5:f10217``, which its
+            publisher puts in its name; empty for a file of this repository.
+        config_file: path in ``configs/``, of Detectron2's model zoo or, for an exported model, of
+            this package; empty for torchvision.
+        dataset: what it was trained on.
+        num_categories: K.
+        mask_ap: published mask AP on COCO val2017 in percent, or None.
+        megabytes: size of the weights.
+        license: license of the weights.
+    """
+
+    name: str
+    kind: str
+    url: str
+    checksum: str
+    config_file: str
+    dataset: str
+    num_categories: int
+    mask_ap: float | None
+    megabytes: int
+    license: str
+
+
+def _detectron2(config_file: str, weights: str, mask_ap: float, megabytes: int) -> Preset:
+    """A model of Detectron2's MODEL_ZOO.md, which explains checksums and the license."""
+    return Preset(
+        name=Path(config_file).name,
+        kind="detectron2",
+        url=f"{DETECTRON2_URL}/{config_file}/{weights}",
+        checksum=f"md5:{Path(weights).stem.removeprefix('model_final_')}",
+        config_file=f"{config_file}.yaml",
+        dataset="COCO",
+        num_categories=80,
+        mask_ap=mask_ap,
+        megabytes=megabytes,
+        license="CC BY-SA 3.0",
+    )
+
+
+def _torchvision(name: str, weights: str, mask_ap: float, megabytes: int) -> Preset:
+    """A model of torchvision, whose README says that terms of the data set may apply."""
+    return Preset(
+        name=name,
+        kind="torchvision",
+        url=f"{TORCHVISION_URL}/{weights}",
+        checksum=f"sha256:{Path(weights).stem.rpartition('-')[2]}",
+        config_file="",
+        dataset="COCO",
+        num_categories=80,
+        mask_ap=mask_ap,
+        megabytes=megabytes,
+        license="not stated",
+    )
+
+
+_ALL = [
+    _detectron2(
+        "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x",
+        "137849600/model_final_f10217.pkl",
+        37.2,
+        178,
+    ),
+    _detectron2(
+        "COCO-InstanceSegmentation/mask_rcnn_R_101_FPN_3x",
+        "138205316/model_final_a3ec72.pkl",
+        38.6,
+        254,
+    ),
+    _detectron2(
+        "COCO-InstanceSegmentation/mask_rcnn_X_101_32x8d_FPN_3x",
+        "139653917/model_final_2d9806.pkl",
+        39.5,
+        431,
+    ),
+    _detectron2(
+        "Misc/cascade_mask_rcnn_R_50_FPN_3x",
+        "144998488/model_final_480dd8.pkl",
+        38.5,
+        288,
+    ),
+    _torchvision("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth", 34.6, 178),
+    _torchvision(
+        "maskrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth", 41.8, 186
+    ),
+    Preset(
+        name="maskprop_tiny",
+        kind="exported",
+        url=str(PACKAGE.parent / "demo/maskprop_tiny.pt"),
+        checksum="",
+        config_file="moving_shapes/maskprop_tiny.yaml",
+        dataset="MovingShapes",
+        num_categories=10,
+        mask_ap=None,
+        megabytes=7,
+        license="Apache-2.0",
+    ),
+]
+PRESETS = {preset.name: preset for preset in _ALL}
+"""All presets by name."""
+
+
+def find_preset(name: str) -> Preset | None:
+    """The preset with a name, which may be that of its config file, with or without ``.yaml``."""
+    stem = name.removesuffix(".yaml")
+    for preset in PRESETS.values():
+        if stem in (preset.name, preset.config_file.removesuffix(".yaml")):
+            return preset
+    return None
+
+
+def get_preset(name: str) -> Preset:
+    """Like ``find_preset``.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    if preset := find_preset(name):
+        return preset
+    raise ConfigError(f"there is no preset '{name}': choose one of {', '.join(PRESETS)}")
+
+
+def get_config_file(name: str) -> str:
+    """The path of a config file, as ``detectron2.model_zoo.get_config_file``.
+
+    Args:
+        name: a preset, or a config of this package or a preset, such as
+            ``youtubevis_2019/maskprop_R_50_FPN`` or
+            ``COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml``.
+
+    Raises:
+        ConfigError: if there is none, or it is one of Detectron2's, which is not installed.
+    """
+    packaged = CONFIGS / f"{name.removesuffix('.yaml')}.yaml"
+    if packaged.is_file():
+        return str(packaged)
+    preset = get_preset(name)
+    if preset.kind == "torchvision":
+        raise ConfigError(f"{preset.name} is a model of torchvision, which has no config file")
+    if preset.kind == "exported":
+        return str(CONFIGS / preset.config_file)
+    try:
+        from detectron2 import model_zoo
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the config of {preset.name} comes with Detectron2, which is not installed"
+        ) from error
+    return model_zoo.get_config_file(preset.config_file)
+
+
+def get_checkpoint_url(name: str) -> str:
+    """The address of trained weights, as ``detectron2.model_zoo.get_checkpoint_url``; the path of
+    the file for a model of this repository.
+
+    Args:
+        name: a preset or its config.
+
+    Raises:
+        ConfigError: if no weights are published for it.
+    """
+    return get_preset(name).url
