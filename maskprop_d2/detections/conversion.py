@@ -50,24 +50,34 @@ def resize_masks(masks: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
         DetectionsError: if they do not have the aspect ratio of the frame, so that it is unknown
             which part of it they show.
     """
+    check_size(masks.shape[1:], image_size)
+    if masks.shape[1:] == image_size:
+        return masks if masks.dtype == bool else masks > 0.5
     height, width = image_size
-    h, w = masks.shape[1:]
-    if (h, w) != (height, width):
-        # Either side may be rounded.
-        if min(h, w) == 0 or min(abs(h - height * w / width), abs(w - width * h / height)) > 1:
-            raise DetectionsError(
-                f"masks of {w} x {h} pixels do not fit a frame of {width} x {height}: pass masks "
-                "in the size of the frame. (If the model pads its input, remove the padding; "
-                "Ultralytics does so with retina_masks=True)"
-            )
-        resized = np.empty((len(masks), height, width), bool)
-        soft = masks.dtype != bool
-        kind = cv2.INTER_LINEAR if soft else cv2.INTER_NEAREST_EXACT
-        for mask, out in zip(masks, resized, strict=True):
-            source = mask.astype(np.float32 if soft else np.uint8)
-            out[:] = cv2.resize(source, (width, height), interpolation=kind) > 0.5
-        return resized
-    return masks if masks.dtype == bool else masks > 0.5
+    resized = np.empty((len(masks), height, width), bool)
+    soft = masks.dtype != bool
+    kind = cv2.INTER_LINEAR if soft else cv2.INTER_NEAREST_EXACT
+    for mask, out in zip(masks, resized, strict=True):
+        source = mask.astype(np.float32 if soft else np.uint8)
+        out[:] = cv2.resize(source, (width, height), interpolation=kind) > 0.5
+    return resized
+
+
+def check_size(mask_size: tuple[int, ...], image_size: tuple[int, int]) -> None:
+    """
+    Raises:
+        DetectionsError: if masks of this size, (h, w), cannot be resized to (H, W).
+    """
+    (h, w), (height, width) = mask_size, image_size
+    if (h, w) == (height, width):
+        return
+    # Either side may be rounded.
+    if min(h, w) == 0 or min(abs(h - height * w / width), abs(w - width * h / height)) > 1:
+        raise DetectionsError(
+            f"masks of {w} x {h} pixels do not fit a frame of {width} x {height}: pass masks in "
+            "the size of the frame. (If the model pads its input, remove the padding; Ultralytics "
+            "does so with retina_masks=True)"
+        )
 
 
 def check_number(count: int, image_size: tuple[int, int]) -> None:
