@@ -18,12 +18,17 @@ bool. Boxes are XYXY in pixels of the network's input unless their name ends in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .errors import InputError
+
 if TYPE_CHECKING:
+    import supervision
+
     # Packages without tensors, such as evaluation, start faster without torch.
     from torch import Tensor
 
@@ -164,6 +169,7 @@ class FrameResult:
         labels: category index in 0..K-1 of each object so far; it may change in later frames.
         scores: score in [0, 1] of each object so far.
         masks: one RLE of the frame's size for each object.
+        class_names: names of the K categories, or None if the model does not know them.
     """
 
     index: int
@@ -172,6 +178,38 @@ class FrameResult:
     labels: list[int]
     scores: list[float]
     masks: list[RLE]
+    class_names: Sequence[str] | None = None
+
+    def to_supervision(self) -> supervision.Detections:
+        """The objects as ``supervision.Detections`` with ``mask``, ``xyxy``, ``confidence``,
+        ``class_id`` and ``tracker_id``, and if the names are known ``data["class_name"]``.
+
+        Raises:
+            InputError: if the package supervision is not installed.
+        """
+        try:
+            import supervision
+        except ModuleNotFoundError as error:
+            raise InputError(
+                "to_supervision() needs the package supervision: pip install supervision"
+            ) from error
+        # Not at the top: RLEs are defined here.
+        from .ops.rle import decode
+
+        masks = np.zeros((len(self.masks), *self.frame.shape[:2]), bool)
+        for mask, rle in zip(masks, self.masks, strict=True):
+            mask[:] = decode(rle)
+        data: dict[str, Any] = {}
+        if self.class_names is not None:
+            data["class_name"] = np.array([self.class_names[x] for x in self.labels], str)
+        return supervision.Detections(
+            xyxy=supervision.mask_to_xyxy(masks).astype(np.float32),
+            mask=masks,
+            confidence=np.array(self.scores, np.float32),
+            class_id=np.array(self.labels, int),
+            tracker_id=np.array(self.track_ids, int),
+            data=data,
+        )
 
 
 @dataclass

@@ -36,7 +36,7 @@ class VideoStream:
         self._final_mask = segmenter.final_mask if self.tracker.clip_radius > 0 else "center"
         # Clips centred up to T frames later also contribute to an averaged mask.
         self._lag = 0 if self._final_mask == "center" else self.tracker.clip_radius
-        self._records = TrackRecords()
+        self._records = TrackRecords(getattr(segmenter.network, "class_names", None))
         self._image_size: tuple[int, int] | None = None
         # Frames that wait for their detections, and frames that wait to be finished.
         self._undetected: deque[np.ndarray] = deque()

@@ -1,6 +1,6 @@
 """The scores and finished masks of the tracks of one video."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from .mask_store import MaskStore
 class TrackRecords:
     """Collects the scores and masks of a video's tracks, frame by frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, class_names: Sequence[str] | None = None) -> None:
+        """``class_names``: names of the K categories, for the finished frames."""
+        self._class_names = class_names
         self._score_sums: dict[int, Tensor] = {}
         self._num_scores: dict[int, int] = {}
         self._masks = MaskStore()
@@ -40,6 +42,7 @@ class TrackRecords:
             labels=[int(x.indices) for x in best],
             scores=[float(x.values) for x in best],
             masks=list(masks.values()),
+            class_names=self._class_names,
         )
 
     def class_scores(self, track_id: int) -> Tensor:
