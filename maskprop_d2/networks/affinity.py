@@ -101,7 +101,7 @@ class AffinityReadout(nn.Module):
         background = (1 - small.sum(0, keepdim=True)).clamp(min=0)
         values = torch.cat([small, background]).flatten(1).T
         penalty = self.log_penalty.exp()
-        y, x = (_centered(n, source) for n in (height, width))
+        y, x = (centered(n, source) for n in (height, width))
         places = torch.stack([y[:, None].expand(height, width), x.expand(height, width)]).flatten(1)
         # -penalty * |p - q|^2 without |p|^2, which the softmax over q ignores, is a dot product.
         keys = torch.cat([source.flatten(1), places, -penalty * places.square().sum(0)[None]]).T
@@ -113,7 +113,7 @@ class AffinityReadout(nn.Module):
             ],
             dim=1,
         ).transpose(1, 2)
-        read = _attention(queries.flatten(0, 1), keys, values)
+        read = attention(queries.flatten(0, 1), keys, values)
         return read.unflatten(0, (-1, height, width)).permute(0, 3, 1, 2)
 
 
@@ -131,12 +131,12 @@ def pooled_keys(keys: Tensor, masks: Tensor) -> Tensor:
     return F.normalize(small.flatten(1) @ keys.flatten(1).T, dim=1)
 
 
-def _centered(count: int, like: Tensor) -> Tensor:
+def centered(count: int, like: Tensor) -> Tensor:
     """Positions of cells along a side, with their middle at 0."""
     return torch.arange(count, dtype=like.dtype, device=like.device) - (count - 1) / 2
 
 
-def _attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """softmax(queries @ keys.T) @ values for (P, D), (Q, D) and (Q, V), without a (P, Q) matrix."""
     # torch's kernels without it want equal widths, in steps of 8.
     columns = values.shape[1]
