@@ -3,7 +3,10 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["add_maskprop_config", "model_zoo"]
+__all__ = ["add_maskprop_config", "link", "model_zoo", "propagate"]
+
+FUNCTIONS = {"link": ".inference.linking", "propagate": ".inference.propagation"}
+"""Functions by the modules that define them."""
 
 
 def __getattr__(name: str) -> Any:
@@ -15,6 +18,8 @@ def __getattr__(name: str) -> Any:
         from .data import registration  # noqa: F401
 
         return add_maskprop_config
+    if name in FUNCTIONS:
+        return getattr(import_module(FUNCTIONS[name], __name__), name)
     if name == "model_zoo":
         return import_module(".model_zoo", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -150,12 +150,15 @@ class TrackedFrame:
         ids: video-level ids, from 0, of its N detections.
         clip: the masks of the detections in the frames around; None if the method has none.
         class_scores: (N, K+1) class scores that replace the detector's; None to keep those.
+        filled: soft masks, (h, w) on any grid with the box of the frame's own, of objects that were
+            not detected, by their ids.
     """
 
     index: int
     ids: list[int]
     clip: ClipTracks | None = None
     class_scores: Tensor | None = None
+    filled: dict[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass

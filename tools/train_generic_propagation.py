@@ -11,14 +11,13 @@ import math
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from propagation_training.backbone import load_backbone
 from propagation_training.clips import Clip, load_files, make_clip
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-
-import numpy as np
 
 from maskprop_d2.networks.generic_propagation import GenericPropagation, MemoryFrame
 
@@ -126,7 +125,10 @@ def main() -> None:
             for a, p in zip(average.parameters(), network.parameters(), strict=True):
                 a.lerp_(p, 1 - decay)
         if iteration % 100 == 0:
-            print(f"{iteration} iterations, {60 * args.minutes * progress:.0f} s, loss {mean:.3f}", flush=True)
+            print(
+                f"{iteration} iterations, {60 * args.minutes * progress:.0f} s, loss {mean:.3f}",
+                flush=True,
+            )
         if iteration % 500 == 0:
             save(average, args.output)
     save(average, args.output)

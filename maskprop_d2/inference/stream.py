@@ -113,6 +113,7 @@ class VideoStream:
             self._num_tracked += 1
             center = self._pending[tracked.index - self._num_finished]
             center.ids = tracked.ids
+            center.filled = tracked.filled
             scores = center.class_scores if tracked.class_scores is None else tracked.class_scores
             self._records.add_scores(tracked.ids, scores)
             if self._final_mask != "center" and tracked.clip is not None:
@@ -123,7 +124,7 @@ class VideoStream:
         """Encode the final masks of the first pending frame."""
         frame = self._pending.popleft()
         self._num_finished += 1
-        masks: dict[int, Tensor] = {}
+        masks = frame.filled_masks()
         if self._final_mask != "center":
             masks |= frame.averaged_masks()
         if self._final_mask != "average":
@@ -140,6 +141,7 @@ class _PendingFrame:
         self.image = frame.image
         self.class_scores = output.class_scores
         self.ids: list[int] = []
+        self.filled: dict[int, Tensor] = {}
         self._box_masks = output.box_masks
         self._mask_boxes = output.mask_boxes_video
         self._grid_box = output.grid_box_video
@@ -160,6 +162,13 @@ class _PendingFrame:
             # Detections may share an id if assignment is not exclusive.
             masks[track_id] = pasted | masks.get(track_id, False)
         return masks
+
+    def filled_masks(self) -> dict[int, Tensor]:
+        """(H, W) bool masks by track id, where the method filled in what was not detected."""
+        return {
+            track_id: paste_binary_mask(mask, self._grid_box, *self.image.shape[:2])
+            for track_id, mask in self.filled.items()
+        }
 
     def averaged_masks(self) -> dict[int, Tensor]:
         """(H, W) bool masks by track id: the mean of all clips, thresholded."""

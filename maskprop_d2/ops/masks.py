@@ -34,13 +34,15 @@ def paste_binary_mask(mask: Tensor, box: Tensor, height: int, width: int) -> Ten
     """Paste one soft mask and threshold it at 0.5. Only the pixels of the box are computed.
 
     Args:
-        mask: (m, m') soft mask.
+        mask: (m, m') soft mask, or a bool mask of the whole frame.
         box: (4,) XYXY in pixels of the frame.
         height, width: frame size.
 
     Returns:
         (height, width) bool mask.
     """
+    if mask.dtype == torch.bool:
+        return mask
     x0, y0 = (int(v) for v in box[:2].floor().clamp(min=0).tolist())
     x1, y1 = (int(v) for v in box[2:].ceil().tolist())
     x1, y1 = min(x1, width), min(y1, height)

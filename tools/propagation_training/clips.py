@@ -134,10 +134,7 @@ def _piece(files: list[list[list[np.ndarray]]], rng: Generator) -> tuple[np.ndar
     """An image and a soft mask of the clip's size, in the middle of which lies an object."""
     sequence = _choose(files, rng)
     texture = _crop(sequence[rng.integers(len(sequence))], rng, rng.uniform(0.5, 1.0))
-    if rng.random() < 0.35:
-        shape = _regions(texture, rng, 1)[0]
-    else:
-        shape = _blob(rng)
+    shape = _regions(texture, rng, 1)[0] if rng.random() < 0.35 else _blob(rng)
     return texture, cv2.GaussianBlur(shape, (3, 3), 0)
 
 

@@ -1,0 +1,176 @@
+"""Linking the masks of any detector into tracks."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..detections import as_detections
+from ..errors import InputError, MissingWeightsError
+from ..ops.masks import mask_nms
+from ..structures import Detections, FrameOutput
+from ..tracking import MaskPropagator, build_tracker
+from ..tracking.base import FrameNetwork, Tracker
+from ..tracking.generic import GenericTracker
+from .generic import FrameGrid, load_generic_propagation
+from .segmenter import VideoSegmenter
+from .stream import VideoStream
+
+NUM_CATEGORIES = 2048
+"""More than any data set has: linking need not know how many there are."""
+DUPLICATE_THRESHOLD = 0.7
+"""Of two detections with a greater mask IoU, only the one with the higher score is linked."""
+
+
+def link(
+    frames: Iterable[np.ndarray],
+    detections: Iterable[Any],
+    *,
+    tracker: str = "maskprop",
+    device: str = "cpu",
+    **options: Any,
+) -> VideoStream:
+    """Link the detections of a video's frames into tracks.
+
+    >>> for result in link(frames, detections):
+    ...     print(result.index, result.track_ids)
+
+    Args:
+        frames: (H, W, 3) uint8 RGB arrays of one size, read one at a time.
+        detections: what was found in each frame, read one at a time: anything that
+            ``as_detections`` takes.
+        tracker: a tracking method that needs no training. "maskprop" propagates masks with the
+            network that comes with the package; the others are those of ``TRACKERS``.
+        device: where to run.
+        **options: options of the tracking method.
+
+    Returns:
+        an iterator over the finished frames, in order; call its ``tracks`` at the end.
+
+    Raises:
+        InputError: for an unknown method or option, or a wrong value; while iterating, for frames
+            or detections that cannot be used, or if their numbers differ.
+    """
+    remaining = iter(detections)
+    count = 0
+
+    def take(batch: Tensor) -> list[Detections]:
+        nonlocal count
+        taken = []
+        for _ in batch:
+            try:
+                found = next(remaining)
+            except StopIteration:
+                raise InputError(f"there are no detections for frame {count}") from None
+            try:
+                taken.append(as_detections(found, (batch.shape[2], batch.shape[3])))
+            except InputError as error:
+                raise InputError(f"frame {count}: {error}") from error
+            count += 1
+        return taken
+
+    return build_linker(take, tracker=tracker, device=device, **options).stream(frames)
+
+
+def build_linker(
+    detect: Callable[[Tensor], list[Detections]],
+    *,
+    tracker: str = "maskprop",
+    device: str = "cpu",
+    frames_per_batch: int = 1,
+    **options: Any,
+) -> VideoSegmenter:
+    """A segmenter that links what a function detects in (B, 3, H, W) uint8 RGB frames.
+
+    The other arguments are those of ``link`` and ``VideoSegmenter``.
+
+    Raises:
+        InputError: for an unknown method or option, or a wrong value.
+    """
+    network = LinkingNetwork(detect, device)
+    make_tracker: Callable[[Any], Tracker] = partial(build_tracker, tracker, **options)
+    if tracker == "maskprop":
+        network = GenericLinkingNetwork(detect, device)
+        make_tracker = partial(GenericTracker, **options)
+    try:
+        make_tracker(network)  # Report wrong options now, not with the first frame.
+    except TypeError as error:
+        raise InputError(f"tracking method '{tracker}': {error}") from error
+    return VideoSegmenter(network, make_tracker=make_tracker, frames_per_batch=frames_per_batch)
+
+
+class LinkingNetwork(FrameNetwork):
+    """A frame network around the detections of any detector."""
+
+    def __init__(self, detect: Callable[[Tensor], list[Detections]], device: str):
+        """
+        Args:
+            detect: called for the batches of a video's frames, in order.
+            device: where tensors are.
+        """
+        self._detect = detect
+        self.device = torch.device(device)
+
+    def detect(self, frames: Tensor) -> list[FrameOutput]:
+        grid = FrameGrid(*frames.shape[2:])
+        images = frames.permute(0, 2, 3, 1).numpy()
+        return [
+            self._output(grid, image, found)
+            for image, found in zip(images, self._detect(frames), strict=True)
+        ]
+
+    def _output(self, grid: FrameGrid, image: np.ndarray, found: Detections) -> FrameOutput:
+        height, width = grid.image_size
+        grid_masks = grid.shrink_masks(found.masks)
+        scores, labels = torch.from_numpy(found.scores), torch.from_numpy(found.labels)
+        keep = mask_nms(grid_masks, scores, DUPLICATE_THRESHOLD)
+        scores, labels = scores[keep], labels[keep]
+        class_scores = torch.zeros(len(keep), NUM_CATEGORIES + 1)
+        class_scores[torch.arange(len(keep)), labels] = scores
+        class_scores[:, -1] = 1 - scores
+        masks = torch.from_numpy(found.masks)[keep]
+        whole = torch.tensor([[0.0, 0.0, width, height]])
+        return FrameOutput(
+            boxes_video=mask_boxes(masks),
+            scores=scores,
+            class_scores=class_scores,
+            box_masks=masks,
+            grid_masks=grid_masks[keep],
+            grid_box_video=torch.tensor([0.0, 0.0, *grid.box]),
+            maps=self.maps(grid, image),
+            crops_video=whole.expand(len(keep), -1),
+        )
+
+    def maps(self, grid: FrameGrid, image: np.ndarray) -> dict[str, Tensor]:
+        """What the tracking method needs of a frame besides its detections."""
+        return {}
+
+    def propagate(self, source: FrameOutput, targets: list[FrameOutput]) -> Tensor:
+        raise NotImplementedError("given detections come without a propagation branch")
+
+    def mask_propagator(self, method: str) -> MaskPropagator:
+        raise MissingWeightsError(method, "linking of given detections")
+
+
+class GenericLinkingNetwork(LinkingNetwork):
+    """The same with the generic propagation network."""
+
+    def __init__(self, detect: Callable[[Tensor], list[Detections]], device: str):
+        super().__init__(detect, device)
+        self.generic = load_generic_propagation(device)
+
+    def maps(self, grid: FrameGrid, image: np.ndarray) -> dict[str, Tensor]:
+        return vars(grid.encode(self.generic, image))
+
+
+def mask_boxes(masks: Tensor) -> Tensor:
+    """(N, H, W) bool masks -> (N, 4) boxes around them; zeros for an empty mask."""
+    boxes = torch.zeros(len(masks), 4)
+    for box, mask in zip(boxes, masks, strict=True):
+        rows, columns = torch.nonzero(mask.any(1))[:, 0], torch.nonzero(mask.any(0))[:, 0]
+        if len(rows):
+            box[:] = torch.tensor([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+    return boxes
