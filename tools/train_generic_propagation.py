@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from maskprop_d2.networks.generic_propagation import GenericPropagation, MemoryFrame
+from maskprop_d2.networks.generic_propagation import GenericPropagation, MemoryFrame, soft_masks
 
 DECAY = 0.998
 """Of the average of the weights over the iterations, which is what is written."""
@@ -53,8 +53,8 @@ def clip_loss(network: GenericPropagation, clip: Clip, rng: np.random.Generator)
     for k in range(1, len(encoded)):
         logits = network(memory, encoded[k], clip.times[k])
         losses.append(mask_loss(logits, half[k]))
-        predicted = torch.cat([logits, torch.zeros_like(logits[:1])]).softmax(0)[:-1]
-        new = MemoryFrame(clip.times[k], encoded[k].keys, F.avg_pool2d(predicted, 2))
+        predicted = F.avg_pool2d(soft_masks(logits)[:, None], 2)[:, 0]
+        new = MemoryFrame(clip.times[k], encoded[k].keys, predicted)
         kept = memory if rng.random() < 0.3 else memory[:1]
         memory = [*kept, new] if rng.random() < 0.8 else memory
     return torch.stack(losses).mean()

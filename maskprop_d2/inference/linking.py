@@ -11,7 +11,7 @@ from torch import Tensor
 from ..detections import as_detections
 from ..errors import InputError, MissingWeightsError
 from ..ops.masks import mask_nms
-from ..structures import Detections, FrameOutput
+from ..structures import Detections, FrameOutput, FrameResult
 from ..tracking import MaskPropagator, build_tracker
 from ..tracking.base import FrameNetwork, Tracker
 from ..tracking.generic import GenericTracker
@@ -54,25 +54,53 @@ def link(
         InputError: for an unknown method or option, or a wrong value; while iterating, for frames
             or detections that cannot be used, or if their numbers differ.
     """
-    remaining = iter(detections)
-    count = 0
+    given = _GivenDetections(detections)
+    segmenter = build_linker(given.take, tracker=tracker, device=device, **options)
+    return _LinkedStream(segmenter, frames, given)
 
-    def take(batch: Tensor) -> list[Detections]:
-        nonlocal count
-        taken = []
-        for _ in batch:
-            try:
-                found = next(remaining)
-            except StopIteration:
-                raise InputError(f"there are no detections for frame {count}") from None
-            try:
-                taken.append(as_detections(found, (batch.shape[2], batch.shape[3])))
-            except InputError as error:
-                raise InputError(f"frame {count}: {error}") from error
-            count += 1
-        return taken
 
-    return build_linker(take, tracker=tracker, device=device, **options).stream(frames)
+class _GivenDetections:
+    """Detections that were made before, taken in the order of the frames."""
+
+    def __init__(self, detections: Iterable[Any]):
+        self._remaining = iter(detections)
+        self._count = 0
+
+    def take(self, frames: Tensor) -> list[Detections]:
+        """The detections of the next frames, (B, 3, H, W)."""
+        return [self._next((frames.shape[2], frames.shape[3])) for _ in frames]
+
+    def _next(self, image_size: tuple[int, int]) -> Detections:
+        try:
+            found = next(self._remaining)
+        except StopIteration:
+            raise InputError(f"there are no detections for frame {self._count}") from None
+        try:
+            converted = as_detections(found, image_size)
+        except InputError as error:
+            raise InputError(f"frame {self._count}: {error}") from error
+        self._count += 1
+        return converted
+
+    def check_finished(self) -> None:
+        """
+        Raises:
+            InputError: if there are detections for another frame.
+        """
+        if next(self._remaining, None) is not None:
+            raise InputError(f"there are more detections than frames, which are {self._count}")
+
+
+class _LinkedStream(VideoStream):
+    def __init__(
+        self, segmenter: VideoSegmenter, frames: Iterable[np.ndarray], given: _GivenDetections
+    ):
+        super().__init__(segmenter, frames)
+        self._given = given
+
+    def _run(self, frames: Iterable[np.ndarray]) -> Iterator[FrameResult]:
+        yield from super()._run(frames)
+        self._given.check_finished()
 
 
 def build_linker(

@@ -1,10 +1,9 @@
 """The frames that the generic propagation network remembers of one video."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .generic_propagation import EncodedFrame, GenericPropagation, MemoryFrame
+from .generic_propagation import EncodedFrame, GenericPropagation, MemoryFrame, soft_masks
 
 SPACING = 5
 """Frames between those that are remembered for longer."""
@@ -27,8 +26,7 @@ class PropagationMemory:
 
     def propagate(self, frame: EncodedFrame, index: int) -> Tensor:
         """(N, 2 h4, 2 w4) soft masks in the frame with this index."""
-        logits = self.network(self.frames, frame, index)
-        return torch.cat([logits, torch.zeros_like(logits[:1])]).softmax(0)[:-1]
+        return soft_masks(self.network(self.frames, frame, index))
 
     def add(self, frame: EncodedFrame, index: int, masks: Tensor) -> None:
         """Remember a frame.

@@ -1,4 +1,10 @@
-"""Linking of any detector's masks, by the generic propagation network."""
+"""
+Linking of any detector's masks, by the generic propagation network.
+
+Unlike MaskProp's linking of clips (``clip_tracker.py``), it needs no detector of its own and no
+later frames: all tracks are propagated from frame to frame, and so also through frames in which the
+detector misses them.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..errors import InputError
 from ..networks.affinity import pooled_keys
 from ..networks.generic_propagation import EncodedFrame, GenericPropagation
 from ..networks.propagation_memory import PropagationMemory
@@ -18,12 +25,22 @@ from .matching import IdAssigner
 
 MOMENTUM = 0.8
 """Share of a track's appearance that stays when a detection is added to it."""
+MIN_SIMILARITY = 0.9
+"""Cosine similarity of appearances above which two may be one object's."""
+
+# When a propagated mask is good enough to be shown.
+MIN_DETECTIONS = 3
+"""A track with fewer detections may be a mistake of the detector."""
+MIN_CONFIDENCE = 0.7
+"""Mean of a soft mask over the cells above 0.5."""
+MAX_GROWTH = 2.0
+"""Factor by which its area may differ from the latest detection's."""
 
 
 class GenericNetwork(FrameNetwork, Protocol):
     """A frame network with the generic propagation network.
 
-    ``FrameOutput.maps`` are the fields of ``EncodedFrame``, and the grid has stride 4.
+    Its ``FrameOutput.maps`` are the fields of ``EncodedFrame``, and the grid has stride 4.
     """
 
     generic: GenericPropagation
@@ -34,14 +51,14 @@ class Track:
     """What is known of an id besides its masks.
 
     Attributes:
-        detections: how many it has.
+        num_detections: number of its detections.
         last_seen: index of the latest frame in which it was detected.
         area: cells of its latest detection.
         appearance: (E,) unit vector.
         class_scores: (K+1,) sum of the class scores of its detections.
     """
 
-    detections: int
+    num_detections: int
     last_seen: int
     area: float
     appearance: Tensor
@@ -49,7 +66,7 @@ class Track:
 
     def update(self, frame: int, area: float, appearance: Tensor, class_scores: Tensor) -> None:
         """Add a detection."""
-        self.detections += 1
+        self.num_detections += 1
         self.last_seen, self.area = frame, area
         mixed = MOMENTUM * self.appearance + (1 - MOMENTUM) * appearance
         self.appearance = F.normalize(mixed, dim=0)
@@ -57,10 +74,15 @@ class Track:
 
 
 class GenericTracker(Tracker):
-    """Propagates all tracks to each frame, and gives a detection the id of the one it overlaps.
+    """Propagates all tracks to each frame, and gives a detection the id of the one it matches.
+
+    The score of a detection with a track is::
+
+        (soft IoU with the propagated mask + appearance * similarity of looks)
+            * (1 - categories + categories * similarity of class scores)
 
     A track that was not detected goes on with its propagated mask, which also fills the gap in the
-    output as long as it can be trusted.
+    output while it can be trusted. Output is not delayed, and memory is constant.
     """
 
     def __init__(
@@ -70,78 +92,92 @@ class GenericTracker(Tracker):
         threshold: float = 0.1,
         categories: float = 0.2,
         appearance: float = 0.3,
-        min_similarity: float = 0.9,
         memory: int = 60,
         fill: int = 30,
-        min_detections: int = 3,
-        min_confidence: float = 0.7,
-        max_growth: float = 2.0,
     ):
+        """
+        Args:
+            network: gives detections and encodes frames.
+            threshold: score above which a detection matches a track.
+            categories: weight of the categories, from 0 (ignored) to 1.
+            appearance: weight of the looks: the mean key under the mask.
+            memory: number of frames without a detection after which a track ends.
+            fill: number of such frames in which its propagated mask is shown.
+
+        Raises:
+            InputError: for a value out of range.
+        """
         super().__init__(network)
-        self._generic = network.generic
-        self._memory = PropagationMemory(network.generic, keep_first=False)
+        if not 0 <= categories <= 1:
+            raise InputError(f"categories must be in 0..1, not {categories}")
+        if min(threshold, appearance, memory, fill) < 0:
+            raise InputError(
+                "threshold, appearance, memory and fill must not be negative: "
+                f"{threshold}, {appearance}, {memory}, {fill}"
+            )
+        self._frames = PropagationMemory(network.generic, keep_first=False)
         self._assigner = IdAssigner(threshold)
         self._tracks: dict[int, Track] = {}
-        self._categories, self._appearance, self._min_similarity = (
-            categories,
-            appearance,
-            min_similarity,
-        )
-        self._max_age, self._fill, self._min_detections = memory, fill, min_detections
-        self._min_confidence, self._max_growth = min_confidence, max_growth
+        self._categories, self._appearance = categories, appearance
+        self._memory, self._fill = memory, fill
 
     def add(self, frame: Frame) -> list[TrackedFrame]:
-        output = frame.output
+        output, known_ids = frame.output, list(self._tracks)
         encoded = EncodedFrame(**output.maps)
-        masks = output.grid_masks
-        fine = masks.new_zeros(0, *(2 * x for x in masks.shape[1:]))
-        if self._tracks:
-            fine = self._memory.propagate(encoded, frame.index)
-        propagated = F.avg_pool2d(fine[:, None], 2)[:, 0]
-        appearance = pooled_keys(encoded.keys, masks)
-        known = list(self._tracks)
-        ids = self._assigner.assign(self._scores(output, propagated, appearance), known)
-        self._update(frame.index, output, ids, appearance)
+        propagated = self._propagate(encoded, frame)
+        coarse = F.avg_pool2d(propagated[:, None], 2)[:, 0]
+        looks = pooled_keys(encoded.keys, output.grid_masks)
+        ids = self._assigner.assign(self._scores(output, coarse, looks), known_ids)
         filled = {
-            y: fine[i]
-            for i, y in enumerate(known)
-            if y not in ids and self._is_trusted(self._tracks[y], frame.index, propagated[i])
+            y: mask
+            for y, mask, grid_mask in zip(known_ids, propagated, coarse, strict=True)
+            if y not in ids and self._can_fill(self._tracks[y], frame.index, grid_mask)
         }
-        if self._tracks:
-            self._remember(frame.index, encoded, output, ids, propagated)
+        self._update_tracks(frame.index, output, ids, looks)
+        self._remember(frame.index, encoded, output, ids, coarse)
         return [TrackedFrame(frame.index, ids, filled=filled)]
 
-    def _scores(self, output: FrameOutput, propagated: Tensor, appearance: Tensor) -> Tensor:
-        """(N, Y) matching scores of the detections with the tracks."""
+    def _propagate(self, encoded: EncodedFrame, frame: Frame) -> Tensor:
+        """(Y, 2h, 2w) soft masks of the Y tracks."""
+        if self._tracks:
+            return self._frames.propagate(encoded, frame.index)
+        masks = frame.output.grid_masks
+        return masks.new_zeros(0, 2 * masks.shape[1], 2 * masks.shape[2])
+
+    def _scores(self, output: FrameOutput, propagated: Tensor, looks: Tensor) -> Tensor:
+        """(N, Y) scores of the detections with the tracks."""
         tracks = list(self._tracks.values())
         if not tracks:
             return output.scores.new_zeros(len(output), 0)
         scores = pairwise_soft_iou(output.grid_masks.flatten(1), propagated.flatten(1))
-        similarity = appearance @ torch.stack([x.appearance for x in tracks]).T
-        similarity = (similarity - self._min_similarity) / (1 - self._min_similarity)
-        scores = scores + self._appearance * similarity.clamp(min=0)
-        same = category_similarity(
-            output.class_scores, torch.stack([x.class_scores for x in tracks])
-        )
-        return scores * (1 - self._categories + self._categories * same)
+        cosine = looks @ torch.stack([x.appearance for x in tracks]).T
+        similarity = ((cosine - MIN_SIMILARITY) / (1 - MIN_SIMILARITY)).clamp(min=0)
+        class_scores = torch.stack([x.class_scores for x in tracks])
+        same = category_similarity(output.class_scores, class_scores)
+        gate = 1 - self._categories + self._categories * same
+        return (scores + self._appearance * similarity) * gate
 
-    def _update(self, index: int, output: FrameOutput, ids: list[int], appearance: Tensor) -> None:
+    def _can_fill(self, track: Track, index: int, mask: Tensor) -> bool:
+        """Whether a propagated mask can be shown in place of a detection."""
+        inside = mask > 0.5
+        area = float(inside.sum())
+        return (
+            track.num_detections >= MIN_DETECTIONS
+            and index - track.last_seen <= self._fill
+            and track.area / MAX_GROWTH <= area <= track.area * MAX_GROWTH
+            and float(mask[inside].mean()) >= MIN_CONFIDENCE
+        )
+
+    def _update_tracks(
+        self, index: int, output: FrameOutput, ids: list[int], looks: Tensor
+    ) -> None:
+        """Add the detections of a frame to their tracks."""
         areas = output.grid_masks.sum((1, 2)).tolist()
-        for y, area, look, scores in zip(ids, areas, appearance, output.class_scores, strict=True):
+        for y, area, look, scores in zip(ids, areas, looks, output.class_scores, strict=True):
             if y in self._tracks:
                 self._tracks[y].update(index, area, look, scores)
             else:
                 self._tracks[y] = Track(1, index, area, look, scores)
-
-    def _is_trusted(self, track: Track, index: int, mask: Tensor) -> bool:
-        inside = mask > 0.5
-        area = float(inside.sum())
-        return (
-            track.detections >= self._min_detections
-            and index - track.last_seen <= self._fill
-            and track.area / self._max_growth <= area <= track.area * self._max_growth
-            and float(mask[inside].mean()) >= self._min_confidence
-        )
 
     def _remember(
         self,
@@ -151,15 +187,18 @@ class GenericTracker(Tracker):
         ids: list[int],
         propagated: Tensor,
     ) -> None:
-        masks = propagated * (1 - output.grid_masks.amax(0) if ids else 1)
-        masks = torch.cat(
-            [masks, masks.new_zeros(len(self._tracks) - len(masks), *masks.shape[1:])]
-        )
-        columns = {y: i for i, y in enumerate(self._tracks)}
-        for y, mask in zip(ids, output.grid_masks, strict=True):
-            masks[columns[y]] = mask
-        self._memory.add(encoded, index, masks)
-        kept = [y for y, x in self._tracks.items() if index - x.last_seen < self._max_age]
+        """Remember the masks of all tracks in a frame, and end those not detected for long."""
+        if not self._tracks:
+            return
+        position = {y: i for i, y in enumerate(self._tracks)}
+        masks = propagated.new_zeros(len(position), *propagated.shape[1:])
+        masks[: len(propagated)] = propagated
+        if ids:
+            # Where something was detected, no other object is.
+            masks *= 1 - output.grid_masks.amax(0)
+            masks[[position[y] for y in ids]] = output.grid_masks
+        self._frames.add(encoded, index, masks)
+        kept = [y for y, x in self._tracks.items() if index - x.last_seen < self._memory]
         if len(kept) < len(self._tracks):
-            self._memory.keep([columns[y] for y in kept])
+            self._frames.keep([position[y] for y in kept])
             self._tracks = {y: self._tracks[y] for y in kept}
