@@ -1,6 +1,6 @@
 """Linking the masks of any detector into tracks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
