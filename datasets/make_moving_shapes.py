@@ -167,7 +167,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--height", type=int, default=128)
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument(
-        "--length", type=int, help="frames per video (default: 24; with --hidden 36)"
+        "--length", type=int, help="frames per video (default: 24; with --hidden 40)"
     )
     level = parser.add_mutually_exclusive_group()
     for name, text in LEVELS.items():
@@ -176,7 +176,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     args = parser.parse_args(argv)
     if args.length is None:
-        args.length = 36 if args.level == "hidden" else 24
+        args.length = 40 if args.level == "hidden" else 24
     minimum = {"train": 0, "val": 0, "seed": 0, "height": 32, "width": 32}
     minimum["length"] = MIN_LENGTHS.get(args.level, 1)
     for name, least in minimum.items():

@@ -2,7 +2,7 @@
 
 import numpy as np
 from shape_appearance import OUTLINES, draw_background, draw_colors, draw_texture
-from shape_hiding import HIDDEN_FRAMES, draw_hiding_objects, longest_hidden
+from shape_hiding import HIDDEN_FRAMES, draw_hiding_objects, hides_as_planned
 from shape_paths import fast_path, path_out_and_back, wandering_path
 from shape_scene import Scene, Shape
 
@@ -36,8 +36,7 @@ def draw_video(
         scene, categories = _draw_scene(rng, height, width, length, level)
         masks = [scene.visible_masks(t, len(categories)) for t in range(length)]
         tracks = [(category, [m[i] for m in masks]) for i, category in enumerate(categories)]
-        low, high = HIDDEN_FRAMES.get(level, (0, length))
-        if low <= max(longest_hidden(track) for _, track in tracks) <= high:
+        if level not in HIDDEN_FRAMES or hides_as_planned([x for _, x in tracks], level):
             break
     # Motion blur: the masks show the central one of an odd number of exposures.
     shutter, number = {"plain": (0.2, 3), "hard": (0.075, 5)}.get(level, (0.1, 3))

@@ -17,6 +17,10 @@ at least this long before the end."""
 MIN_LENGTHS = {level: low - 2 + 2 * VISIBLE_FRAMES for level, (low, _) in HIDDEN_FRAMES.items()}
 """By level, the frames that a video needs at least."""
 
+WELL_SEEN_FRAMES = 3
+"""For how many frames an object of a hidden video shows at least half of its largest area, before
+and after it is hidden."""
+
 PULSE = 0.05
 WOBBLE = 0.1
 _ANGLE = np.linspace(0, 2 * np.pi, 72, endpoint=False)
@@ -28,10 +32,22 @@ Look = tuple[int, np.ndarray, float]
 """Index in ``MOVING_SHAPES``, texture, and radius in pixels."""
 
 
-def longest_hidden(track: list[np.ndarray | None]) -> int:
-    """For how many frames at most an object is hidden before it comes back."""
-    seen = np.flatnonzero([mask is not None for mask in track])
-    return int(max(np.diff(seen) - 1, default=0))
+def hides_as_planned(tracks: list[list[np.ndarray | None]], level: str) -> bool:
+    """Whether the longest time for which an object is hidden lies within ``HIDDEN_FRAMES``. In
+    hidden videos, objects must also be well seen before and after."""
+    low, high = HIDDEN_FRAMES[level]
+    longest = 0
+    for masks in tracks:
+        areas = np.array([0 if mask is None else mask.sum() for mask in masks])
+        seen = np.flatnonzero(areas)
+        hidden = np.diff(seen) - 1
+        longest = max(longest, *hidden, 0)
+        if level == "hidden":
+            well_seen = areas >= areas.max() / 2
+            parts = np.split(well_seen, seen[1:][hidden >= low])
+            if len(parts) > 1 and min(part.sum() for part in parts) < WELL_SEEN_FRAMES:
+                return False
+    return low <= longest <= high
 
 
 def draw_hiding_objects(

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AnnotationError, run_command
-from ..evaluation import Metrics, ap_gains, evaluate, format_table, identity_measures
+from ..evaluation import (
+    Metrics,
+    ap_gains,
+    evaluate,
+    format_table,
+    identity_measures,
+    reappearance_measures,
+)
 from ..evaluation.oracle import ORACLES
 from ..evaluation.table import format_per_category, format_per_video
 from ..files import atomic_file
@@ -29,7 +36,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     )
     parser.add_argument("--per-category", action="store_true", help="all figures by category")
     parser.add_argument("--per-video", action="store_true", help="the videos that cost the most AP")
-    parser.add_argument("--identity", action="store_true", help="IDF1 and ID switches")
+    parser.add_argument("--identity", action="store_true", help="IDF1, ID switches, reappearances")
     parser.add_argument(
         "--oracle",
         choices=ORACLES,
@@ -87,7 +94,8 @@ def _extra_figures(metrics: Metrics, args: argparse.Namespace) -> dict[str, Any]
         print(f"\nVideos that cost the most AP:\n{format_per_video(gains)}")
     if args.identity:
         pairs = (pair for video in metrics.videos for pair in video.frame_pairs.values())
-        measures = extras["identity"] = identity_measures(pairs)
+        cases = (case for video in metrics.videos for case in video.reappearances)
+        measures = extras["identity"] = {**identity_measures(pairs), **reappearance_measures(cases)}
         texts = (f"{k} {'-' if v is None else round(v, 3)}" for k, v in measures.items())
         print(f"\nIdentity: {', '.join(texts)}")
     return extras

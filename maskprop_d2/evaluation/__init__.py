@@ -2,7 +2,15 @@
 
 from .identity import identity_measures
 from .per_video import ap_gains
+from .reappearance import reappearance_measures
 from .table import format_table
 from .video_ap import Metrics, evaluate
 
-__all__ = ["Metrics", "ap_gains", "evaluate", "format_table", "identity_measures"]
+__all__ = [
+    "Metrics",
+    "ap_gains",
+    "evaluate",
+    "format_table",
+    "identity_measures",
+    "reappearance_measures",
+]

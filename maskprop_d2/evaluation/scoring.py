@@ -7,6 +7,7 @@ from .identity import FramePairs, frame_pairs
 from .matching import Matches, match
 from .oracle import ORACLES
 from .overlap import Overlaps
+from .reappearance import reappearances
 from .tracks import Video, best_by_category
 
 PARALLEL_FROM = 10**6  # Pairs of masks for which processes are started.
@@ -20,11 +21,13 @@ class VideoMatches:
         video_id: as in the file.
         by_category: for each category id of the video's tracks.
         frame_pairs: the same for the identity measures, if requested.
+        reappearances: of all objects, if identity measures are requested.
     """
 
     video_id: int
     by_category: dict[int, Matches] = field(default_factory=dict)
     frame_pairs: dict[int, FramePairs] = field(default_factory=dict)
+    reappearances: list[tuple[bool, bool]] = field(default_factory=list)
 
 
 def score_video(video: Video, oracle: str | None = None, identity: bool = False) -> VideoMatches:
@@ -40,6 +43,8 @@ def score_video(video: Video, oracle: str | None = None, identity: bool = False)
         result.by_category[category_id] = match(overlaps.video_ious(), predictions, truth)
         if identity:
             result.frame_pairs[category_id] = frame_pairs(overlaps, predictions, truth)
+    if identity:
+        result.reappearances = list(reappearances(video, [x for y in best.values() for x in y]))
     return result
 
 

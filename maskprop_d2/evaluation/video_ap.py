@@ -102,7 +102,7 @@ def evaluate(
         strict: raise an error for such entries.
         oracle: first replace a part of the predictions by the ground truth: "tracking",
             "classification" or "segmentation" (see ``oracle.py``).
-        identity: also compute what ``identity_measures`` needs.
+        identity: also compute what ``identity_measures`` and ``reappearance_measures`` need.
         processes: number of processes for large inputs. Scripts that use more than one need the
             ``if __name__ == "__main__"`` guard.
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from make_moving_shapes import main
 from moving_shapes import draw_video
-from shape_hiding import HIDDEN_FRAMES, draw_hiding_objects, longest_hidden
+from shape_hiding import HIDDEN_FRAMES, WELL_SEEN_FRAMES, draw_hiding_objects
 from shape_scene import Scene
 
-LENGTHS = {"medium": 24, "hidden": 36}
+LENGTHS = {"medium": 24, "hidden": 40}
 VIDEOS = 12
 
 
@@ -39,7 +39,16 @@ def test_speed_is_between_plain_and_hard(videos):
 
 def test_an_object_of_every_video_hides_and_comes_back(videos, level):
     low, high = HIDDEN_FRAMES[level]
-    longest = [max(longest_hidden(masks) for _, masks in tracks) for _, tracks in videos]
+    longest = []
+    for _, tracks in videos:
+        longest.append(0)
+        for _, masks in tracks:
+            areas = np.array([0 if mask is None else mask.sum() for mask in masks])
+            for last, back in pairwise(np.flatnonzero(areas)):
+                longest[-1] = max(longest[-1], back - last - 1)
+                if level == "hidden" and back - last > low:
+                    for part in areas[: last + 1], areas[back:]:
+                        assert (part >= areas.max() / 2).sum() >= WELL_SEEN_FRAMES
     assert low <= min(longest) and max(longest) <= high
     assert len(set(longest)) > 4
 
@@ -91,7 +100,7 @@ def test_the_command(tmp_path, level):
     assert made[0] == made[1]
     data = json.loads((tmp_path / "one/train.json").read_text())
     assert data["info"]["level"] == level and data["info"]["version"] == 3
-    assert data["videos"][0]["length"] == sizes.get("length", 36)
+    assert data["videos"][0]["length"] == sizes.get("length", 40)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
-from maskprop_d2.evaluation import identity_measures
+from maskprop_d2.evaluation import identity_measures, reappearance_measures
 from maskprop_d2.evaluation.identity import FramePairs, measures_at
 from maskprop_d2.evaluation.predictions import read_tracks
 from maskprop_d2.evaluation.tracks import Video
 from maskprop_d2.evaluation.video_ap import score_tracks
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
+IDENTITY_COLUMNS = {
+    "IDF1": "IDF1",
+    "ID_switches": "ID switches",
+    "reappearances_found": "reappearances found",
+    "reappearances_kept": "kept",
+}
 
 
 @dataclass
@@ -40,7 +46,8 @@ def score(ground_truth: dict[str, Any], results: list[dict[str, Any]]) -> Scored
     metrics = score_tracks(videos, categories, identity=True)
     pairs = {x.video_id: x.frame_pairs for x in metrics.videos}
     identity = identity_measures(x for video in pairs.values() for x in video.values())
+    identity |= reappearance_measures(x for video in metrics.videos for x in video.reappearances)
     figures = {name: metrics.as_dict()[name] for name in COLUMNS}
-    figures |= {"IDF1": identity["IDF1"], "ID switches": identity["ID_switches"]}
+    figures |= {label: identity[name] for name, label in IDENTITY_COLUMNS.items()}
     threshold = identity["score_threshold"] or 0.0
     return Scored({x.id: x for x in videos}, pairs, figures, threshold)
