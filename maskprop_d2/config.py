@@ -136,7 +136,7 @@ def add_maskprop_config(cfg: CN) -> None:
     # Weight w of the agreement of categories: matching scores are multiplied by
     # 1 - w + w * agreement, where the agreement is the cosine of the class scores. 0: compare masks
     # only (paper). 1: never link different categories.
-    linking.CATEGORIES = 1.0
+    linking.CATEGORIES = 0.5
     # Add so many times the similarity of appearance to the matching scores (not in the paper), and
     # remember a track's appearance for so many frames after its last detection. "maskprop" only,
     # with PROPAGATION.AFFINITY.

@@ -56,7 +56,7 @@ class ClipTracker(Tracker):
         threshold: float = 0.03,
         exclusive: bool = True,
         match: str = "near",
-        categories: float = 1.0,
+        categories: float = 0.5,
         appearance: float = 0.0,
         memory: int = 0,
     ):
