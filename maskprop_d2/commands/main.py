@@ -7,6 +7,8 @@ from importlib import import_module
 COMMANDS = {
     "models": "list the models that run without training",
     "demo": "segment and track the objects of a video",
+    "link": "link the masks of any detector into tracks",
+    "propagate": "carry the objects of one frame through a video",
     "train": "train a model, or evaluate it (--eval-only)",
     "validate": "check a dataset for errors",
     "evaluate": "score a results file by video AP and AR",

@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -105,6 +105,11 @@ def open_source(args: argparse.Namespace, excerpt: Excerpt) -> VideoFile | Frame
     return FrameFiles(find_frames(args.input), excerpt=excerpt)
 
 
+def frame_name(source: Source, index: int) -> str:
+    """The name, without suffix, of files for a frame: that of its image, or its index."""
+    return source.names[index] if isinstance(source, FrameFiles) else f"{index:05d}"
+
+
 def check_output(output: Path, source: Source, id_masks: Path | None = None) -> None:
     """
     Args:
@@ -123,19 +128,26 @@ def check_output(output: Path, source: Source, id_masks: Path | None = None) -> 
         )
     if is_video and output.is_dir():
         raise VideoError(f"--output {output} is a folder, but has the name of a video")
+    check_path("--output", output, source, is_folder=not is_video)
+    if id_masks:
+        check_path("--id-masks", id_masks, source, is_folder=True)
+
+
+def check_path(option: str, path: Path, source: Source, *, is_folder: bool) -> None:
+    """
+    Raises:
+        VideoError: if a file or folder that an option names for the output cannot be written, or
+            would overwrite the input.
+    """
+    if is_folder and path.exists() and not path.is_dir():
+        raise VideoError(f"{option} {path} is a file: name a folder")
     inputs: set[Path] = set()
     if isinstance(source, VideoFile):
         inputs = {Path(source.path).resolve()}
     elif isinstance(source, FrameFiles):
-        inputs = {Path(path).parent.resolve() for path in source.paths}
-    for option, path in (("--output", output), ("--id-masks", id_masks)):
-        if path is None:
-            continue
-        is_folder = option == "--id-masks" or not is_video
-        if is_folder and path.exists() and not path.is_dir():
-            raise VideoError(f"{option} {path} is a file: name a folder")
-        if path.resolve() in inputs:
-            raise VideoError(f"{option} {path} would overwrite the input: choose another path")
+        inputs = {Path(x).parent.resolve() for x in source.paths}
+    if path.resolve() in inputs:
+        raise VideoError(f"{option} {path} would overwrite the input: choose another path")
 
 
 def run_video_command(command: Callable[[], None]) -> None:
@@ -153,9 +165,10 @@ def run_video_command(command: Callable[[], None]) -> None:
 def write_tracks(
     stream: VideoStream,
     source: Source,
-    names: list[str],
+    names: Sequence[str],
     args: argparse.Namespace,
     *,
+    category_ids: Sequence[int] | None = None,
     read_ahead: bool = False,
 ) -> None:
     """Process a video: write the outputs of ``add_output_arguments``, and ``results.json`` beside
@@ -166,6 +179,7 @@ def write_tracks(
         source: the video; a camera is also shown in a window if there is a screen.
         names: the categories of the stream's labels.
         args: the command line.
+        category_ids: their ids in ``results.json`` (default: 1, 2, ...).
         read_ahead: process the next frames while these are drawn and encoded, which helps if the
             network runs on a GPU. On a CPU it already uses all cores.
     """
@@ -179,8 +193,8 @@ def write_tracks(
             results = stack.enter_context(prefetch(stream, 2)) if read_ahead else stream
             for result in interruption.until_signal(results):
                 labels = [names[label] for label in result.labels]
-                tracks = result.masks, result.track_ids, labels, result.scores
-                drawn = draw_tracks(result.frame, *tracks, trails)
+                objects = result.masks, result.track_ids, labels, result.scores
+                drawn = draw_tracks(result.frame, *objects, trails)
                 go_on = [sink(result, drawn) for sink in sinks]
                 bar.update()
                 num_frames += 1
@@ -190,7 +204,9 @@ def write_tracks(
             print("Interrupted before the first frame was finished.", file=sys.stderr)
             sys.exit(128 + interruption.signal)
         folder = args.output.parent if is_video_name(args.output) else args.output
-        _save_results(stream.iter_tracks(num_frames), names, folder / "results.json")
+        tracks = stream.iter_tracks(num_frames)
+        ids = category_ids or range(1, len(names) + 1)
+        _save_results(tracks, names, ids, folder / "results.json")
     if interruption.signal:
         print("Interrupted: the finished frames are kept.", file=sys.stderr)
     seconds = time.perf_counter() - start
@@ -215,11 +231,12 @@ def _open_sinks(args: argparse.Namespace, source: Source, stack: ExitStack) -> l
 
     sinks: list[Sink] = [write_drawn]
     if args.id_masks:
-        id_masks = IdMaskWriter(args.id_masks, getattr(source, "names", ()))
+        id_masks = IdMaskWriter(args.id_masks)
 
         def write_id_mask(result: FrameResult, drawn: np.ndarray) -> bool:
             size = result.frame.shape[:2]
-            id_masks.write(draw_id_mask(result.masks, result.track_ids, result.scores, *size))
+            ids = draw_id_mask(result.masks, result.track_ids, result.scores, *size)
+            id_masks.write(ids, frame_name(source, result.index))
             return True
 
         sinks.append(write_id_mask)
@@ -228,14 +245,15 @@ def _open_sinks(args: argparse.Namespace, source: Source, stack: ExitStack) -> l
     return sinks
 
 
-def _save_results(tracks: Iterable[VideoTrack], names: list[str], path: Path) -> None:
-    """Write tracks in the YouTube-VIS format, as video 1 with category ids 1, 2, ... for
-    ``names``."""
+def _save_results(
+    tracks: Iterable[VideoTrack], names: Sequence[str], category_ids: Sequence[int], path: Path
+) -> None:
+    """Write tracks in the YouTube-VIS format, as video 1."""
     write_results(
         (
             {
                 "video_id": 1,
-                "category_id": track.label + 1,
+                "category_id": category_ids[track.label],
                 "score": track.score,
                 "segmentations": track.masks,
                 "track_id": track.track_id,

@@ -53,44 +53,40 @@ class CategoryNames:
             raise ValueError(f"'category_id' must be from 0, not {reprlib.repr(category_id)}")
         if name is not None and not isinstance(name, str):
             raise ValueError(f"'category_name' must be a string, not {reprlib.repr(name)}")
-        if category_id is not None and self._of_file:
-            if category_id not in self._of_file:
-                raise ValueError(f"'category_id' {category_id} is not in 'categories'")
-            name = None
+        if category_id is not None and self._of_file and category_id not in self._of_file:
+            raise ValueError(f"'category_id' {category_id} is not in 'categories'")
         return self._keys.setdefault((category_id, name), len(self._keys))
 
     def finish(self) -> tuple[list[str], list[int], np.ndarray]:
         """The names and ids of the K categories, sorted by id, and the category index for each
-        number from ``add``.
+        number from ``add``. Categories that the user or the file names need not occur.
 
         Raises:
-            DetectionsError: if there are more categories than names.
+            DetectionsError: if the user names fewer categories than there are.
         """
         ids = {category_id for category_id, _ in self._keys if category_id is not None}
-        named = [
-            (category_id, self._name(category_id, name, ids)) for category_id, name in self._keys
-        ]
-        distinct = sorted(set(named), key=lambda x: (x[0] is None, x[0] or 0, x[1]))
+        known = self._of_file
+        if self._class_names is not None:
+            known = dict(enumerate(self._class_names, start=int(0 not in ids)))
+            if ids - known.keys():
+                raise DetectionsError(
+                    f"{self._path}: there are {len(known)} class names, but a 'category_id' "
+                    f"{max(ids)}"
+                )
+        coco = COCO if ids <= COCO.keys() else {}
+        named: list[tuple[int | None, str]] = []
+        for category_id, name in self._keys:
+            if category_id is None:
+                named.append((None, name or OBJECT))
+            else:
+                default = coco.get(category_id, f"category {category_id}")
+                named.append((category_id, known.get(category_id) or name or default))
+        distinct = sorted({*named, *known.items()}, key=lambda x: (x[0] is None, x[0] or 0, x[1]))
         position = {x: i for i, x in enumerate(distinct)}
         order = np.array([position[x] for x in named], np.int64)
         names = [name for _, name in distinct]
+        ids |= known.keys()
         if len(ids) == len(distinct):
             return names, sorted(ids), order
         # Some have no id, or an id has several names.
         return names, list(range(1, len(names) + 1)), order
-
-    def _name(self, category_id: int | None, name: str | None, ids: set[int]) -> str:
-        """The name of a category; ``ids`` are those of all."""
-        if category_id is None:
-            return name or OBJECT
-        if self._class_names is not None:
-            position = category_id - (0 not in ids)
-            if position >= len(self._class_names):
-                raise DetectionsError(
-                    f"{self._path}: there are {len(self._class_names)} class names, but a "
-                    f"'category_id' {category_id}"
-                )
-            return self._class_names[position]
-        if name is not None or category_id in self._of_file:
-            return name or self._of_file[category_id]
-        return COCO[category_id] if ids <= COCO.keys() else f"category {category_id}"

@@ -81,20 +81,15 @@ class IdMaskWriter:
     as 16-bit greyscale. In both, the pixel values are the ids.
     """
 
-    def __init__(self, folder: str | Path, names: Sequence[str] = ()):
-        """``names``: file names without suffix; by default numbers from 00000."""
+    def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        self._names = names
-        self._count = 0
         colors = [(0, 0, 0), *map(track_color, range(VOID - 1)), (255, 255, 255)]
         self._palette = [value for color in colors for value in color]
 
-    def write(self, ids: np.ndarray) -> None:
-        """Write the next frame, an array from ``draw_id_mask``."""
+    def write(self, ids: np.ndarray, name: str) -> None:
+        """Write a frame, an array from ``draw_id_mask``; ``name`` is without suffix."""
         image = Image.fromarray(ids)
         if ids.dtype == np.uint8:
             image.putpalette(self._palette)
-        name = self._names[self._count] if self._names else f"{self._count:05d}"
-        self._count += 1
         with atomic_file(self.folder / f"{name}.png", fsync=False) as partial:
             image.save(partial, format="PNG", compress_level=1)

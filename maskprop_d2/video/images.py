@@ -60,6 +60,8 @@ def load_image(path: str | Path) -> Image.Image:
             return image
     except VideoError:
         raise
+    except FileNotFoundError as error:
+        raise VideoError(f"{path} is missing") from error
     # Pillow's decoders raise all kinds of exceptions for damaged files.
     except Exception as error:
         raise VideoError(f"{path} is not an image") from error

@@ -9,7 +9,8 @@ import pytest
 from maskprop_d2.commands.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_DETECTRON2 = """
+WITHOUT_DETECTRON2 = ["models", "demo", "link", "propagate", "validate", "evaluate", "visualize"]
+REFUSE_DETECTRON2 = """
 import sys
 
 class Refuse:
@@ -32,7 +33,7 @@ def test_the_help_lists_every_command(capsys):
         assert f"  {name}" in text and description in text
 
 
-@pytest.mark.parametrize("name", ["models", "demo", "validate", "evaluate", "visualize"])
+@pytest.mark.parametrize("name", WITHOUT_DETECTRON2)
 def test_the_help_of_a_command_shows_its_name(name, capsys):
     with pytest.raises(SystemExit) as end:
         main([name, "--help"])
@@ -71,7 +72,7 @@ def test_the_remaining_arguments_go_to_the_command(tmp_path, capsys):
     ("name", "status"), [("train", 2), ("export", 2), ("demo", 0), ("evaluate", 0)]
 )
 def test_without_detectron2_a_command_works_or_says_that_it_is_missing(name, status):
-    command = [sys.executable, "-c", WITHOUT_DETECTRON2, name, "--help"]
+    command = [sys.executable, "-c", REFUSE_DETECTRON2, name, "--help"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == status, result.stderr
     if status:

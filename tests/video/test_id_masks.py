@@ -38,12 +38,12 @@ def test_no_object_has_the_id_of_void():
 
 
 def test_ids_are_read_back_from_palette_and_16_bit_images(tmp_path):
-    writer = IdMaskWriter(tmp_path / "ids", ["a", "b"])
+    writer = IdMaskWriter(tmp_path / "ids")
     assert not (tmp_path / "ids").exists()
     few = draw_id_mask([square(0, 0), square(5, 5)], [0, 253], [0.5, 0.5], *SIZE)
     many = draw_id_mask([square(0, 0), square(5, 5)], [0, 65_533], [0.5, 0.5], *SIZE)
-    writer.write(few)
-    writer.write(many)
+    writer.write(few, "a")
+    writer.write(many, "b")
     assert sorted(x.name for x in (tmp_path / "ids").iterdir()) == ["a.png", "b.png"]
     for name, ids, mode in (("a.png", few, "P"), ("b.png", many, "I;16")):
         with Image.open(tmp_path / "ids" / name) as image:
@@ -57,9 +57,9 @@ def test_ids_are_read_back_from_palette_and_16_bit_images(tmp_path):
     assert colors[0, 15].tolist() == [0, 0, 0]
 
 
-def test_files_are_numbered_and_a_failed_one_is_removed(tmp_path, monkeypatch):
+def test_a_failed_file_is_removed(tmp_path, monkeypatch):
     writer = IdMaskWriter(tmp_path)
-    writer.write(np.zeros(SIZE, np.uint8))
+    writer.write(np.zeros(SIZE, np.uint8), "00000")
 
     def save(self, path, **_):
         path.write_bytes(b"half")
@@ -67,7 +67,7 @@ def test_files_are_numbered_and_a_failed_one_is_removed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Image.Image, "save", save)
     with pytest.raises(OSError, match="disk full"):
-        writer.write(np.zeros(SIZE, np.uint8))
+        writer.write(np.zeros(SIZE, np.uint8), "00001")
     assert [x.name for x in tmp_path.iterdir()] == ["00000.png"]
 
 

@@ -63,8 +63,8 @@ def measure(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
 
     def write_id_masks() -> None:
         id_masks = IdMaskWriter(folder / "ids")
-        for rles in masks:
-            id_masks.write(draw_id_mask(rles, track_ids, scores, *size))
+        for i, rles in enumerate(masks):
+            id_masks.write(draw_id_mask(rles, track_ids, scores, *size), str(i))
 
     def whole() -> None:
         with prefetch(VideoFile(clip), 8) as ahead:
