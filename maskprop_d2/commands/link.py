@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from ..detections import CocoDetections, IdMaskFolder
 from ..errors import InputError
 from ..inference.image_detector import category_indices
-from ..inference.linking import link
+from ..inference.linking import build_linker
 from ..structures import Detections
 from ..video import Excerpt, FrameFiles, VideoFile
 from ..ytvis.categories import COCO
@@ -116,7 +117,13 @@ def run(args: argparse.Namespace) -> None:
         select_labels(list(detections.class_names), args.classes),
         args.confidence_threshold or 0,
     )
-    stream = link(source, selected, tracker=args.tracker)
+
+    def take(frames: Tensor) -> list[Detections]:
+        # A video file may have fewer frames than its header says, so that ``link``, which wants as
+        # many detections as frames, would not do.
+        return [next(selected) for _ in frames]
+
+    stream = build_linker(take, tracker=args.tracker).stream(source)
     write_tracks(stream, source, detections.class_names, args, category_ids=detections.category_ids)
 
 
