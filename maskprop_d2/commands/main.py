@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 COMMANDS = {
+    "track": "segment and track real objects in a video, without training",
     "models": "list the models that run without training",
     "demo": "segment and track the objects of a video",
     "link": "link the masks of any detector into tracks",
@@ -19,12 +20,12 @@ COMMANDS = {
 
 EXAMPLES = """\
 examples:
-  maskprop demo --model demo/maskprop_tiny.pt --video-input my_video.mp4 --output annotated.mp4
+  maskprop track my_video.mp4
   maskprop train --config-file configs/moving_shapes/maskprop_tiny.yaml
   maskprop evaluate annotations.json results.json
 
 Run "maskprop COMMAND --help" for the options of a command. "train" and "export" need Detectron2;
-"demo" needs it for models that are not exported.
+"track" and "demo" need it for some models.
 """
 
 

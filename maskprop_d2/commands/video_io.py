@@ -53,14 +53,16 @@ def add_excerpt_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of what ``write_tracks`` writes."""
+def add_output_arguments(parser: argparse.ArgumentParser, default: str = "") -> None:
+    """Add the options of what ``write_tracks`` writes. ``--output`` is required unless ``default``
+    describes what it is without the option."""
     parser.add_argument(
         "--output",
         type=Path,
-        required=True,
+        required=not default,
         metavar="O",
-        help=f"video file ({', '.join(sorted(VIDEO_SUFFIXES))}) or folder for images",
+        help=f"video file ({', '.join(sorted(VIDEO_SUFFIXES))}) or folder for images"
+        + (f" (default: {default})" if default else ""),
     )
     parser.add_argument(
         "--trails", action="store_true", help="draw the path of each object in the last second"
@@ -169,10 +171,11 @@ def write_tracks(
     args: argparse.Namespace,
     *,
     category_ids: Sequence[int] | None = None,
+    results: Path | None = None,
     read_ahead: bool = False,
 ) -> None:
-    """Process a video: write the outputs of ``add_output_arguments``, and ``results.json`` beside
-    them. Ctrl-C keeps the frames that are finished by then.
+    """Process a video: write the outputs of ``add_output_arguments``, and the tracks. Ctrl-C keeps
+    the frames that are finished by then.
 
     Args:
         stream: the finished frames of ``source``.
@@ -180,6 +183,7 @@ def write_tracks(
         names: the categories of the stream's labels.
         args: the command line.
         category_ids: their ids in ``results.json`` (default: 1, 2, ...).
+        results: file for the tracks (default: ``results.json`` beside the video or in the folder).
         read_ahead: process the next frames while these are drawn and encoded, which helps if the
             network runs on a GPU. On a CPU it already uses all cores.
     """
@@ -190,8 +194,8 @@ def write_tracks(
             bar = stack.enter_context(tqdm(total=source.num_frames, unit="frame"))
             stack.enter_context(logging_redirect_tqdm())
             sinks = _open_sinks(args, source, stack)
-            results = stack.enter_context(prefetch(stream, 2)) if read_ahead else stream
-            for result in interruption.until_signal(results):
+            finished = stack.enter_context(prefetch(stream, 2)) if read_ahead else stream
+            for result in interruption.until_signal(finished):
                 labels = [names[label] for label in result.labels]
                 objects = result.masks, result.track_ids, labels, result.scores
                 drawn = draw_tracks(result.frame, *objects, trails)
@@ -206,12 +210,13 @@ def write_tracks(
         folder = args.output.parent if is_video_name(args.output) else args.output
         tracks = stream.iter_tracks(num_frames)
         ids = category_ids or range(1, len(names) + 1)
-        _save_results(tracks, names, ids, folder / "results.json")
+        results = results or folder / "results.json"
+        _save_results(tracks, names, ids, results)
     if interruption.signal:
         print("Interrupted: the finished frames are kept.", file=sys.stderr)
     seconds = time.perf_counter() - start
     print(f"{num_frames} frames in {seconds:.1f} s, {num_frames / seconds:.1f} frames/s")
-    written = [args.output, folder / "results.json", *filter(None, [args.id_masks])]
+    written = [args.output, results, *filter(None, [args.id_masks])]
     print(f"wrote {', '.join(map(str, written))}")
     # For a camera, Ctrl-C is the normal end.
     if interruption.signal and not isinstance(source, Camera):

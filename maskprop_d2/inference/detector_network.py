@@ -41,11 +41,13 @@ class DetectorNetwork(nn.Module, ABC):
         frame_settings: how frames are processed.
         propagation: the propagation branch.
         device: where the network runs.
+        labels: category indices of the detections to keep; None to keep all.
     """
 
     frame_settings: FrameSettings
     propagation: PropagationBranch
     device: torch.device
+    labels: list[int] | None = None
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -136,6 +138,9 @@ class DetectorNetwork(nn.Module, ABC):
         height, width = maps["attention"].shape[-2:]
         grid_masks = paste_masks(found.box_masks, found.boxes / stride, height, width)
         keep = mask_nms(grid_masks, found.scores, self.frame_settings.duplicate_threshold)
+        if self.labels is not None:
+            labels = found.class_scores[keep, :-1].argmax(1)
+            keep = keep[torch.isin(labels, labels.new_tensor(self.labels))]
         return FrameOutput(
             boxes_video=(found.boxes * scale)[keep],
             scores=found.scores[keep],

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import (
     MaskRCNN,
-    MaskRCNN_ResNet50_FPN_Weights,
     maskrcnn_resnet50_fpn_v2,
 )
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
@@ -17,13 +16,11 @@ from torchvision.ops import FrozenBatchNorm2d
 from ..detections import as_detections
 from ..errors import WeightsFileError
 from ..structures import Detections
+from ..ytvis.categories import COCO
 from .image_detector import ImageDetector, category_indices
 
-_COCO_91 = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
-_LABELS = [i for i, name in enumerate(_COCO_91) if name not in ("__background__", "N/A")]
-COCO_CATEGORIES = [_COCO_91[i] for i in _LABELS]
-"""The names of COCO's 80 categories, in the order of Detectron2's labels. Torchvision has 91, some
-of which are not used."""
+NUM_LABELS = 91
+"""Torchvision's labels are COCO's ids, of which 11 are not used, and 0 for the background."""
 
 
 def _resnet50_fpn(**options: float) -> MaskRCNN:
@@ -31,7 +28,7 @@ def _resnet50_fpn(**options: float) -> MaskRCNN:
     normalisation is frozen and adds nothing to the variance."""
     norm = partial(FrozenBatchNorm2d, eps=0.0)
     backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, norm_layer=norm)
-    return MaskRCNN(backbone, num_classes=len(_COCO_91), **options)
+    return MaskRCNN(backbone, num_classes=NUM_LABELS, **options)
 
 
 def _resnet50_fpn_v2(**options: float) -> MaskRCNN:
@@ -51,8 +48,6 @@ class TorchvisionDetector(ImageDetector):
     >>> detector = TorchvisionDetector("maskrcnn_resnet50_fpn", "maskrcnn_..._coco-bf2d0c1e.pth")
     >>> (found,) = detector.detect(frames)
     """
-
-    class_names = COCO_CATEGORIES
 
     def __init__(
         self,
@@ -78,8 +73,9 @@ class TorchvisionDetector(ImageDetector):
             InputError: for an unknown category.
             WeightsFileError: if the file does not have the weights of the model.
         """
+        self.class_names = list(COCO.values())
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        labels = category_indices(COCO_CATEGORIES, categories)
+        wanted = category_indices(self.class_names, categories)
         self._model = BUILDERS[name](
             box_score_thresh=score_threshold,
             min_size=short_side,
@@ -87,10 +83,10 @@ class TorchvisionDetector(ImageDetector):
         )
         _load(self._model, Path(weights))
         self._model.to(self.device).eval()
-        # For each of the 91 labels the category's index, or -1 if it is not wanted.
-        self._index = torch.full((len(_COCO_91),), -1, device=self.device)
-        for label in labels:
-            self._index[_LABELS[label]] = label
+        # For each of the labels the category's index, or -1 if it is not wanted.
+        self._index = torch.full((NUM_LABELS,), -1, device=self.device)
+        for index in wanted:
+            self._index[list(COCO)[index]] = index
 
     @torch.inference_mode()
     def detect(self, frames: Tensor) -> list[Detections]:

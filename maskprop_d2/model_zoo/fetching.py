@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlparse
+from urllib.request import Request, urlopen
 
 import torch
 from iopath.common.file_io import get_cache_dir
@@ -22,7 +23,11 @@ TIMEOUT = 30
 
 def has_detectron2() -> bool:
     """Whether Detectron2 is installed; does not import it."""
-    return importlib.util.find_spec("detectron2") is not None
+    try:
+        return importlib.util.find_spec("detectron2") is not None
+    # From an import hook that hides it.
+    except ModuleNotFoundError:
+        return False
 
 
 def _is_remote(preset: Preset) -> bool:
@@ -87,6 +92,8 @@ def _fetch(preset: Preset, path: Path) -> None:
         raise FetchError(f"{preset.name}: there is no file {path}: name a copy with --weights FILE")
     try:
         with _patience():
+            # Fails before a progress bar is shown.
+            urlopen(Request(preset.url, method="HEAD")).close()
             if preset.kind == "detectron2":
                 from detectron2.utils.file_io import PathManager
 

@@ -1,21 +1,31 @@
-"""Building the models of the table with their weights."""
+"""Building models with trained weights."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..errors import ConfigError
-from ..inference.image_detector import ImageDetector
+from ..inference import VideoSegmenter
+from ..inference.image_detector import ImageDetector, category_indices
+from ..inference.linking import build_linker
+from ..inference.torchvision_detector import TorchvisionDetector
 from .fetching import check_weights_file, fetch_weights, has_detectron2, local_path
-from .presets import PRESETS, Preset, get_config_file, get_preset
+from .presets import PRESETS, Preset, find_preset, get_config_file, get_preset
+
+SCORE_THRESHOLD = 0.5
+"""Detections of image detectors are dropped below this by default."""
+SHORT_SIDE, MAX_SIDE = 800, 1333
+"""Input size in pixels that the weights of Detectron2 and torchvision were trained for."""
 
 
 def default_preset() -> Preset:
     """The best preset of real objects that this machine can run in reasonable time.
 
-    On a GPU that is the highest mask AP. On a CPU, where the others take twice to four times as
-    long, it is Detectron2's Mask R-CNN with ResNet-50, or torchvision's without Detectron2.
+    On a GPU that is the highest mask AP. On a CPU it is the fastest: Detectron2's Mask R-CNN with
+    ResNet-50, or torchvision's where Detectron2 is not installed.
     """
     if torch.cuda.is_available():
         return PRESETS["maskrcnn_resnet50_fpn_v2"]
@@ -23,12 +33,12 @@ def default_preset() -> Preset:
 
 
 def get_weights(preset: Preset, weights: str | Path | None = None) -> Path:
-    """The file with a preset's weights: a copy, or the fetched file.
+    """The file with a preset's weights.
 
     Args:
         preset: the model.
-        weights: a copy of its weights, or weights of your own. A file with the name of the
-            published one is compared with its checksum.
+        weights: a copy of its weights, or others (default: fetched on first use). A file with the
+            name of the published one is compared with its checksum.
 
     Raises:
         FetchError: if they cannot be fetched, or the checksum is wrong.
@@ -41,62 +51,162 @@ def get_weights(preset: Preset, weights: str | Path | None = None) -> Path:
     return path
 
 
-def get_detector(
-    name: str,
-    *,
-    weights: str | Path | None = None,
-    score_threshold: float = 0.5,
-    categories: Sequence[str] | None = None,
-    short_side: int = 800,
-    device: str | None = None,
-) -> ImageDetector:
-    """The detector of a preset, with its weights.
+@dataclass(frozen=True)
+class ModelOptions:
+    """How a model runs.
+
+    Attributes:
+        weights: weights of a preset or config (default: fetched for a preset, ``MODEL.WEIGHTS`` of
+            a config).
+        score_threshold: drop detections scored below this (default: 0.5 for image detectors, that
+            of the model for MaskProp models).
+        categories: names of the categories to track (default: all).
+        short_side: resize frames to this short side in pixels; smaller is faster, but misses small
+            objects (default: 800 for presets that are image detectors, that of the model for
+            others).
+        tracker: tracking method (default: that of ``link`` for image detectors, that of the model
+            for MaskProp models).
+        device: where to run (default: a GPU if there is one).
+    """
+
+    weights: str | Path | None = None
+    score_threshold: float | None = None
+    categories: Sequence[str] | None = None
+    short_side: int | None = None
+    tracker: str | None = None
+    device: str | None = None
+
+
+def get(name: str, **options: Any) -> VideoSegmenter:
+    """The segmenter of a preset, which tracks the objects of any video.
+
+    >>> segmenter = get("mask_rcnn_R_50_FPN_3x", categories=["person", "car"])
+    >>> for result in segmenter.stream(VideoFile("my_video.mp4")):
+    ...     print(result.index, result.track_ids, result.labels)
 
     Args:
-        name: a preset of Detectron2 or torchvision, or its config.
-        weights: file with the weights (default: fetched on first use).
-        score_threshold: drop detections scored below this.
-        categories: names of the categories to detect (default: all).
-        short_side: frames are resized to this short side in pixels. The weights were trained with
-            800; smaller is faster.
-        device: where to run (default: a GPU if there is one).
+        name: a preset, or its config.
+        **options: those of :class:`ModelOptions`.
 
     Raises:
-        InputError: for an unknown name or category, if Detectron2 is needed but not installed, or
-            if the weights cannot be fetched or loaded.
+        InputError: see :func:`load_model`.
     """
-    preset = get_preset(name)
-    if preset.kind == "torchvision":
-        from ..inference.torchvision_detector import TorchvisionDetector
+    return load_model(get_preset(name).name, ModelOptions(**options))
 
-        return TorchvisionDetector(
-            preset.name,
-            get_weights(preset, weights),
-            score_threshold=score_threshold,
-            categories=categories,
-            short_side=short_side,
-            device=device,
-        )
+
+def load_model(model: str, options: ModelOptions) -> VideoSegmenter:
+    """The segmenter of any trained model; its ``network.class_names`` are the category names.
+
+    Args:
+        model: a preset or its config; an exported file; or a config file (.yaml) of this project
+            or of Detectron2.
+        options: how it runs.
+
+    Raises:
+        InputError: if there is no such model, its weights are missing, incomplete or cannot be
+            fetched, it needs Detectron2, which is not installed, or an option is wrong or does
+            not apply to it.
+    """
+    preset = find_preset(model)
+    if preset is None:
+        if Path(model).suffix in (".yaml", ".yml"):
+            return _load_config_model(model, options)
+        if Path(model).is_file():
+            if options.weights:
+                raise ConfigError(f"{model} is an exported model: it contains its weights")
+            return _load_exported(model, options)
+        raise ConfigError(f"{model} is neither a file nor one of {', '.join(PRESETS)}")
+    if preset.kind == "detectron2":
+        _require_detectron2(preset.name)
+    options = replace(options, weights=get_weights(preset, options.weights))
     if preset.kind == "exported":
-        raise ConfigError(f"{preset.name} is a MaskProp model, not a detector of single frames")
-    if not has_detectron2():
-        others = [x.name for x in PRESETS.values() if x.kind == "torchvision"]
+        return _load_exported(str(options.weights), options)
+    options = replace(options, short_side=options.short_side or SHORT_SIDE)
+    if preset.kind == "detectron2":
+        return _load_config_model(get_config_file(preset.name), options)
+    detector = TorchvisionDetector(
+        preset.name,
+        str(options.weights),
+        score_threshold=_score_threshold(options),
+        categories=options.categories,
+        short_side=options.short_side,
+        device=options.device,
+    )
+    return _link(detector, options.tracker)
+
+
+def _load_exported(path: str, options: ModelOptions) -> VideoSegmenter:
+    """The segmenter of an exported file."""
+    if options.short_side or options.tracker:
         raise ConfigError(
-            f"{preset.name} needs Detectron2, which is not installed (see the README). These do "
+            f"{path} is an exported model: its input size and tracking method are those of its "
+            "export"
+        )
+    segmenter = VideoSegmenter.from_exported(
+        path, score_threshold=options.score_threshold, device=options.device
+    )
+    network = segmenter.network
+    network.labels = category_indices(network.class_names, options.categories)
+    return segmenter
+
+
+def _load_config_model(config_file: str, options: ModelOptions) -> VideoSegmenter:
+    """The segmenter of a config of this project, or of any model of Detectron2 that finds masks."""
+    _require_detectron2(config_file)
+    from ..engine import class_names, load_config
+    from ..engine.image_detector import Detectron2Detector
+    from ..engine.setup import build_trained_model
+
+    keys: dict[str, Any] = {"MODEL.WEIGHTS": options.weights, "MODEL.DEVICE": options.device}
+    keys["MODEL.ROI_HEADS.SCORE_THRESH_TEST"] = options.score_threshold
+    keys["MODEL.MASKPROP.TRACKER"] = options.tracker
+    if options.short_side:
+        keys["INPUT.MIN_SIZE_TEST"] = options.short_side
+        keys["INPUT.MAX_SIZE_TEST"] = options.short_side * MAX_SIDE // SHORT_SIDE
+    given = [(key, str(value)) for key, value in keys.items() if value is not None]
+    cfg = load_config(config_file, [x for pair in given for x in pair])
+    if cfg.MODEL.META_ARCHITECTURE != "MaskProp":
+        cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = _score_threshold(options)
+        detector = Detectron2Detector(cfg, categories=options.categories)
+        return _link(detector, options.tracker)
+    if not cfg.MODEL.WEIGHTS:
+        raise ConfigError(
+            f"{config_file}: MODEL.WEIGHTS is empty: name weights with --weights FILE"
+        )
+    model, missing = build_trained_model(cfg)
+    # Partly random, it would give tracks that look like any others.
+    if missing:
+        parts = ", ".join(sorted({name.split(".")[0] for name in missing}))
+        raise ConfigError(
+            f"{cfg.MODEL.WEIGHTS} has no weights for {parts} of {config_file}: name those of a "
+            "training with --weights FILE"
+        )
+    model.class_names = class_names(cfg)
+    model.labels = category_indices(model.class_names, options.categories)
+    return model.segmenter
+
+
+def _link(detector: ImageDetector, tracker: str | None) -> VideoSegmenter:
+    """A segmenter that links what a detector finds."""
+    options = {} if tracker is None else {"tracker": tracker}
+    segmenter = build_linker(detector.detect, device=str(detector.device), **options)
+    segmenter.network.class_names = detector.class_names
+    return segmenter
+
+
+def _score_threshold(options: ModelOptions) -> float:
+    """The threshold of an image detector."""
+    return SCORE_THRESHOLD if options.score_threshold is None else options.score_threshold
+
+
+def _require_detectron2(model: str) -> None:
+    """
+    Raises:
+        ConfigError: if Detectron2 is not installed.
+    """
+    if not has_detectron2():
+        others = [preset.name for preset in PRESETS.values() if preset.kind == "torchvision"]
+        raise ConfigError(
+            f"{model} needs Detectron2, which is not installed (see the README). These models do "
             f"not: {', '.join(others)}"
         )
-    from ..engine import load_config
-    from ..engine.image_detector import Detectron2Detector
-
-    options = {
-        "MODEL.WEIGHTS": get_weights(preset, weights),
-        "MODEL.ROI_HEADS.SCORE_THRESH_TEST": float(score_threshold),
-        "INPUT.MIN_SIZE_TEST": short_side,
-        "INPUT.MAX_SIZE_TEST": short_side * 1333 // 800,
-    }
-    if device is not None:
-        options["MODEL.DEVICE"] = device
-    cfg = load_config(
-        get_config_file(preset.name), [str(x) for pair in options.items() for x in pair]
-    )
-    return Detectron2Detector(cfg, categories=categories)

@@ -9,7 +9,9 @@ import pytest
 from maskprop_d2.commands.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_DETECTRON2 = ["models", "demo", "link", "propagate", "validate", "evaluate", "visualize"]
+WITHOUT_DETECTRON2 = [
+    *("track", "models", "demo", "link", "propagate", "validate", "evaluate", "visualize"),
+]
 REFUSE_DETECTRON2 = """
 import sys
 
@@ -69,7 +71,7 @@ def test_the_remaining_arguments_go_to_the_command(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "status"), [("train", 2), ("export", 2), ("demo", 0), ("evaluate", 0)]
+    ("name", "status"), [("train", 2), ("export", 2), ("track", 0), ("demo", 0), ("evaluate", 0)]
 )
 def test_without_detectron2_a_command_works_or_says_that_it_is_missing(name, status):
     command = [sys.executable, "-c", REFUSE_DETECTRON2, name, "--help"]

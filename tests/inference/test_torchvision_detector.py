@@ -8,10 +8,11 @@ from torchvision.models import detection
 from maskprop_d2.errors import InputError, WeightsFileError
 from maskprop_d2.inference.torchvision_detector import (
     BUILDERS,
-    COCO_CATEGORIES,
     TorchvisionDetector,
 )
+from maskprop_d2.ytvis.categories import COCO
 
+NAMES = list(COCO.values())
 # Small, so that there are few proposals.
 SIDE = 16
 OPTIONS = {"score_threshold": 0.01, "short_side": SIDE, "device": "cpu"}
@@ -70,7 +71,7 @@ def test_detections_are_those_of_torchvision(name, torch_home):
     assert len(found) > 10 and found.masks.dtype == bool and found.labels.dtype == np.int64
     # The norms of v1 are computed in another order.
     np.testing.assert_allclose(found.scores, x["scores"][used], atol=1e-5)
-    assert [COCO_CATEGORIES[i] for i in found.labels] == [names[i] for i in x["labels"][used]]
+    assert [NAMES[i] for i in found.labels] == [names[i] for i in x["labels"][used]]
     assert (found.masks == masks[used]).mean() > 0.999
 
 
@@ -78,13 +79,13 @@ def test_categories_are_those_of_detectron2():
     pytest.importorskip("detectron2")
     from detectron2.data import MetadataCatalog
 
-    assert MetadataCatalog.get("coco_2017_val").thing_classes == COCO_CATEGORIES
+    assert MetadataCatalog.get("coco_2017_val").thing_classes == NAMES
 
 
 def test_only_the_wanted_categories_are_detected(v1_file, v1_found):
-    wanted = [COCO_CATEGORIES[i].upper() for i in set(v1_found.labels.tolist())][:2]
+    wanted = [NAMES[i].upper() for i in set(v1_found.labels.tolist())][:2]
     (found,) = TorchvisionDetector(V1, v1_file, categories=wanted, **OPTIONS).detect(frames())
-    assert {COCO_CATEGORIES[i].upper() for i in found.labels} == set(wanted)
+    assert {NAMES[i].upper() for i in found.labels} == set(wanted)
     assert 0 < len(found) == len(found.masks) < len(v1_found)
     with pytest.raises(InputError, match=r"no category 'persn': it has person"):
         TorchvisionDetector(V1, v1_file, categories=["persn"])

@@ -17,15 +17,19 @@ CONTENT = b"weights" * 1000
 class Handler(BaseHTTPRequestHandler):
     """Serves ``CONTENT``; what the first part of the path says goes wrong."""
 
-    def do_GET(self):
+    def do_HEAD(self):
         problem = self.path.split("/")[1]
         if problem == "hang":
             self.server.closing.wait(20)
             return
-        self.server.requests.append(self.path)
         self.send_response(404 if problem == "gone" else 200)
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
+
+    def do_GET(self):
+        self.do_HEAD()
+        self.server.requests.append(self.path)
+        problem = self.path.split("/")[1]
         self.wfile.write({"cut": CONTENT[:99], "other": CONTENT[::-1]}.get(problem, CONTENT))
 
     def log_message(self, *_):

@@ -55,7 +55,7 @@ def test_names_of_presets_and_configs():
 def test_configs_without_published_weights():
     name = "youtubevis_2019/maskprop_R_50_FPN"
     assert Path(model_zoo.get_config_file(name)).is_file()
-    for function in (model_zoo.get_checkpoint_url, model_zoo.get_detector):
+    for function in (model_zoo.get_checkpoint_url, model_zoo.get):
         with pytest.raises(ConfigError, match=f"no preset '{name}': choose one of mask_rcnn"):
             function(name)
     with pytest.raises(ConfigError, match="no preset 'gone'"):
