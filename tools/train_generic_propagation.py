@@ -47,14 +47,13 @@ def clip_loss(network: GenericPropagation, clip: Clip, rng: np.random.Generator)
     frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2)
     masks = torch.from_numpy(clip.masks).float()
     encoded = network.encode(frames)
-    half, quarter = (F.avg_pool2d(masks, s) for s in (2, 4))
-    memory = [MemoryFrame(clip.times[0], encoded[0].keys, quarter[0])]
+    masks = F.avg_pool2d(masks, 2)
+    memory = [MemoryFrame(clip.times[0], encoded[0].keys, masks[0])]
     losses = []
     for k in range(1, len(encoded)):
         logits = network(memory, encoded[k], clip.times[k])
-        losses.append(mask_loss(logits, half[k]))
-        predicted = F.avg_pool2d(soft_masks(logits)[:, None], 2)[:, 0]
-        new = MemoryFrame(clip.times[k], encoded[k].keys, predicted)
+        losses.append(mask_loss(logits, masks[k]))
+        new = MemoryFrame(clip.times[k], encoded[k].keys, soft_masks(logits))
         kept = memory if rng.random() < 0.3 else memory[:1]
         memory = [*kept, new] if rng.random() < 0.8 else memory
     return torch.stack(losses).mean()

@@ -12,8 +12,12 @@ from torch.nn import functional as F
 from ..networks.generic_propagation import EncodedFrame, GenericPropagation
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "generic_propagation.pt"
-MAX_AREA = 480 * 270
-"""Larger frames are made smaller, to this number of pixels."""
+FAST_AREA = 480 * 270
+"""Pixels that the network sees of each frame when it links: larger frames are made smaller."""
+FINE_AREA = 864 * 480
+"""The same when masks are all that counts: smaller frames are enlarged too."""
+MAX_ENLARGEMENT = 2.0
+"""Of the sides of a frame."""
 STRIDE = 16
 """Frames are padded to a multiple of this."""
 
@@ -31,10 +35,15 @@ def load_generic_propagation(device: str) -> GenericPropagation:
 class FrameGrid:
     """How the frames of a video map to what the network sees: smaller, and padded."""
 
-    def __init__(self, height: int, width: int):
-        """``height``, ``width``: the frame's size."""
+    def __init__(self, height: int, width: int, *, fine: bool):
+        """
+        Args:
+            height, width: the frame's size.
+            fine: resize it to ``FINE_AREA``; otherwise to at most ``FAST_AREA``.
+        """
         self.image_size = height, width
-        scale = min(1.0, (MAX_AREA / (height * width)) ** 0.5)
+        area, limit = (FINE_AREA, MAX_ENLARGEMENT) if fine else (FAST_AREA, 1.0)
+        scale = min(limit, (area / (height * width)) ** 0.5)
         self.size = tuple(max(1, round(x * scale)) for x in self.image_size)
         self.padded = tuple(-(-x // STRIDE) * STRIDE for x in self.size)
 
@@ -45,10 +54,12 @@ class FrameGrid:
         return pw * width / w, ph * height / h
 
     def resize(self, image: np.ndarray) -> np.ndarray:
-        """(H, W) or (H, W, 3) -> the network's size, without padding."""
+        """Resize (H, W) or (H, W, 3) to what the network sees, without padding."""
         if self.size == self.image_size:
             return image
-        return cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_AREA)
+        smaller = self.size < self.image_size
+        interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+        return cv2.resize(image, self.size[::-1], interpolation=interpolation)
 
     def encode(self, network: GenericPropagation, image: np.ndarray) -> EncodedFrame:
         """Encode an (H, W, 3) uint8 RGB frame."""
@@ -59,17 +70,16 @@ class FrameGrid:
         )[0]
 
     def shrink_masks(self, masks: np.ndarray) -> Tensor:
-        """(N, H, W) masks in [0, 1] -> (N, h4, w4) soft masks at stride 4."""
+        """(N, H, W) masks in [0, 1] -> (N, h, w) soft masks, half as large as the input."""
         height, width = self.padded
         small = np.zeros((len(masks), height, width), np.float32)
         for target, mask in zip(small, masks, strict=True):
             target[: self.size[0], : self.size[1]] = self.resize(mask.astype(np.float32))
-        return F.avg_pool2d(torch.from_numpy(small)[:, None], 4)[:, 0]
+        return F.avg_pool2d(torch.from_numpy(small)[:, None], 2)[:, 0]
 
     def enlarge_masks(self, masks: Tensor) -> Tensor:
-        """(N, h, w) soft masks on a grid of the padded input -> (N, H, W)."""
-        stride = self.padded[0] // masks.shape[1]
-        full = F.interpolate(masks[None], scale_factor=stride, mode="bilinear")[0]
+        """(N, h, w) soft masks -> (N, H, W)."""
+        full = F.interpolate(masks[None], scale_factor=2.0, mode="bilinear")[0]
         full = full[:, : self.size[0], : self.size[1]]
         if self.size == self.image_size:
             return full

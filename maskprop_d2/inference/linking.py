@@ -143,7 +143,7 @@ class LinkingNetwork(FrameNetwork):
         self.device = torch.device(device)
 
     def detect(self, frames: Tensor) -> list[FrameOutput]:
-        grid = FrameGrid(*frames.shape[2:])
+        grid = FrameGrid(*frames.shape[2:], fine=False)
         images = frames.permute(0, 2, 3, 1).numpy()
         return [
             self._output(grid, image, found)

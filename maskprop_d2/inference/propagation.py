@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from ..errors import InputError
 from ..networks.propagation_memory import PropagationMemory
@@ -60,7 +59,7 @@ def propagate_stream(
             f"masks must be an (N, H, W) array with values from 0 to 1, not {masks.dtype} of shape "
             f"{masks.shape}"
         )
-    grid = FrameGrid(*masks.shape[1:])
+    grid = FrameGrid(*masks.shape[1:], fine=True)
     network = load_generic_propagation(device)
     memory = PropagationMemory(network, keep_first=True)
     for index, image in enumerate(frames):
@@ -80,5 +79,5 @@ def propagate_stream(
         else:
             frame = grid.encode(network, image)
             soft = memory.propagate(frame, index)
-            memory.add(frame, index, F.avg_pool2d(soft, 2))
+            memory.add(frame, index, soft)
             yield grid.enlarge_masks(soft).cpu().numpy()

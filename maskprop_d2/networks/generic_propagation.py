@@ -7,8 +7,8 @@ read from a memory of earlier frames by the similarity of keys, as the affinity 
 frame. Memory and decoder follow STM (Oh et al., ICCV 2019) and its successors.
 
 Shapes are named as in ``maskprop_d2.structures``; M is the number of frames in the memory, E the
-number of channels of the keys. Frames are (3, H, W); h4, w4 and h8, w8 are their sizes at strides
-4 and 8, rounded up.
+number of channels of the keys. Masks have half the size of the (padded) frames, h x w; features
+have h/2 x w/2 and h/4 x w/4 cells, at strides 4 and 8.
 """
 
 import math
@@ -22,6 +22,8 @@ from .affinity import attention, centered
 
 KEY_CHANNELS = 64
 FEATURE_CHANNELS = 32
+CELL = 4
+"""Pixels of a mask in a cell of the keys, in each direction. They are what is read."""
 STRIDE = 16
 """Frames are padded to a multiple of this."""
 MIN_SHARE = 0.01
@@ -103,9 +105,9 @@ class EncodedFrame:
     """What is computed once for each frame.
 
     Attributes:
-        keys: (E, h8, w8) keys of unit length.
-        features8: (FEATURE_CHANNELS, h8, w8) features for the decoder.
-        features4: (FEATURE_CHANNELS // 2, h4, w4) features for the decoder.
+        keys: (E, h/4, w/4) keys of unit length.
+        features8: (FEATURE_CHANNELS, h/4, w/4) features for the decoder.
+        features4: (FEATURE_CHANNELS // 2, h/2, w/2) features for the decoder.
     """
 
     keys: Tensor
@@ -119,8 +121,8 @@ class MemoryFrame:
 
     Attributes:
         index: frame index t.
-        keys: (E, h8, w8) its keys.
-        masks: (N, h4, w4) soft masks of all objects in it.
+        keys: (E, h/4, w/4) its keys.
+        masks: (N, h, w) soft masks of all objects in it.
     """
 
     index: int
@@ -145,8 +147,7 @@ class GenericPropagation(nn.Module):
         self.log_penalty = nn.Parameter(torch.tensor(math.log(0.05)))
         self.age_exponent = nn.Parameter(torch.tensor(1.0))
         self.age_bias = nn.Parameter(torch.tensor(0.5))
-        # The decoder. A share comes as 2 x 2 values, those of the four cells at stride 4.
-        self.shares = nn.Conv2d(8, width, 3, padding=1)
+        self.shares = nn.Conv2d(2 * CELL * CELL, width, 3, padding=1)
         self.decode8 = nn.Conv2d(width, width, 3, padding=1)
         self.reduce = nn.Conv2d(width, half, 1)
         self.decode4 = nn.Conv2d(half, half, 3, padding=1)
@@ -173,12 +174,12 @@ class GenericPropagation(nn.Module):
             index: its frame index.
 
         Returns:
-            (N, 2 h4, 2 w4) logits at stride 2; the background has 0.
+            (N, h, w) logits; the background has 0.
         """
         return self.decode(self.read(memory, target, index), target)
 
     def read(self, memory: list[MemoryFrame], target: EncodedFrame, index: int) -> Tensor:
-        """The share of each object in each cell: arguments of ``forward`` -> (N, 4, h8, w8)."""
+        """What the masks are in each cell: arguments of ``forward`` -> (N, 16, h/4, w/4)."""
         height, width = target.keys.shape[-2:]
         y, x = (centered(n, target.keys) for n in (height, width))
         places = torch.stack([y[:, None].expand(height, width), x.expand(height, width)]).flatten(1)
@@ -200,21 +201,23 @@ class GenericPropagation(nn.Module):
             )
         ones = torch.ones_like(distances)
         queries = torch.cat([target.keys.flatten(1), places, ones, distances])
-        values = [F.pixel_unshuffle(x.masks[:, None], 2).flatten(2).flatten(0, 1) for x in memory]
+        values = [
+            F.pixel_unshuffle(x.masks[:, None], CELL).flatten(2).flatten(0, 1) for x in memory
+        ]
         read = attention(queries.T, torch.cat(keys, dim=1).T, torch.cat(values, dim=1).T)
-        return read.T.unflatten(0, (-1, 4)).unflatten(2, (height, width))
+        return read.T.unflatten(0, (-1, CELL * CELL)).unflatten(2, (height, width))
 
     def decode(self, shares: Tensor, target: EncodedFrame) -> Tensor:
-        """(N, 4, h8, w8) shares -> (N, 2 h4, 2 w4) logits."""
+        """(N, 16, h/4, w/4) shares -> (N, h, w) logits."""
         others = (shares.sum(0, keepdim=True) - shares).clamp(0, 1)
         x = F.relu(self.shares(torch.cat([shares, others], dim=1)) + target.features8)
         x = F.relu(x + self.decode8(x))
         x = F.interpolate(self.reduce(x), scale_factor=2.0, mode="bilinear")
         x = F.relu(x + target.features4)
         x = F.relu(x + self.decode4(x))
-        clamped = F.pixel_shuffle(shares, 2).clamp(MIN_SHARE, 1 - MIN_SHARE)
-        odds = F.interpolate(clamped.logit(), scale_factor=2.0, mode="bilinear")
-        return (F.pixel_shuffle(self.predictor(x), 2) + self.share_weight * odds)[:, 0]
+        shares = F.pixel_shuffle(shares, CELL).clamp(MIN_SHARE, 1 - MIN_SHARE)
+        logits = F.pixel_shuffle(self.predictor(x), 2) + self.share_weight * shares.logit()
+        return logits[:, 0]
 
 
 def soft_masks(logits: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class PropagationMemory:
         self.frames: list[MemoryFrame] = []
 
     def propagate(self, frame: EncodedFrame, index: int) -> Tensor:
-        """(N, 2 h4, 2 w4) soft masks in the frame with this index."""
+        """(N, h, w) soft masks in the frame with this index."""
         return soft_masks(self.network(self.frames, frame, index))
 
     def add(self, frame: EncodedFrame, index: int, masks: Tensor) -> None:
@@ -34,7 +34,7 @@ class PropagationMemory:
         Args:
             frame: the next frame.
             index: its frame index.
-            masks: (N', h4, w4) soft masks in it: of the N objects and, after them, of new ones.
+            masks: (N', h, w) soft masks in it: of the N objects and, after them, of new ones.
         """
         for known in self.frames:
             missing = len(masks) - len(known.masks)

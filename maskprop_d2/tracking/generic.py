@@ -40,7 +40,7 @@ MAX_GROWTH = 2.0
 class GenericNetwork(FrameNetwork, Protocol):
     """A frame network with the generic propagation network.
 
-    Its ``FrameOutput.maps`` are the fields of ``EncodedFrame``, and the grid has stride 4.
+    Its ``FrameOutput.maps`` are the fields of ``EncodedFrame``, and the grid has stride 2.
     """
 
     generic: GenericPropagation
@@ -125,24 +125,22 @@ class GenericTracker(Tracker):
         output, known_ids = frame.output, list(self._tracks)
         encoded = EncodedFrame(**output.maps)
         propagated = self._propagate(encoded, frame)
-        coarse = F.avg_pool2d(propagated[:, None], 2)[:, 0]
         looks = pooled_keys(encoded.keys, output.grid_masks)
-        ids = self._assigner.assign(self._scores(output, coarse, looks), known_ids)
+        ids = self._assigner.assign(self._scores(output, propagated, looks), known_ids)
         filled = {
             y: mask
-            for y, mask, grid_mask in zip(known_ids, propagated, coarse, strict=True)
-            if y not in ids and self._can_fill(self._tracks[y], frame.index, grid_mask)
+            for y, mask in zip(known_ids, propagated, strict=True)
+            if y not in ids and self._can_fill(self._tracks[y], frame.index, mask)
         }
         self._update_tracks(frame.index, output, ids, looks)
-        self._remember(frame.index, encoded, output, ids, coarse)
+        self._remember(frame.index, encoded, output, ids, propagated)
         return [TrackedFrame(frame.index, ids, filled=filled)]
 
     def _propagate(self, encoded: EncodedFrame, frame: Frame) -> Tensor:
-        """(Y, 2h, 2w) soft masks of the Y tracks."""
+        """(Y, h, w) soft masks of the Y tracks."""
         if self._tracks:
             return self._frames.propagate(encoded, frame.index)
-        masks = frame.output.grid_masks
-        return masks.new_zeros(0, 2 * masks.shape[1], 2 * masks.shape[2])
+        return frame.output.grid_masks[:0]
 
     def _scores(self, output: FrameOutput, propagated: Tensor, looks: Tensor) -> Tensor:
         """(N, Y) scores of the detections with the tracks."""

@@ -27,7 +27,7 @@ def random_frame(seed=0, height=4, width=6):
     return EncodedFrame(keys, features8, features4)
 
 
-def random_masks(n, seed=0, height=8, width=12):
+def random_masks(n, seed=0, height=16, width=24):
     logits = torch.randn(n + 1, height, width, generator=torch.Generator().manual_seed(seed))
     return logits.softmax(0)[:n]
 
@@ -38,7 +38,7 @@ def test_shapes(network, height, width):
     first, second = network.encode(frames)
     h, w = (-(-x // 16) * 16 for x in (height, width))
     assert first.keys.shape == (64, h // 8, w // 8)
-    masks = torch.rand(3, h // 4, w // 4) / 3
+    masks = torch.rand(3, h // 2, w // 2) / 3
     logits = network([MemoryFrame(0, first.keys, masks)], second, 1)
     assert logits.shape == (3, h // 2, w // 2)
 
@@ -58,7 +58,7 @@ def test_read_is_a_softmax_over_all_cells_of_the_memory(network):
         distance = torch.cdist(places, places).square()
         bias = network.age_bias * torch.tensor(float(age)).log()
         scores.append(network.log_scale.exp() * similarity - penalty * distance - bias)
-        values.append(F.pixel_unshuffle(x.masks[:, None], 2).flatten(2))
+        values.append(F.pixel_unshuffle(x.masks[:, None], 4).flatten(2))
     weights = torch.cat(scores, dim=1).softmax(1)
     expected = torch.einsum("pq,nvq->nvp", weights, torch.cat(values, dim=2))
     shares = network.read(memory, target, 8)
@@ -82,7 +82,7 @@ def test_soft_masks_add_up_to_at_most_one():
 def test_gradients_reach_all_parameters():
     network = GenericPropagation()
     source, target = network.encode(torch.rand(2, 3, 32, 48) * 255)
-    masks = random_masks(2, height=8, width=12)
+    masks = random_masks(2)
     memory = [MemoryFrame(0, source.keys, masks), MemoryFrame(2, target.keys, masks)]
     network(memory, target, 4).square().sum().backward()
     without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
