@@ -27,6 +27,7 @@ from maskprop_d2.weights_file import read_weights
 from maskprop_d2.ytvis import iterate_json, load_json
 from maskprop_d2.ytvis.validation import find_problems
 
+from . import detections
 from .mutate import VALUES, damage, damage_json, damage_pickle, damage_zip, replace_values
 
 TINY = Path(__file__).parents[2] / "demo/maskprop_tiny.pt"
@@ -211,4 +212,7 @@ READERS = {
     "exported": Reader(
         ".pt", _make_exported, lambda path: VideoSegmenter.from_exported(path, device="cpu")
     ),
+    "coco_detections": Reader(".json", detections.make_coco, detections.read_coco),
+    "id_masks": Reader(".png", detections.make_id_mask, detections.read_id_mask),
+    "arrays": Reader(".json", detections.make_arrays, detections.read_arrays),
 }
