@@ -11,7 +11,7 @@ import pytest
 from scenes import Object, Scene, id_runs, track
 
 import maskprop_d2
-from maskprop_d2 import tracking
+from maskprop_d2 import model_zoo, tracking
 from maskprop_d2.commands.validate import main as validate
 from maskprop_d2.video.writing import VideoWriter
 
@@ -45,10 +45,21 @@ def test_the_quick_start_runs(tmp_path, monkeypatch, capsys):
     with VideoWriter(tmp_path / "my_video.mp4", 8) as writer:
         for _ in range(2):
             writer.write(np.zeros((64, 96, 3), np.uint8))
-    (tmp_path / "demo").symlink_to(ROOT / "demo")
     monkeypatch.chdir(tmp_path)
-    exec(code_block("README.md", "from maskprop_d2.inference"), {})
-    assert capsys.readouterr().out.startswith("0 []")
+    get = model_zoo.get
+    # The tiny model instead of one that is fetched.
+    monkeypatch.setattr(model_zoo, "get", lambda name: get("maskprop_tiny"))
+    exec(code_block("README.md", "from maskprop_d2 import model_zoo"), {})
+    assert capsys.readouterr().out == "0 [] []\n1 [] []\n"
+
+
+def test_the_page_on_models_has_the_table():
+    text = (ROOT / "docs/models.md").read_text()
+    for preset in model_zoo.PRESETS.values():
+        needs_detectron2 = "yes" if preset.kind == "detectron2" else "no"
+        cells = [f"`{preset.name}`", needs_detectron2, preset.dataset, preset.num_categories]
+        cells += [preset.mask_ap or "-", f"{preset.megabytes} MB", preset.license]
+        assert f"| {' | '.join(map(str, cells))} |" in text
 
 
 def test_the_new_tracking_method_links_boxes_that_overlap(tmp_path, monkeypatch):
