@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..networks.generic_propagation import EncodedFrame, GenericPropagation
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "generic_propagation.pt"
-FAST_AREA = 480 * 270
+FAST_AREA = 384 * 216
 """Pixels that the network sees of each frame when it links: larger frames are made smaller."""
 FINE_AREA = 864 * 480
 """The same when masks are all that counts: smaller frames are enlarged too."""

@@ -21,8 +21,11 @@ from .stream import VideoStream
 
 NUM_CATEGORIES = 2048
 """More than any data set has: linking need not know how many there are."""
-DUPLICATE_THRESHOLD = 0.7
+DUPLICATE_THRESHOLD = 0.6
 """Of two detections with a greater mask IoU, only the one with the higher score is linked."""
+PART_THRESHOLD = 0.7
+"""The same if so much of the smaller one is inside the other and both have one category: detectors
+often find a part of an object once more."""
 
 
 def link(
@@ -155,6 +158,7 @@ class LinkingNetwork(FrameNetwork):
         grid_masks = grid.shrink_masks(found.masks)
         scores, labels = torch.from_numpy(found.scores), torch.from_numpy(found.labels)
         keep = mask_nms(grid_masks, scores, DUPLICATE_THRESHOLD)
+        keep = keep[~_is_part(grid_masks[keep], labels[keep])]
         scores, labels = scores[keep], labels[keep]
         class_scores = torch.zeros(len(keep), NUM_CATEGORIES + 1)
         class_scores[torch.arange(len(keep)), labels] = scores
@@ -192,6 +196,15 @@ class GenericLinkingNetwork(LinkingNetwork):
 
     def maps(self, grid: FrameGrid, image: np.ndarray) -> dict[str, Tensor]:
         return vars(grid.encode(self.generic, image))
+
+
+def _is_part(masks: Tensor, labels: Tensor) -> Tensor:
+    """Which masks, by falling score, lie in (or around) an earlier one of their category: (N,)."""
+    flat = masks.flatten(1)
+    areas = flat.sum(1)
+    inside = flat @ flat.T / torch.minimum(areas[:, None], areas).clamp(min=1)
+    duplicate = (inside > PART_THRESHOLD) & (labels[:, None] == labels)
+    return duplicate.tril(-1).any(1)
 
 
 def mask_boxes(masks: Tensor) -> Tensor:

@@ -70,8 +70,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, h, w) -> (B, channels, h / stride, w / stride)."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
         return x + y if self.residual else y
 
 
@@ -90,7 +90,7 @@ class Backbone(nn.Module):
 
     def forward(self, frames: Tensor) -> dict[int, Tensor]:
         """(B, 3, H, W) RGB in 0..255, H and W multiples of 16 -> features by stride."""
-        x = F.relu6(self.stem((frames - 127) / 128))
+        x = F.relu6(self.stem((frames - 127) / 128), inplace=True)
         strides = {i: stride for stride, i in LAST_BLOCKS.items()}
         features = {}
         for i, block in enumerate(self.blocks):

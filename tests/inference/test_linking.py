@@ -104,6 +104,17 @@ def test_of_two_equal_detections_one_is_linked(frames):
     assert result.labels == [5]
 
 
+@pytest.mark.parametrize(("label", "count"), [(0, 1), (7, 2)])
+def test_a_part_of_an_object_is_not_another_one(frames, label, count):
+    """Unless it has a category of its own, as a bag that somebody carries."""
+    whole = true_mask("a", 0)
+    part = whole.copy()
+    part[16 + SIDE // 2 :] = False
+    given = Detections(np.stack([part, whole]), np.float32([0.5, 0.9]), np.array([label, 0]))
+    (result,) = link(frames[:1], [given])
+    assert len(result.track_ids) == count
+
+
 def test_plain_arrays_are_enough(frames):
     given = ({"masks": x.masks, "scores": x.scores} for x in detections())
     assert {y for x in link_all(frames, given) for y in x.track_ids} == {0, 1}
