@@ -163,13 +163,13 @@ class LinkingNetwork(FrameNetwork):
         class_scores = torch.zeros(len(keep), NUM_CATEGORIES + 1)
         class_scores[torch.arange(len(keep)), labels] = scores
         class_scores[:, -1] = 1 - scores
-        masks = torch.from_numpy(found.masks)[keep]
+        masks = found.masks[keep.numpy()]
         whole = torch.tensor([[0.0, 0.0, width, height]])
         return FrameOutput(
             boxes_video=mask_boxes(masks),
             scores=scores,
             class_scores=class_scores,
-            box_masks=masks,
+            box_masks=torch.from_numpy(masks),
             grid_masks=grid_masks[keep],
             grid_box_video=torch.tensor([0.0, 0.0, *grid.box]),
             maps=self.maps(grid, image),
@@ -207,11 +207,11 @@ def _is_part(masks: Tensor, labels: Tensor) -> Tensor:
     return duplicate.tril(-1).any(1)
 
 
-def mask_boxes(masks: Tensor) -> Tensor:
+def mask_boxes(masks: np.ndarray) -> Tensor:
     """(N, H, W) bool masks -> (N, 4) boxes around them; zeros for an empty mask."""
     boxes = torch.zeros(len(masks), 4)
     for box, mask in zip(boxes, masks, strict=True):
-        rows, columns = torch.nonzero(mask.any(1))[:, 0], torch.nonzero(mask.any(0))[:, 0]
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         if len(rows):
             box[:] = torch.tensor([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
     return boxes

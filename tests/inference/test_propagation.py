@@ -48,6 +48,13 @@ def test_copying_the_masks_is_much_worse():
     assert iou(true_masks(0), true_masks(LENGTH - 1)).max() < 0.4
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64, np.float32, np.int64])
+def test_type_of_the_masks_does_not_matter(frames, dtype):
+    expected = propagate(frames[:2], true_masks(0))
+    result = propagate(frames[:2], true_masks(0).astype(dtype))
+    np.testing.assert_allclose(result, expected, atol=0.02)
+
+
 def test_no_objects(frames):
     assert propagate(frames, np.zeros((0, HEIGHT, WIDTH))).shape == (LENGTH, 0, HEIGHT, WIDTH)
 

@@ -71,3 +71,16 @@ def test_video(tmp_path):
     stages = ("detect_ms", "propagate_ms", "link_ms", "finish_ms")
     assert all(rows[2][stage] > 0 for stage in stages)
     assert sum(rows[2][stage] for stage in stages) <= rows[2]["ms_per_frame"]
+
+
+def test_link(tmp_path):
+    command = [sys.executable, BENCHMARK, "link", "--json", tmp_path / "out.json"]
+    small = "--height 48 --width 96 --lengths 4 6 --instances 2"
+    subprocess.run([*command, *small.split()], check=True, capture_output=True)
+    *rows, flow = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert [(x["method"], x["frames"]) for x in rows] == [
+        *[("maskprop", 4), ("maskprop", 6)],
+        *[("flow", 4), ("flow", 6)],
+    ]
+    assert all(x["tracks"] == 2 and x["peak_mb"] > 10 for x in rows)
+    assert flow["ms_per_frame"] > 0
