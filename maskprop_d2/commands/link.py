@@ -123,7 +123,9 @@ def run(args: argparse.Namespace) -> None:
         # many detections as frames, would not do.
         return [next(selected) for _ in frames]
 
-    stream = build_linker(take, tracker=args.tracker).stream(source)
+    stream = build_linker(take, tracker=args.tracker, class_names=detections.class_names).stream(
+        source
+    )
     write_tracks(stream, source, detections.class_names, args, category_ids=detections.category_ids)
 
 

@@ -1,5 +1,6 @@
 """The categories of a COCO file."""
 
+import logging
 import reprlib
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from ..errors import DetectionsError
 from ..ytvis.categories import COCO
 from ..ytvis.checks import is_id
+from .conversion import MAX_CATEGORIES
 
 OBJECT = "object"
 """The name of the category of detections without one."""
@@ -62,7 +64,8 @@ class CategoryNames:
         number from ``add``. Categories that the user or the file names need not occur.
 
         Raises:
-            DetectionsError: if the user names fewer categories than there are.
+            DetectionsError: if the user names fewer categories than there are, or there are more
+                than can be linked.
         """
         ids = {category_id for category_id, _ in self._keys if category_id is not None}
         known = self._of_file
@@ -74,6 +77,10 @@ class CategoryNames:
                     f"{max(ids)}"
                 )
         coco = COCO if ids <= COCO.keys() else {}
+        if coco and any(i is not None and not (n or i in known) for i, n in self._keys):
+            logging.getLogger(__name__).warning(
+                "%s: the ids of categories without names are taken as those of COCO", self._path
+            )
         named: list[tuple[int | None, str]] = []
         for category_id, name in self._keys:
             if category_id is None:
@@ -82,6 +89,8 @@ class CategoryNames:
                 default = coco.get(category_id, f"category {category_id}")
                 named.append((category_id, known.get(category_id) or name or default))
         distinct = sorted({*named, *known.items()}, key=lambda x: (x[0] is None, x[0] or 0, x[1]))
+        if len(distinct) > MAX_CATEGORIES:
+            raise DetectionsError(f"{self._path} has more than {MAX_CATEGORIES} categories")
         position = {x: i for i, x in enumerate(distinct)}
         order = np.array([position[x] for x in named], np.int64)
         names = [name for _, name in distinct]

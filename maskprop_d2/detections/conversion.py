@@ -10,6 +10,8 @@ from ..structures import Detections
 
 MAX_PIXELS = 2**31
 """Most pixels of all masks of a frame together, which take a byte each."""
+MAX_CATEGORIES = 2048
+"""More than any data set has: linking need not know how many there are."""
 
 
 def as_detections(detections: Any, image_size: tuple[int, int]) -> Detections:
@@ -187,6 +189,6 @@ def _labels(labels: Any, count: int) -> np.ndarray:
     if array.shape != (count,):
         raise DetectionsError(f"there are {count} masks, but labels of shape {array.shape}")
     # Ultralytics has them as floats.
-    if not ((array >= 0) & (array == np.floor(array)) & (array < 2**31)).all():
-        raise DetectionsError("labels must be category indices from 0")
+    if not ((array >= 0) & (array == np.floor(array)) & (array < MAX_CATEGORIES)).all():
+        raise DetectionsError(f"labels must be category indices in 0..{MAX_CATEGORIES - 1}")
     return array.astype(np.int64)

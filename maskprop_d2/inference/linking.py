@@ -1,6 +1,6 @@
 """Linking the masks of any detector into tracks."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..detections import as_detections
+from ..detections.conversion import MAX_CATEGORIES
 from ..errors import InputError, MissingWeightsError
 from ..ops.masks import mask_nms
 from ..structures import Detections, FrameOutput, FrameResult
@@ -19,8 +20,6 @@ from .generic import FrameGrid, load_generic_propagation
 from .segmenter import VideoSegmenter
 from .stream import VideoStream
 
-NUM_CATEGORIES = 2048
-"""More than any data set has: linking need not know how many there are."""
 DUPLICATE_THRESHOLD = 0.6
 """Of two detections with a greater mask IoU, only the one with the higher score is linked."""
 PART_THRESHOLD = 0.7
@@ -33,6 +32,7 @@ def link(
     detections: Iterable[Any],
     *,
     tracker: str = "maskprop",
+    class_names: Sequence[str] | None = None,
     device: str = "cpu",
     **options: Any,
 ) -> VideoStream:
@@ -47,6 +47,7 @@ def link(
             ``as_detections`` takes.
         tracker: a tracking method that needs no training. "maskprop" propagates masks with the
             network that comes with the package; the others are those of ``TRACKERS``.
+        class_names: names of the categories, for ``FrameResult``.
         device: where to run.
         **options: options of the tracking method.
 
@@ -58,7 +59,9 @@ def link(
             or detections that cannot be used, or if their numbers differ.
     """
     given = _GivenDetections(detections)
-    segmenter = build_linker(given.take, tracker=tracker, device=device, **options)
+    segmenter = build_linker(
+        given.take, tracker=tracker, class_names=class_names, device=device, **options
+    )
     return _LinkedStream(segmenter, frames, given)
 
 
@@ -110,6 +113,7 @@ def build_linker(
     detect: Callable[[Tensor], list[Detections]],
     *,
     tracker: str = "maskprop",
+    class_names: Sequence[str] | None = None,
     device: str = "cpu",
     frames_per_batch: int = 1,
     **options: Any,
@@ -126,6 +130,7 @@ def build_linker(
     if tracker == "maskprop":
         network = GenericLinkingNetwork(detect, device)
         make_tracker = partial(GenericTracker, **options)
+    network.class_names = class_names
     try:
         make_tracker(network)  # Report wrong options now, not with the first frame.
     except TypeError as error:
@@ -134,7 +139,14 @@ def build_linker(
 
 
 class LinkingNetwork(FrameNetwork):
-    """A frame network around the detections of any detector."""
+    """A frame network around the detections of any detector.
+
+    Attributes:
+        class_names: names of the categories, if they are known.
+        device: where tensors are.
+    """
+
+    class_names: Sequence[str] | None = None
 
     def __init__(self, detect: Callable[[Tensor], list[Detections]], device: str):
         """
@@ -160,7 +172,7 @@ class LinkingNetwork(FrameNetwork):
         keep = mask_nms(grid_masks, scores, DUPLICATE_THRESHOLD)
         keep = keep[~_is_part(grid_masks[keep], labels[keep])]
         scores, labels = scores[keep], labels[keep]
-        class_scores = torch.zeros(len(keep), NUM_CATEGORIES + 1)
+        class_scores = torch.zeros(len(keep), MAX_CATEGORIES + 1)
         class_scores[torch.arange(len(keep)), labels] = scores
         class_scores[:, -1] = 1 - scores
         masks = found.masks[keep.numpy()]

@@ -82,7 +82,7 @@ def test_frames_are_found_by_name(tmp_path, caplog):
     found = read(
         tmp_path, [entry(0, file_name="x/frame10.jpg"), entry(0, image_id="frame7")], video
     )
-    assert [len(found.frame(t)) for t in (0, 1)] == [1, 1] and not caplog.records
+    assert [len(found.frame(t)) for t in (0, 1)] == [1, 1] and "ignored" not in caplog.text
     # A part of the frames.
     entries = [entry(0, file_name=f"frame{t}.png") for t in (6, 7, 8)]
     found = read(tmp_path, entries, video)
@@ -119,6 +119,21 @@ def test_category_names(entries, names, ids, tmp_path):
     assert (found.class_names, found.category_ids) == (names, ids)
     first = entries[0].get("category_name", names[found.frame(0).labels[0]])
     assert found.class_names[found.frame(0).labels[0]] == first
+
+
+def test_what_is_assumed_of_categories_is_said(tmp_path, caplog):
+    read(tmp_path, categories((3, ...), (4, "b")))
+    assert "categories without names are taken as those of COCO" in caplog.text
+    caplog.clear()
+    read(tmp_path, categories((3, "a"), (..., ...)))
+    read(tmp_path, [])
+    assert not caplog.records
+
+
+def test_too_many_categories(tmp_path, monkeypatch):
+    monkeypatch.setattr("maskprop_d2.detections.category_names.MAX_CATEGORIES", 2)
+    with pytest.raises(InputError, match=r"d\.json has more than 2 categories"):
+        read(tmp_path, categories((1, "a"), (2, "b"), (3, "c")))
 
 
 def test_given_category_names(tmp_path):
@@ -209,14 +224,14 @@ def test_too_many_masks_for_memory(tmp_path, monkeypatch):
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr("maskprop_d2.detections.coco_file.MAX_MEMORY", 2**16)
     monkeypatch.setattr("maskprop_d2.ytvis.reading.CHUNK", 2**16)
-    noise = coco_mask.encode(np.asfortranarray(np.random.default_rng(0).random((480, 640)) < 0.5))
-    mask = {"size": [480, 640], "counts": noise["counts"].decode()}
+    noise = coco_mask.encode(np.asfortranarray(np.random.default_rng(0).random((240, 320)) < 0.5))
+    mask = {"size": [240, 320], "counts": noise["counts"].decode()}
     text = json.dumps(entry(0, segmentation=mask))
     path = tmp_path / "d.json"
-    path.write_text(f"[{','.join([text] * 40)}]")
-    assert path.stat().st_size > 6e6
+    path.write_text(f"[{','.join([text] * 80)}]")
+    assert path.stat().st_size > 3e6
     tracemalloc.start()
     found = CocoDetections(path, like_video())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 4e6 and len(found.frame(0)) == 40
+    assert peak < 2e6 and len(found.frame(0)) == 80

@@ -131,6 +131,7 @@ def test_masks_of_half_the_size_are_resized():
         ((MASKS, SCORES, ["cat", "dog"]), "labels must be numbers, not <U3"),
         ((MASKS, SCORES, [0.5, 1]), "labels must be category indices"),
         ((MASKS, SCORES, [-1, 1]), "labels must be category indices"),
+        ((MASKS, SCORES, [0, 2048]), "labels must be category indices in 0..2047"),
         ((MASKS, SCORES, [[1, 1]]), r"2 masks, but labels of shape \(1, 2\)"),
         ((np.broadcast_to(np.bool_(True), (2**20, *SIZE)),), None),
     ],

@@ -100,8 +100,9 @@ def test_frames_without_detections(frames):
 def test_of_two_equal_detections_one_is_linked(frames):
     mask = true_mask("a", 0)[None]
     twice = Detections(mask.repeat(2, 0), np.float32([0.6, 0.9]), np.array([3, 5]))
-    (result,) = link(frames[:1], [twice])
-    assert result.labels == [5]
+    names = ["cat"] * 5 + ["dog"]
+    (result,) = link(frames[:1], [twice], class_names=names)
+    assert result.labels == [5] and result.class_names == names
 
 
 @pytest.mark.parametrize(("label", "count"), [(0, 1), (7, 2)])
