@@ -50,6 +50,7 @@ def load_image(path: str | Path) -> Image.Image:
         VideoError: if the file is not an image or has too many pixels.
     """
     try:
+        _check_png(path)
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise VideoError(
@@ -89,8 +90,9 @@ def image_size(path: str | Path) -> tuple[int, int]:
     return (width, height) if rotated else (height, width)
 
 
-def _check_png(path: str) -> None:
-    """Reject PNGs with a chunk longer than the file, for which OpenCV would allocate memory."""
+def _check_png(path: str | Path) -> None:
+    """Reject PNGs with a chunk longer than the file, for which OpenCV and Pillow would allocate
+    memory."""
     length = Path(path).stat().st_size
     with open(path, "rb") as file:
         if file.read(len(_PNG_SIGNATURE)) != _PNG_SIGNATURE:
@@ -100,4 +102,4 @@ def _check_png(path: str) -> None:
             size, kind = struct.unpack(">I4s", head)
             # Four bytes of checksum follow.
             if file.seek(size + 4, os.SEEK_CUR) > length:
-                raise VideoError(f"frame {path} is truncated")
+                raise VideoError(f"{path} is truncated")

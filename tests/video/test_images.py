@@ -3,9 +3,10 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from maskprop_d2.errors import VideoError
-from maskprop_d2.video.images import read_image
+from maskprop_d2.video.images import load_image, read_image
 
 
 @pytest.fixture
@@ -23,6 +24,9 @@ def test_a_png_chunk_longer_than_the_file_is_rejected_before_decoding(png, monke
     monkeypatch.setattr(cv2, "imread", lambda *_: pytest.fail("OpenCV was called"))
     with pytest.raises(VideoError, match="is truncated"):
         read_image(str(png))
+    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("Pillow was called"))
+    with pytest.raises(VideoError, match="is truncated"):
+        load_image(png)
 
 
 def test_a_truncated_png_is_rejected(png):
