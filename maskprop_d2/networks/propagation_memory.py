@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from .generic_propagation import EncodedFrame, GenericPropagation, MemoryFrame, soft_masks
 
-SPACING = 5
+SPACING = 2
 """Frames between those that are remembered for longer."""
 MAX_FRAMES = 3
 """Frames remembered at a time: the latest, and earlier ones."""

@@ -29,11 +29,11 @@ MIN_SIMILARITY = 0.9
 """Cosine similarity of appearances above which two may be one object's."""
 
 # When a propagated mask is good enough to be shown.
-MIN_DETECTIONS = 3
+MIN_DETECTIONS = 2
 """A track with fewer detections may be a mistake of the detector."""
-MIN_CONFIDENCE = 0.7
+MIN_CONFIDENCE = 0.6
 """Mean of a soft mask over the cells above 0.5."""
-MAX_GROWTH = 2.0
+MAX_GROWTH = 4.0
 """Factor by which its area may differ from the latest detection's."""
 
 

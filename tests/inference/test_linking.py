@@ -75,7 +75,7 @@ def test_fill_limits_the_length_of_gaps(frames):
 
 
 def test_mistakes_of_the_detector_are_not_filled(frames):
-    missed = {("a", t) for t in range(2, LENGTH)}
+    missed = {("a", t) for t in range(1, LENGTH)}
     assert len(link_all(frames, detections(missed))[-1].track_ids) == 1
 
 
