@@ -157,7 +157,8 @@ def _load_config_model(config_file: str, options: ModelOptions) -> VideoSegmente
     from ..engine.image_detector import Detectron2Detector
     from ..engine.setup import build_trained_model
 
-    keys: dict[str, Any] = {"MODEL.WEIGHTS": options.weights, "MODEL.DEVICE": options.device}
+    keys: dict[str, Any] = {"MODEL.WEIGHTS": options.weights}
+    keys["MODEL.DEVICE"] = options.device or (None if torch.cuda.is_available() else "cpu")
     keys["MODEL.ROI_HEADS.SCORE_THRESH_TEST"] = options.score_threshold
     keys["MODEL.MASKPROP.TRACKER"] = options.tracker
     if options.short_side:
