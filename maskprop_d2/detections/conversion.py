@@ -19,6 +19,7 @@ def as_detections(detections: Any, image_size: tuple[int, int]) -> Detections:
 
     Args:
         detections: one of
+
             - ``Detections``;
             - ``supervision.Detections``;
             - Detectron2's ``Instances``, or the dict with ``instances`` that its models return;
