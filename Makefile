@@ -1,13 +1,17 @@
-# `make demo` runs the demo, `make test` all checks, and `make docs` builds the documentation. Each
-# of them sets up `.venv` first.
+# `make demo` tracks real objects, `make demo-shapes` runs the tiny model on drawn ones, `make test`
+# runs all checks, and `make docs` builds the documentation. Each of them sets up `.venv` first.
 PYTHON ?= python3
 DETECTRON2 ?= git+https://github.com/facebookresearch/detectron2.git@02b5c4e295e990042a714712c21dc79b731e8833
 BIN := .venv/bin
 
-.PHONY: demo test docs lint detectron2 clean
+.PHONY: demo demo-shapes test docs lint detectron2 clean
 
-demo: detectron2
+# Neither of the demos needs Detectron2.
+demo: .venv/.installed
 	$(BIN)/python demo/run_demo.py --output output/demo
+
+demo-shapes: .venv/.installed
+	$(BIN)/python demo/run_shapes.py --output output/demo_shapes
 
 # One single-threaded process per core; loadfile runs the tests of a file in the same process, since
 # they share fixtures. Without Detectron2 many tests are skipped, and coverage is not checked.

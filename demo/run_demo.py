@@ -1,51 +1,32 @@
 #!/usr/bin/env python3
-"""Run the tiny model on a clip of MovingShapes that is not in its training set (``make demo``)."""
+"""Link a detector's masks in the real clip of ``demo/real`` into tracks (``make demo``)."""
 
 import argparse
-import importlib.util
-import sys
+import shlex
 from pathlib import Path
 
 import cv2
-import numpy as np
 
-from maskprop_d2.commands.demo import main as demo
+from maskprop_d2.commands.link import main as link
 from maskprop_d2.video import VideoFile
 from maskprop_d2.video.drawing import contact_sheet
-from maskprop_d2.video.writing import VideoWriter
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "datasets"))
-
-from moving_shapes import draw_video  # noqa: E402
-
-SEED = 20_200_614
-HEIGHT, WIDTH, LENGTH, FPS = 256, 384, 48, 8
+CLIP = Path(__file__).parent / "real"
 
 
-def main() -> None:
-    """Draw a clip, run the demo on it, and write a contact sheet."""
+def main(argv: list[str] | None = None) -> None:
+    """Run ``maskprop link``, and write a contact sheet of every fourth frame."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("output/demo"), help="output folder")
-    output: Path = parser.parse_args().output
-    clip, annotated = output / "clip.mp4", output / "annotated.mp4"
-    frames, _ = draw_video(np.random.default_rng(SEED), HEIGHT, WIDTH, LENGTH, level="hard")
-    with VideoWriter(clip, FPS) as writer:
-        for frame in frames:
-            writer.write(frame)
-    # The file is both an exported model and a checkpoint.
-    weights = str(ROOT / "demo/maskprop_tiny.pt")
-    if importlib.util.find_spec("detectron2"):
-        config_file = str(ROOT / "configs/moving_shapes/maskprop_tiny.yaml")
-        model = ["--config-file", config_file, "--opts", "MODEL.WEIGHTS", weights]
-    else:
-        print("Detectron2 is not installed: running the exported model, which does not need it.")
-        model = ["--model", weights]
-    demo(["--video-input", str(clip), "--output", str(annotated), *model])
-    image = contact_sheet(list(VideoFile(annotated))[12:24], columns=4)
-    sheet = output / "contact_sheet.png"
+    output: Path = parser.parse_args(argv).output
+    annotated, sheet = output / "annotated.mp4", output / "contact_sheet.png"
+    inputs = ["--detections", CLIP / "detections.json", "--video-input", CLIP / "bottles.mp4"]
+    command = [*map(str, inputs), "--output", str(annotated)]
+    print("maskprop link", shlex.join(command), flush=True)
+    link(command)
+    image = contact_sheet(list(VideoFile(annotated))[::4], columns=4)
     cv2.imwrite(str(sheet), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    print(f"wrote the clip {clip} and the contact sheet {sheet}")
+    print(f"wrote {sheet}")
 
 
 if __name__ == "__main__":
