@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import importlib.util
-import logging
 import socket
 from collections.abc import Iterator
 from http.client import HTTPException
@@ -91,8 +90,8 @@ def _fetch(preset: Preset, path: Path) -> None:
     if not _is_remote(preset):
         raise FetchError(f"{preset.name}: there is no file {path}: name a copy with --weights FILE")
     try:
-        with _patience():
-            # Fails before a progress bar is shown.
+        with _timeout():
+            # Without network this fails before a progress bar is shown.
             urlopen(Request(preset.url, method="HEAD")).close()
             if preset.kind == "detectron2":
                 from detectron2.utils.file_io import PathManager
@@ -110,16 +109,11 @@ def _fetch(preset: Preset, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _patience() -> Iterator[None]:
-    """Within the block, connections fail after ``TIMEOUT`` seconds instead of never, and what
-    Detectron2's downloader logs of errors, which are raised too, is hidden."""
+def _timeout() -> Iterator[None]:
+    """Within the block, connections fail after ``TIMEOUT`` seconds without an answer."""
     before = socket.getdefaulttimeout()
-    logger = logging.getLogger("iopath.common.download")
-    level = logger.level
     socket.setdefaulttimeout(TIMEOUT)
-    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
         socket.setdefaulttimeout(before)
-        logger.setLevel(level)
