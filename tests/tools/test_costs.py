@@ -13,7 +13,8 @@ from torch import nn
 if not find_spec("detectron2"):
     pytest.skip("the models need Detectron2", allow_module_level=True)
 
-from benchmarks.costs import FlopCounter, costs, parameters
+from benchmarks.costs import costs, parameters
+from benchmarks.flop_counter import FlopCounter
 from detectron2.layers import DeformConv
 from detectron2.modeling import build_model
 from torchvision.ops import roi_align

@@ -12,18 +12,15 @@ the other 2T frames of a clip, and as many proposals as the config allows. Costs
 pixels, proposals or objects are counted for a small image or a single one, and multiplied."""
 
 import argparse
-from collections.abc import Callable
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.flop_counter import FlopCounter
 from benchmarks.propagation import draw_masks
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes
-from detectron2.utils.analysis import FlopCountAnalysis
-from fvcore.nn.jit_handles import get_shape
 from torch import Tensor, nn
 
 from maskprop_d2.engine import load_config
@@ -136,39 +133,6 @@ def parameters(*modules: nn.Module | None) -> int:
     return sum(p.numel() for x in modules if x is not None for p in x.parameters())
 
 
-class FlopCounter:
-    """Counts the FLOPs of functions.
-
-    Attributes:
-        not_counted: names of the operators that were not counted.
-    """
-
-    def __init__(self) -> None:
-        self.not_counted: set[str] = set()
-
-    def __call__(self, function: Callable[..., Any], module: nn.Module, *inputs: Any) -> int:
-        """FLOPs of ``function(*inputs)``, which uses the parameters of ``module``."""
-        analysis = FlopCountAnalysis(Step(function, module), inputs)
-        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        analysis.set_op_handle(**HANDLES)
-        flops = analysis.total()
-        self.not_counted |= set(analysis.unsupported_ops())
-        return flops
-
-
-class Step(nn.Module):
-    """A function as a module, as fvcore needs it."""
-
-    def __init__(self, function: Callable[..., Any], module: nn.Module):
-        super().__init__()
-        self.function = function
-        self.module = module
-
-    def forward(self, *inputs: Any) -> Any:
-        """Call the function."""
-        return self.function(*inputs)
-
-
 def backbone_flops(count: FlopCounter, model: MaskProp, image: Tensor) -> int:
     """The pyramid of a small image, with the supporting frames of STSN if the model has it."""
     flops = count(model.backbone.forward, model.backbone, image)
@@ -263,42 +227,3 @@ def crop_flops(count: FlopCounter, network: MaskRefinement | CropClassifier) -> 
     box = torch.tensor([[4.0, 4.0, 28.0, 28.0]])
     image, mask = torch.zeros(3, CROP, CROP), torch.ones(1, 28, 28)
     return count(lambda x: network(x, mask, box, box), network, image)
-
-
-def deform_conv2d_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """The convolution, and four multiplications per sampled value."""
-    x, weight, out = (get_shape(value) for value in (*inputs[:2], outputs[0]))
-    samples = x[0] * x[1] * prod(weight[2:]) * prod(out[2:])
-    return prod(out) * prod(weight[1:]) + 4 * samples
-
-
-def matmul_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """Like fvcore's, but also for matrix-vector products."""
-    return prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1]
-
-
-def roi_align_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """Like fvcore's count of bilinear sampling, as if each output value took one sample; the actual
-    number depends on the size of the box."""
-    return 4 * prod(get_shape(outputs[0]))
-
-
-def embedding_bag_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """A weighted sum of table rows, one per index."""
-    table, indices = (get_shape(value) for value in inputs[:2])
-    return prod(indices) * table[1]
-
-
-def attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """Queries times keys, and weights times values."""
-    queries, keys, values = (get_shape(value) for value in inputs[:3])
-    return prod(queries[:-1]) * keys[-2] * (queries[-1] + values[-1])
-
-
-HANDLES = {
-    "aten::scaled_dot_product_attention": attention_flops,
-    "aten::matmul": matmul_flops,
-    "torchvision::deform_conv2d": deform_conv2d_flops,
-    "torchvision::roi_align": roi_align_flops,
-    "aten::embedding_bag": embedding_bag_flops,
-}
