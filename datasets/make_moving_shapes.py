@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import cv2
 import numpy as np
 from moving_shapes import VERSIONS, draw_video
-from shape_hiding import MIN_LENGTHS
+from shape_hiding import HIDDEN_FRAMES, MIN_LENGTHS
 from tqdm import tqdm
 
 from maskprop_d2.errors import run_command
@@ -29,9 +29,9 @@ from maskprop_d2.ytvis.writing import track_fields
 
 SPLITS = ("train", "valid")
 LEVELS = {
-    "medium": "look-alikes, and objects that are hidden for 5 to 15 frames",
+    "medium": "look-alikes, and objects that are hidden for {} to {} frames",
     "hard": "fast, crowded, with much occlusion",
-    "hidden": "objects that come back after 15 to 20 frames",
+    "hidden": "objects that come back after {} to {} frames",
 }
 
 
@@ -171,6 +171,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     level = parser.add_mutually_exclusive_group()
     for name, text in LEVELS.items():
+        text = text.format(*HIDDEN_FRAMES.get(name, ()))
         level.add_argument(
             f"--{name}", action="store_const", const=name, dest="level", default="plain", help=text
         )
