@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..detections.conversion import check_number, resize_masks
-from ..errors import DetectionsError, InputError
+from ..detections.id_mask_folder import read_objects
+from ..errors import InputError
 from ..inference.propagation import propagate_stream
 from ..video import Excerpt, FrameFiles, VideoFile
 from ..video.drawing import draw_masks
-from ..video.id_masks import VOID, IdMaskWriter, object_values, read_id_mask
+from ..video.id_masks import VOID, IdMaskWriter, read_id_mask
 from ..video.writing import VIDEO_SUFFIXES, VideoWriter, is_video_name
 from .interruption import Interruption
 from .video_io import (
@@ -87,15 +87,10 @@ def read_masks(path: Path, image_size: tuple[int, int]) -> tuple[list[int], np.n
     Raises:
         InputError: if the file cannot be used.
     """
-    ids = read_id_mask(path)
-    values = object_values(ids)
+    values, masks = read_objects(path, image_size)
     if not values:
         raise InputError(f"{path} has no object: all pixels are 0")
-    try:
-        check_number(len(values), image_size)
-        return values, resize_masks(np.array([ids == x for x in values]), image_size)
-    except DetectionsError as error:
-        raise DetectionsError(f"{path}: {error}") from error
+    return values, masks
 
 
 def frames_after(video: VideoFile | FrameFiles, index: int) -> Iterator[np.ndarray]:

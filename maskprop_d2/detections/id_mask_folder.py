@@ -11,7 +11,7 @@ from ..video import FrameFiles, VideoFile
 from ..video.frame_files import natural_sort
 from ..video.id_masks import object_values, read_id_mask
 from .category_names import OBJECT
-from .conversion import as_detections, check_number
+from .conversion import as_detections, check_number, resize_masks
 from .frame_numbers import check_range
 
 
@@ -55,14 +55,25 @@ class IdMaskFolder:
         """
         if index not in self._paths:
             return as_detections(([],), self._image_size)
-        path = self._paths[index]
-        ids = read_id_mask(path)
-        values = object_values(ids)
-        try:
-            check_number(len(values), self._image_size)
-            return as_detections((np.array([ids == x for x in values]),), self._image_size)
-        except DetectionsError as error:
-            raise DetectionsError(f"{path}: {error}") from error
+        _, masks = read_objects(self._paths[index], self._image_size)
+        return as_detections((masks,), self._image_size)
+
+
+def read_objects(path: Path, image_size: tuple[int, int]) -> tuple[list[int], np.ndarray]:
+    """The pixel values of the N objects in an id mask, and their (N, H, W) bool masks.
+
+    Raises:
+        DetectionsError, VideoError: if it cannot be used.
+    """
+    ids = read_id_mask(path)
+    values = object_values(ids)
+    if not values:
+        return values, np.zeros((0, *image_size), bool)
+    try:
+        check_number(len(values), image_size)
+        return values, resize_masks(np.array([ids == x for x in values]), image_size)
+    except DetectionsError as error:
+        raise DetectionsError(f"{path}: {error}") from error
 
 
 def _match(folder: Path, paths: list[Path], video: VideoFile | FrameFiles) -> dict[int, Path]:
