@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..detections import as_detections
-from ..errors import ConfigError, WeightsFileError
-from ..inference.image_detector import ImageDetector, category_indices
+from ..errors import ConfigError
+from ..inference.image_detector import ImageDetector, category_indices, check_complete
 from ..structures import Detections
 from .checkpoint import Checkpointer
 from .setup import check_weights, class_names
@@ -48,12 +48,7 @@ class Detectron2Detector(ImageDetector):
         self._model = build_model(cfg).eval()
         checkpointer = Checkpointer(self._model)
         checkpointer.load(cfg.MODEL.WEIGHTS)
-        # A partly random network would find nothing, or nonsense.
-        if missing := checkpointer.missing:
-            raise WeightsFileError(
-                cfg.MODEL.WEIGHTS,
-                f"it lacks {len(missing)} weights of the model, such as {missing[0]}",
-            )
+        check_complete(cfg.MODEL.WEIGHTS, checkpointer.missing)
 
     @torch.inference_mode()
     def detect(self, frames: Tensor) -> list[Detections]:

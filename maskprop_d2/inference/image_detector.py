@@ -3,12 +3,16 @@
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, WeightsFileError
 from ..structures import Detections
+
+SHORT_SIDE, MAX_SIDE = 800, 1333
+"""Input size in pixels that the weights of Detectron2 and torchvision were trained for."""
 
 
 class ImageDetector(ABC):
@@ -25,6 +29,18 @@ class ImageDetector(ABC):
     @abstractmethod
     def detect(self, frames: Tensor) -> list[Detections]:
         """Detect in B frames, (B, 3, H, W) uint8 RGB, that do not influence each other."""
+
+
+def check_complete(path: str | Path, missing: Sequence[str]) -> None:
+    """Refuse weights that leave a model partly random: it would find nothing, or nonsense.
+
+    Raises:
+        WeightsFileError: if the names of ``missing`` weights are not empty.
+    """
+    if missing:
+        raise WeightsFileError(
+            path, f"it lacks {len(missing)} weights of the model, such as {missing[0]}"
+        )
 
 
 def category_indices(class_names: Sequence[str], wanted: Sequence[str] | None) -> list[int]:

@@ -17,7 +17,13 @@ from ..detections import as_detections
 from ..errors import WeightsFileError
 from ..structures import Detections
 from ..ytvis.categories import COCO
-from .image_detector import ImageDetector, category_indices
+from .image_detector import (
+    MAX_SIDE,
+    SHORT_SIDE,
+    ImageDetector,
+    category_indices,
+    check_complete,
+)
 
 NUM_LABELS = 91
 """Torchvision's labels are COCO's ids, of which 11 are not used, and 0 for the background."""
@@ -56,7 +62,7 @@ class TorchvisionDetector(ImageDetector):
         *,
         score_threshold: float = 0.5,
         categories: Sequence[str] | None = None,
-        short_side: int = 800,
+        short_side: int = SHORT_SIDE,
         device: str | torch.device | None = None,
     ):
         """
@@ -79,7 +85,7 @@ class TorchvisionDetector(ImageDetector):
         self._model = BUILDERS[name](
             box_score_thresh=score_threshold,
             min_size=short_side,
-            max_size=short_side * 1333 // 800,
+            max_size=short_side * MAX_SIDE // SHORT_SIDE,
         )
         _load(self._model, Path(weights))
         self._model.to(self.device).eval()
@@ -121,7 +127,4 @@ def _load(model: MaskRCNN, path: Path) -> None:
         raise WeightsFileError(path, f"it is damaged or of another model: {reason}") from error
     # Counters that only training uses.
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    if missing:
-        raise WeightsFileError(
-            path, f"it lacks {len(missing)} weights of the model, such as {missing[0]}"
-        )
+    check_complete(path, missing)

@@ -9,7 +9,7 @@ import torch
 
 from ..errors import ConfigError
 from ..inference import VideoSegmenter
-from ..inference.image_detector import ImageDetector, category_indices
+from ..inference.image_detector import MAX_SIDE, SHORT_SIDE, ImageDetector, category_indices
 from ..inference.linking import build_linker
 from ..inference.torchvision_detector import TorchvisionDetector
 from .fetching import check_weights_file, fetch_weights, has_detectron2, local_path
@@ -17,8 +17,6 @@ from .presets import PRESETS, Preset, find_preset, get_config_file, get_preset
 
 SCORE_THRESHOLD = 0.5
 """Detections of image detectors are dropped below this by default."""
-SHORT_SIDE, MAX_SIDE = 800, 1333
-"""Input size in pixels that the weights of Detectron2 and torchvision were trained for."""
 
 
 def default_preset() -> Preset:
