@@ -27,11 +27,7 @@ def read_image(path: str) -> np.ndarray:
 def read_pixels(path: str, flags: int) -> np.ndarray:
     """``cv2.imread(path, flags)`` with the checks and exceptions of ``read_image``."""
     # A small file can hold an image of any size.
-    height, width = image_size(path)
-    if height * width > MAX_PIXELS:
-        raise VideoError(
-            f"frame {path} has {width} x {height} pixels; the limit is {MAX_PIXELS} pixels"
-        )
+    _check_pixels(f"frame {path}", *image_size(path))
     _check_png(path)
     try:
         frame = cv2.imread(path, flags)
@@ -52,11 +48,7 @@ def load_image(path: str | Path) -> Image.Image:
     try:
         _check_png(path)
         with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise VideoError(
-                    f"{path} has {image.width} x {image.height} pixels; the limit is {MAX_PIXELS} "
-                    "pixels"
-                )
+            _check_pixels(str(path), image.height, image.width)
             image.load()
             return image
     except VideoError:
@@ -66,6 +58,11 @@ def load_image(path: str | Path) -> Image.Image:
     # Pillow's decoders raise all kinds of exceptions for damaged files.
     except Exception as error:
         raise VideoError(f"{path} is not an image") from error
+
+
+def _check_pixels(name: str, height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise VideoError(f"{name} has {width} x {height} pixels; the limit is {MAX_PIXELS} pixels")
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

@@ -103,7 +103,7 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
         return self.box_predictor[-1]
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        """As in the base class; a head that the checkpoint has only once initializes all stages.
+        """Load the weights; a head that the checkpoint has only once initializes all stages.
 
         Detectron2's Mask R-CNN has all heads once, its cascade has the mask head once.
         """
@@ -172,7 +172,8 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
     def _run_stage(
         self, features: list[Tensor], proposals: list[Instances], stage: int
     ) -> tuple[Tensor, Tensor]:
-        """As in the base class, without its gradient scaling: the stages have loss weights."""
+        """The predictions of a stage for proposals; gradients are not scaled, since the stages have
+        loss weights."""
         box_features = self.box_pooler(features, [x.proposal_boxes for x in proposals])
         return self.box_predictor[stage](self.box_head[stage](box_features))
 

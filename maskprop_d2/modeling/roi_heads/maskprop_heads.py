@@ -20,7 +20,7 @@ class MaskPropROIHeads(SemanticPooling, StandardROIHeads):
         return self.box_predictor
 
     def _forward_box(self, features: dict[str, Tensor], proposals: list[Instances]) -> Any:
-        """As in the base class; also adds ``class_scores``, (N, K+1), to detections."""
+        """The losses in training; else detections, with their ``class_scores``, (N, K+1)."""
         if self.training:
             return super()._forward_box(features, proposals)
         levels = [features[f] for f in self.box_in_features]
