@@ -19,7 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from maskprop_d2.networks.generic_propagation import GenericPropagation, MemoryFrame, soft_masks
+from maskprop_d2.networks.generic_propagation import GenericPropagation, MemoryFrame
+from maskprop_d2.ops.masks import soft_masks
+from maskprop_d2.ops.soft_iou import soft_iou_terms
 
 DECAY = 0.998
 """Of the average of the weights over the iterations, which is what is written."""
@@ -69,9 +71,7 @@ def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
     scores = torch.cat([logits, torch.zeros_like(logits[:1])])
     truth = torch.cat([masks, 1 - masks.sum(0, keepdim=True)])
     entropy = -(truth * scores.log_softmax(0)).sum(0)
-    predicted = scores.softmax(0)[:-1]
-    overlap = (predicted * masks).sum((1, 2))
-    union = (predicted + masks - predicted * masks).sum((1, 2))
+    overlap, union = soft_iou_terms(soft_masks(logits).flatten(1), masks.flatten(1))
     # Half of the weight goes to the objects, however small they are.
     near = F.max_pool2d(masks.amax(0, keepdim=True), 15, 1, 7)[0]
     focused = (entropy * near).sum() / near.sum().clamp(min=1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..networks.generic_propagation import EncodedFrame, GenericPropagation
+from ..networks.generic_propagation import STRIDE, EncodedFrame, GenericPropagation
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "generic_propagation.pt"
 FAST_AREA = 384 * 216
@@ -18,8 +18,6 @@ FINE_AREA = 864 * 480
 """The same when masks are all that counts: smaller frames are enlarged too."""
 MAX_ENLARGEMENT = 2.0
 """Of the sides of a frame."""
-STRIDE = 16
-"""Frames are padded to a multiple of this."""
 
 
 @cache
@@ -63,11 +61,8 @@ class FrameGrid:
 
     def encode(self, network: GenericPropagation, image: np.ndarray) -> EncodedFrame:
         """Encode an (H, W, 3) uint8 RGB frame."""
-        device = network.log_scale.device
         frame = torch.from_numpy(np.ascontiguousarray(self.resize(image))).permute(2, 0, 1)[None]
-        return network.encode(
-            frame.to(device).float().contiguous(memory_format=torch.channels_last)
-        )[0]
+        return network.encode(frame.contiguous(memory_format=torch.channels_last))[0]
 
     def shrink_masks(self, masks: np.ndarray) -> Tensor:
         """(N, H, W) masks in [0, 1] -> (N, h, w) soft masks, half as large as the input."""

@@ -1,7 +1,6 @@
 """Linking the masks of any detector into tracks."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,7 @@ from ..detections.conversion import MAX_CATEGORIES
 from ..errors import InputError, MissingWeightsError
 from ..ops.masks import mask_nms
 from ..structures import Detections, FrameOutput, FrameResult
-from ..tracking import MaskPropagator, build_tracker
-from ..tracking.base import FrameNetwork, Tracker
-from ..tracking.generic import GenericTracker
+from ..tracking import LINKING_TRACKERS, FrameNetwork, MaskPropagator
 from .generic import FrameGrid, load_generic_propagation
 from .segmenter import VideoSegmenter
 from .stream import VideoStream
@@ -46,7 +43,7 @@ def link(
         detections: what was found in each frame, read one at a time: anything that
             ``as_detections`` takes.
         tracker: a tracking method that needs no training. "maskprop" propagates masks with the
-            network that comes with the package; the others are those of ``TRACKERS``.
+            network that comes with the package; the others are those of ``LINKING_TRACKERS``.
         class_names: names of the categories, for ``FrameResult``.
         device: where to run.
         **options: options of the tracking method.
@@ -125,17 +122,11 @@ def build_linker(
     Raises:
         InputError: for an unknown method or option, or a wrong value.
     """
-    network = LinkingNetwork(detect, device)
-    make_tracker: Callable[[Any], Tracker] = partial(build_tracker, tracker, **options)
-    if tracker == "maskprop":
-        network = GenericLinkingNetwork(detect, device)
-        make_tracker = partial(GenericTracker, **options)
+    network_class = GenericLinkingNetwork if tracker == "maskprop" else LinkingNetwork
+    network = network_class(detect, device)
     network.class_names = class_names
-    try:
-        make_tracker(network)  # Report wrong options now, not with the first frame.
-    except TypeError as error:
-        raise InputError(f"tracking method '{tracker}': {error}") from error
-    return VideoSegmenter(network, make_tracker=make_tracker, frames_per_batch=frames_per_batch)
+    chosen = {"name": tracker, "trackers": LINKING_TRACKERS, **options}
+    return VideoSegmenter.from_options(network, tracker=chosen, frames_per_batch=frames_per_batch)
 
 
 class LinkingNetwork(FrameNetwork):

@@ -101,8 +101,7 @@ class AffinityReadout(nn.Module):
         background = (1 - small.sum(0, keepdim=True)).clamp(min=0)
         values = torch.cat([small, background]).flatten(1).T
         penalty = self.log_penalty.exp()
-        y, x = (centered(n, source) for n in (height, width))
-        places = torch.stack([y[:, None].expand(height, width), x.expand(height, width)]).flatten(1)
+        places = cell_places(source)
         # -penalty * |p - q|^2 without |p|^2, which the softmax over q ignores, is a dot product.
         keys = torch.cat([source.flatten(1), places, -penalty * places.square().sum(0)[None]]).T
         queries = torch.cat(
@@ -131,9 +130,11 @@ def pooled_keys(keys: Tensor, masks: Tensor) -> Tensor:
     return F.normalize(small.flatten(1) @ keys.flatten(1).T, dim=1)
 
 
-def centered(count: int, like: Tensor) -> Tensor:
-    """Positions of cells along a side, with their middle at 0."""
-    return torch.arange(count, dtype=like.dtype, device=like.device) - (count - 1) / 2
+def cell_places(keys: Tensor) -> Tensor:
+    """(2, h' w') places (y, x) of the cells of (E, h', w') keys; the middle of the grid is at 0."""
+    height, width = keys.shape[-2:]
+    y, x = (torch.arange(n).to(keys) - (n - 1) / 2 for n in (height, width))
+    return torch.stack([y[:, None].expand(height, width), x.expand(height, width)]).flatten(1)
 
 
 def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

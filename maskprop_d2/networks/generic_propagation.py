@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .affinity import attention, centered
+from .affinity import attention, cell_places
 
 KEY_CHANNELS = 64
 FEATURE_CHANNELS = 32
@@ -181,8 +181,7 @@ class GenericPropagation(nn.Module):
     def read(self, memory: list[MemoryFrame], target: EncodedFrame, index: int) -> Tensor:
         """What the masks are in each cell: arguments of ``forward`` -> (N, 16, h/4, w/4)."""
         height, width = target.keys.shape[-2:]
-        y, x = (centered(n, target.keys) for n in (height, width))
-        places = torch.stack([y[:, None].expand(height, width), x.expand(height, width)]).flatten(1)
+        places = cell_places(target.keys)
         distances = places.square().sum(0)[None]
         keys = []
         for frame in memory:
@@ -218,8 +217,3 @@ class GenericPropagation(nn.Module):
         shares = F.pixel_shuffle(shares, CELL).clamp(MIN_SHARE, 1 - MIN_SHARE)
         logits = F.pixel_shuffle(self.predictor(x), 2) + self.share_weight * shares.logit()
         return logits[:, 0]
-
-
-def soft_masks(logits: Tensor) -> Tensor:
-    """(N, h, w) logits -> (N, h, w) soft masks: a softmax over the objects and the background."""
-    return torch.cat([logits, torch.zeros_like(logits[:1])]).softmax(0)[:-1]

@@ -3,7 +3,8 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from .generic_propagation import EncodedFrame, GenericPropagation, MemoryFrame, soft_masks
+from ..ops.masks import soft_masks
+from .generic_propagation import EncodedFrame, GenericPropagation, MemoryFrame
 
 SPACING = 2
 """Frames between those that are remembered for longer."""
@@ -37,8 +38,8 @@ class PropagationMemory:
             masks: (N', h, w) soft masks in it: of the N objects and, after them, of new ones.
         """
         for known in self.frames:
-            missing = len(masks) - len(known.masks)
-            known.masks = F.pad(known.masks, (0, 0, 0, 0, 0, missing))
+            if missing := len(masks) - len(known.masks):
+                known.masks = F.pad(known.masks, (0, 0, 0, 0, 0, missing))
         self.frames.append(MemoryFrame(index, frame.keys, masks))
         if len(self.frames) > 2 and self.frames[-2].index - self.frames[-3].index < SPACING:
             del self.frames[-2]

@@ -1,10 +1,15 @@
-"""Pasting soft masks from boxes into a frame, and non-maximum suppression of masks."""
+"""Masks from logits, pasting of soft masks into a frame, non-maximum suppression of masks."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .soft_iou import pairwise_soft_iou
+
+
+def soft_masks(logits: Tensor) -> Tensor:
+    """(N, h, w) logits -> (N, h, w) soft masks: a softmax over the objects and the background."""
+    return torch.cat([logits, torch.zeros_like(logits[:1])]).softmax(0)[:-1]
 
 
 def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:

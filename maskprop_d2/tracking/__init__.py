@@ -16,6 +16,7 @@ from .deepsort import DeepSORTTracker
 from .ensemble import EnsembleTracker
 from .feelvos import FEELVOS, FEELVOSTracker
 from .flow import FlowTracker
+from .generic import GenericTracker
 from .iou import IoUTracker
 from .iou_plus import IoUPlusTracker
 from .maskprop import MaskPropTracker
@@ -24,6 +25,7 @@ from .osmn import OSMN, OSMNTracker
 from .seqtracker import SeqTracker
 
 __all__ = [
+    "LINKING_TRACKERS",
     "MASK_PROPAGATORS",
     "OWN_WEIGHTS",
     "TRACKERS",
@@ -49,6 +51,9 @@ TRACKERS: dict[str, type[Tracker]] = {
 }
 """Tracking methods by their names in ``MODEL.MASKPROP.TRACKER``."""
 
+LINKING_TRACKERS: dict[str, type[Tracker]] = {**TRACKERS, "maskprop": GenericTracker}
+"""Tracking methods for the masks of any detector, which comes without a propagation branch."""
+
 MASK_PROPAGATORS: dict[str, Callable[[int], MaskPropagator]] = {"feelvos": FEELVOS, "osmn": OSMN}
 """The networks of methods that have one of their own; the argument is C of the pyramid level."""
 
@@ -60,32 +65,38 @@ OWN_WEIGHTS = {
 """By method, the prefix of those weights in a checkpoint that only this method needs."""
 
 
-def option_names(name: str) -> list[str]:
-    """The names of a tracking method's options.
+def option_names(name: str, trackers: dict[str, type[Tracker]] = TRACKERS) -> list[str]:
+    """The names of the options of a tracking method in ``trackers``.
 
     Raises:
         InputError: for an unknown method.
     """
-    if name not in TRACKERS:
-        raise InputError(f"unknown tracking method '{name}': choose one of {', '.join(TRACKERS)}")
+    if name not in trackers:
+        raise InputError(f"unknown tracking method '{name}': choose one of {', '.join(trackers)}")
     # Classes that take ``**options`` pass them to their base class.
-    signatures = map(inspect.signature, reversed(TRACKERS[name].__mro__))
+    signatures = map(inspect.signature, reversed(trackers[name].__mro__))
     parameters = [x for signature in signatures for x in signature.parameters.values()]
     return list(dict.fromkeys(x.name for x in parameters if x.kind is x.KEYWORD_ONLY))
 
 
-def build_tracker(name: str, network: FrameNetwork, **options: Any) -> Tracker:
+def build_tracker(
+    name: str,
+    network: FrameNetwork,
+    trackers: dict[str, type[Tracker]] = TRACKERS,
+    **options: Any,
+) -> Tracker:
     """A new tracker for one video.
 
     Args:
-        name: a method in ``TRACKERS``.
+        name: a method in ``trackers``.
         network: detects in the video's frames.
+        trackers: ``TRACKERS``, or ``LINKING_TRACKERS`` for given detections.
         **options: the keyword-only arguments of the method's class.
 
     Raises:
         InputError: for an unknown method or option, or a wrong value.
     """
-    known = option_names(name)
+    known = option_names(name, trackers)
     for option in options:
         if option not in known:
             raise InputError(
@@ -93,6 +104,6 @@ def build_tracker(name: str, network: FrameNetwork, **options: Any) -> Tracker:
                 f"it has {', '.join(known) or 'none'}"
             )
     try:
-        return TRACKERS[name](network, **options)
+        return trackers[name](network, **options)
     except InputError as error:
         raise InputError(f"tracking method '{name}': {error}") from error

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ..ops.masks import soft_masks
 from ..structures import Frame, FrameOutput, TrackedFrame
 
 
@@ -135,9 +136,7 @@ class MaskPropagator(ABC, nn.Module):
         Returns:
             (N, h, w) soft masks, a softmax over the objects and the background.
         """
-        logits = self.logits(masks, source, target, templates)
-        background = logits.new_zeros(1, *logits.shape[1:])
-        return torch.cat([logits, background]).softmax(0)[: len(masks)]
+        return soft_masks(self.logits(masks, source, target, templates))
 
     def forward(self, masks: Tensor, source: Maps, targets: list[Maps]) -> Tensor:
         """Propagate masks from the first frame of the objects to S others: (S, N, h, w)."""

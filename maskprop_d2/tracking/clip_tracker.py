@@ -236,10 +236,10 @@ def match_clips(a: ClipTracks, b: ClipTracks, near: bool = False) -> Tensor:
     return pairwise_soft_iou(masks_a, masks_b).mean(0)
 
 
-def appearance_similarity(a: Tensor, b: Tensor) -> Tensor:
+def appearance_similarity(a: Tensor, b: Tensor, minimum: float = MIN_SIMILARITY) -> Tensor:
     """(N, M) similarities, in [0, 1], of (N, E) and (M, E) unit vectors: their cosines, scaled so
-    that ``MIN_SIMILARITY`` and less become 0."""
-    return ((a @ b.T - MIN_SIMILARITY) / (1 - MIN_SIMILARITY)).clamp(min=0)
+    that ``minimum`` and less become 0."""
+    return ((a @ b.T - minimum) / (1 - minimum)).clamp(min=0)
 
 
 def category_similarity(a: Tensor, b: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..errors import InputError
 from ..networks.affinity import pooled_keys
@@ -20,11 +19,9 @@ from ..networks.propagation_memory import PropagationMemory
 from ..ops.soft_iou import pairwise_soft_iou
 from ..structures import Frame, FrameOutput, TrackedFrame
 from .base import FrameNetwork, Tracker
-from .clip_tracker import category_similarity
+from .clip_tracker import RememberedTrack, appearance_similarity, category_similarity
 from .matching import IdAssigner
 
-MOMENTUM = 0.8
-"""Share of a track's appearance that stays when a detection is added to it."""
 MIN_SIMILARITY = 0.9
 """Cosine similarity of appearances above which two may be one object's."""
 
@@ -47,30 +44,16 @@ class GenericNetwork(FrameNetwork, Protocol):
 
 
 @dataclass
-class Track:
+class Track(RememberedTrack):
     """What is known of an id besides its masks.
 
     Attributes:
-        num_detections: number of its detections.
-        last_seen: index of the latest frame in which it was detected.
         area: cells of its latest detection.
-        appearance: (E,) unit vector.
-        class_scores: (K+1,) sum of the class scores of its detections.
+        num_detections: number of its detections.
     """
 
-    num_detections: int
-    last_seen: int
-    area: float
-    appearance: Tensor
-    class_scores: Tensor
-
-    def update(self, frame: int, area: float, appearance: Tensor, class_scores: Tensor) -> None:
-        """Add a detection."""
-        self.num_detections += 1
-        self.last_seen, self.area = frame, area
-        mixed = MOMENTUM * self.appearance + (1 - MOMENTUM) * appearance
-        self.appearance = F.normalize(mixed, dim=0)
-        self.class_scores = self.class_scores + class_scores
+    area: float = 0.0
+    num_detections: int = 0
 
 
 class GenericTracker(Tracker):
@@ -148,8 +131,8 @@ class GenericTracker(Tracker):
         if not tracks:
             return output.scores.new_zeros(len(output), 0)
         scores = pairwise_soft_iou(output.grid_masks.flatten(1), propagated.flatten(1))
-        cosine = looks @ torch.stack([x.appearance for x in tracks]).T
-        similarity = ((cosine - MIN_SIMILARITY) / (1 - MIN_SIMILARITY)).clamp(min=0)
+        known = torch.stack([x.appearance for x in tracks])
+        similarity = appearance_similarity(looks, known, MIN_SIMILARITY)
         class_scores = torch.stack([x.class_scores for x in tracks])
         same = category_similarity(output.class_scores, class_scores)
         gate = 1 - self._categories + self._categories * same
@@ -173,9 +156,11 @@ class GenericTracker(Tracker):
         areas = output.grid_masks.sum((1, 2)).tolist()
         for y, area, look, scores in zip(ids, areas, looks, output.class_scores, strict=True):
             if y in self._tracks:
-                self._tracks[y].update(index, area, look, scores)
+                self._tracks[y].update(index, look, scores)
             else:
-                self._tracks[y] = Track(1, index, area, look, scores)
+                self._tracks[y] = Track(index, look, scores)
+            self._tracks[y].area = area
+            self._tracks[y].num_detections += 1
 
     def _remember(
         self,

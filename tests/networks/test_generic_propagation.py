@@ -9,9 +9,9 @@ from maskprop_d2.networks.generic_propagation import (
     EncodedFrame,
     GenericPropagation,
     MemoryFrame,
-    soft_masks,
 )
 from maskprop_d2.networks.propagation_memory import MAX_FRAMES, SPACING, PropagationMemory
+from maskprop_d2.ops.masks import soft_masks
 
 
 @pytest.fixture
