@@ -1,4 +1,4 @@
-"""Score video instance segmentation results by video AP and AR."""
+"""Score video instance segmentation results by video AP and AR, and by HOTA."""
 
 import argparse
 import gc
@@ -14,11 +14,13 @@ from ..evaluation import (
     ap_gains,
     evaluate,
     format_table,
+    hota_measures,
     identity_measures,
     reappearance_measures,
 )
+from ..evaluation.hota_figures import hota_per_category, hota_per_video
 from ..evaluation.oracle import ORACLES
-from ..evaluation.table import format_per_category, format_per_video
+from ..evaluation.table import format_hota, format_per_category, format_per_video
 from ..files import atomic_file
 from ..ytvis import iterate_json, load_json
 
@@ -37,6 +39,9 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     parser.add_argument("--per-category", action="store_true", help="all figures by category")
     parser.add_argument("--per-video", action="store_true", help="the videos that cost the most AP")
     parser.add_argument("--identity", action="store_true", help="IDF1, ID switches, reappearances")
+    parser.add_argument(
+        "--hota", action="store_true", help="HOTA, DetA, AssA, LocA, IDF1 and MOTA, as trackeval"
+    )
     parser.add_argument(
         "--oracle",
         choices=ORACLES,
@@ -63,6 +68,7 @@ def _run(args: argparse.Namespace) -> None:
         strict=args.strict,
         oracle=args.oracle,
         identity=args.identity,
+        hota=args.hota,
         processes=len(os.sched_getaffinity(0)),
     )
     if args.oracle:
@@ -85,12 +91,23 @@ def _extra_figures(metrics: Metrics, args: argparse.Namespace) -> dict[str, Any]
     extras: dict[str, Any] = {}
     if args.oracle:
         extras["oracle"] = args.oracle
+    if args.hota:
+        measures = hota_measures(metrics)
+        extras.update(measures)
+        print(f"\n{format_hota(measures)}")
     if args.per_category:
-        figures = extras["per_category"] = metrics.per_category()
+        figures = metrics.per_category()
         print(f"\nAll figures by category:\n{format_per_category(figures)}")
+        tracking = hota_per_category(metrics) if args.hota else {}
+        extras["per_category"] = {k: {**v, **tracking.get(k, {})} for k, v in figures.items()}
+        if tracking:
+            print(f"\n{format_per_category(tracking)}")
     if args.per_video:
         gains = [{"video_id": k, "AP_gain": v} for k, v in ap_gains(metrics).items()]
         extras["per_video"] = gains
+        if args.hota:
+            by_video = hota_per_video(metrics)
+            extras["per_video"] = [{**x, **by_video[int(x["video_id"])]} for x in gains]
         print(f"\nVideos that cost the most AP:\n{format_per_video(gains)}")
     if args.identity:
         pairs = (pair for video in metrics.videos for pair in video.frame_pairs.values())

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from functools import partial
 
+from .hota import TrackingCounts, tracking_counts
 from .identity import FramePairs, frame_pairs
 from .matching import Matches, match
 from .oracle import ORACLES
 from .overlap import Overlaps
 from .reappearance import reappearances
-from .tracks import Video, best_by_category
+from .tracks import Track, Video, best_by_category
 
 PARALLEL_FROM = 10**6  # Pairs of masks for which processes are started.
 
@@ -22,16 +23,20 @@ class VideoMatches:
         by_category: for each category id of the video's tracks.
         frame_pairs: the same for the identity measures, if requested.
         reappearances: of all objects, if identity measures are requested.
+        tracking: what HOTA counts in each category, if requested.
     """
 
     video_id: int
     by_category: dict[int, Matches] = field(default_factory=dict)
     frame_pairs: dict[int, FramePairs] = field(default_factory=dict)
     reappearances: list[tuple[bool, bool]] = field(default_factory=list)
+    tracking: dict[int, TrackingCounts] = field(default_factory=dict)
 
 
-def score_video(video: Video, oracle: str | None = None, identity: bool = False) -> VideoMatches:
-    """Match the predictions of one video; ``oracle`` and ``identity`` as for ``evaluate``."""
+def score_video(
+    video: Video, oracle: str | None = None, identity: bool = False, hota: bool = False
+) -> VideoMatches:
+    """Match the predictions of one video; other arguments as for ``evaluate``."""
     best = best_by_category(video.predictions)
     if oracle is not None:
         best = best_by_category(ORACLES[oracle](video, [x for y in best.values() for x in y]))
@@ -43,16 +48,25 @@ def score_video(video: Video, oracle: str | None = None, identity: bool = False)
         result.by_category[category_id] = match(overlaps.video_ious(), predictions, truth)
         if identity:
             result.frame_pairs[category_id] = frame_pairs(overlaps, predictions, truth)
+        if hota:
+            order = _file_order(video, predictions)
+            result.tracking[category_id] = tracking_counts(overlaps, predictions, truth, order)
     if identity:
         result.reappearances = list(reappearances(video, [x for y in best.values() for x in y]))
     return result
 
 
+def _file_order(video: Video, predictions: list[Track]) -> list[int]:
+    """The indices of the predictions in file order; those made by oracles stay as they are."""
+    position = {id(x): i for i, x in enumerate(video.predictions)}
+    return sorted(range(len(predictions)), key=lambda i: position.get(id(predictions[i]), 0))
+
+
 def score_videos(
-    videos: list[Video], oracle: str | None, identity: bool, processes: int
+    videos: list[Video], oracle: str | None, identity: bool, hota: bool, processes: int
 ) -> list[VideoMatches]:
     """``score_video`` for each video, in several processes for large inputs."""
-    score = partial(score_video, oracle=oracle, identity=identity)
+    score = partial(score_video, oracle=oracle, identity=identity, hota=hota)
     pairs = sum(len(x.predictions) * len(x.truth) * x.length for x in videos)
     if processes == 1 or pairs < PARALLEL_FROM:
         return [score(video) for video in videos]

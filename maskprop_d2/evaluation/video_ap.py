@@ -89,6 +89,7 @@ def evaluate(
     strict: bool = False,
     oracle: str | None = None,
     identity: bool = False,
+    hota: bool = False,
     processes: int = 1,
 ) -> Metrics:
     """Score predicted tracks by video AP and AR, with the IoU of Eq. 1 of the paper.
@@ -103,6 +104,7 @@ def evaluate(
         oracle: first replace a part of the predictions by the ground truth: "tracking",
             "classification" or "segmentation" (see ``oracle.py``).
         identity: also compute what ``identity_measures`` and ``reappearance_measures`` need.
+        hota: also compute what ``hota_measures`` needs.
         processes: number of processes for large inputs. Scripts that use more than one need the
             ``if __name__ == "__main__"`` guard.
 
@@ -111,7 +113,9 @@ def evaluate(
     """
     videos = read_tracks(ground_truth, results, sources, strict=strict)
     categories = {x["id"]: x["name"] for x in ground_truth["categories"]}
-    return score_tracks(videos, categories, oracle=oracle, identity=identity, processes=processes)
+    return score_tracks(
+        videos, categories, oracle=oracle, identity=identity, hota=hota, processes=processes
+    )
 
 
 def score_tracks(
@@ -120,12 +124,13 @@ def score_tracks(
     *,
     oracle: str | None = None,
     identity: bool = False,
+    hota: bool = False,
     processes: int = 1,
 ) -> Metrics:
     """Score tracks that ``read_tracks`` has read; other arguments as for ``evaluate``, with the
     names of the categories by id."""
     categories = dict(sorted(categories.items()))
-    matches = score_videos(videos, oracle, identity, processes)
+    matches = score_videos(videos, oracle, identity, hota, processes)
 
     shape = (len(categories), len(AREA_RANGES), len(MAX_DETECTIONS))
     precision = -np.ones((len(IOU_THRESHOLDS), len(RECALL_POINTS), *shape))

@@ -97,6 +97,17 @@ def test_extra_figures_have_their_own_keys(files, tmp_path, capsys):
         assert heading in printed
 
 
+def test_hota(files, tmp_path, capsys):
+    output = tmp_path / "metrics.json"
+    main([*files, "--output", str(output), "--hota", "--per-category", "--per-video"])
+    metrics = json.loads(output.read_text())
+    for name in ("AP", "HOTA", "DetA", "AssA", "LocA", "IDF1", "MOTA", "HOTA-dog"):
+        assert metrics[name] == pytest.approx(100)
+    assert metrics["per_category"]["dog"]["HOTA"] == pytest.approx(100)
+    assert [x["HOTA"] for x in metrics["per_video"]] == pytest.approx([100, 100])
+    assert "HOTA by category" in capsys.readouterr().out
+
+
 def test_oracle(files, ground_truth, tmp_path, capsys):
     ground_truth["annotations"][0]["category_id"] = 7
     (tmp_path / "gt.json").write_text(json.dumps(ground_truth))
