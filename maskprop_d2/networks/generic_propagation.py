@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .affinity import attention, cell_places
+from .affinity import cell_places
 
 KEY_CHANNELS = 64
 FEATURE_CHANNELS = 32
@@ -28,6 +28,8 @@ STRIDE = 16
 """Frames are padded to a multiple of this."""
 MIN_SHARE = 0.01
 """Shares are kept this far from 0 and 1, so that their log-odds are finite."""
+BLOCK = 128
+"""Cells of the target that are compared at a time with all cells of the memory."""
 
 # Kernel, stride, expansion and output channels of EfficientNet-Lite0's blocks up to stride 16.
 BLOCKS = [
@@ -200,11 +202,9 @@ class GenericPropagation(nn.Module):
             )
         ones = torch.ones_like(distances)
         queries = torch.cat([target.keys.flatten(1), places, ones, distances])
-        values = [
-            F.pixel_unshuffle(x.masks[:, None], CELL).flatten(2).flatten(0, 1) for x in memory
-        ]
-        read = attention(queries.T, torch.cat(keys, dim=1).T, torch.cat(values, dim=1).T)
-        return read.T.unflatten(0, (-1, CELL * CELL)).unflatten(2, (height, width))
+        values = [F.pixel_unshuffle(x.masks[:, None], CELL).flatten(2) for x in memory]
+        read = read_values(queries, torch.cat(keys, dim=1), torch.cat(values, dim=2))
+        return read.unflatten(2, (height, width))
 
     def decode(self, shares: Tensor, target: EncodedFrame) -> Tensor:
         """(N, 16, h/4, w/4) shares -> (N, h, w) logits."""
@@ -217,3 +217,26 @@ class GenericPropagation(nn.Module):
         shares = F.pixel_shuffle(shares, CELL).clamp(MIN_SHARE, 1 - MIN_SHARE)
         logits = F.pixel_shuffle(self.predictor(x), 2) + self.share_weight * shares.logit()
         return logits[:, 0]
+
+
+def read_values(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention, with values that are mostly 0: a mask covers few of the cells.
+
+    Args:
+        queries: (D, P).
+        keys: (D, Q).
+        values: (N, V, Q) of N objects. Values below ``MIN_SHARE`` count as 0.
+
+    Returns:
+        (N, V, P) values @ softmax(keys.T @ queries).
+    """
+    cells = [x.nonzero()[:, 0] for x in (values > MIN_SHARE).any(1)]
+    used = [x[:, c] for x, c in zip(values, cells, strict=True)]
+    blocks = []
+    for block in queries.split(BLOCK, dim=1):
+        weights = keys.T @ block
+        # Without the clamp, denormal numbers make the product slow.
+        weights.sub_(weights.detach().amax(0)).clamp_(min=-16).exp_()
+        read = torch.stack([x @ weights[c] for x, c in zip(used, cells, strict=True)])
+        blocks.append(read / weights.sum(0))
+    return torch.cat(blocks, dim=2)
