@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "maskprop_d2"
-WITH_DETECTRON2 = ["commands", "model_zoo", "engine", "modeling", "data"]
+WITH_DETECTRON2 = ["commands", "archive", "model_zoo", "engine", "modeling", "data"]
 WITHOUT_DETECTRON2 = [
     *("inference", "evaluation", "tracking", "networks"),
     *("detections", "ytvis", "video", "ops"),
@@ -70,9 +70,9 @@ def test_packages_below_the_line_do_not_import_detectron2():
     names = [f"maskprop_d2.{x}" for x in WITHOUT_DETECTRON2]
     names += ["maskprop_d2.errors", "maskprop_d2.files", "maskprop_d2.structures"]
     # These load Detectron2 when they need it.
-    names += ["maskprop_d2.model_zoo"]
+    names += ["maskprop_d2.model_zoo", "maskprop_d2.archive"]
     # These commands run without Detectron2 too.
-    commands = "main models track demo link propagate evaluate visualize validate"
+    commands = "main models track demo link run propagate evaluate visualize validate"
     names += [f"maskprop_d2.commands.{x}" for x in commands.split()]
     names += ["convert_coco", "convert_davis", "convert_mots", "convert_openimages", "split_ytvis"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "datasets")}

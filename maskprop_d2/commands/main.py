@@ -9,6 +9,8 @@ COMMANDS = {
     "models": "list the models that run without training",
     "demo": "segment and track the objects of a video",
     "link": "link the masks of any detector into tracks",
+    "run": "track the objects in thousands of videos, resumable",
+    "results": "convert the tracks of a run to Parquet or YouTube-VIS json, and back",
     "propagate": "carry the objects of one frame through a video",
     "train": "train a model, or evaluate it (--eval-only)",
     "validate": "check a dataset for errors",

@@ -19,13 +19,13 @@ from ..errors import InputError
 from ..inference.propagation import propagate_stream
 from ..video import Excerpt, FrameFiles, VideoFile
 from ..video.drawing import draw_masks
+from ..video.frame_files import frame_name
 from ..video.id_masks import VOID, IdMaskWriter, read_id_mask
 from ..video.writing import VIDEO_SUFFIXES, VideoWriter, is_video_name
 from .interruption import Interruption
 from .video_io import (
     add_source_arguments,
     check_path,
-    frame_name,
     open_source,
     run_video_command,
 )

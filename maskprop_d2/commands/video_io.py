@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,14 +14,15 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import VideoError, run_command
 from ..inference import VideoStream
-from ..structures import FrameResult, VideoTrack
+from ..structures import FrameResult
 from ..video import Camera, Excerpt, FrameFiles, Source, VideoFile, find_frames
 from ..video.drawing import Trails, draw_tracks
+from ..video.frame_files import frame_name
 from ..video.id_masks import IdMaskWriter, draw_id_mask
 from ..video.prefetch import prefetch
 from ..video.window import open_window
 from ..video.writing import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter, is_video_name
-from ..ytvis.writing import write_results
+from ..ytvis.writing import track_entries, write_results
 from .interruption import Interruption
 from .log_setup import setup_logging
 
@@ -105,11 +106,6 @@ def open_source(args: argparse.Namespace, excerpt: Excerpt) -> VideoFile | Frame
     if args.video_input:
         return VideoFile(args.video_input, excerpt)
     return FrameFiles(find_frames(args.input), excerpt=excerpt)
-
-
-def frame_name(source: Source, index: int) -> str:
-    """The name, without suffix, of files for a frame: that of its image, or its index."""
-    return source.names[index] if isinstance(source, FrameFiles) else f"{index:05d}"
 
 
 def check_output(output: Path, source: Source, id_masks: Path | None = None) -> None:
@@ -208,10 +204,9 @@ def write_tracks(
             print("Interrupted before the first frame was finished.", file=sys.stderr)
             sys.exit(128 + interruption.signal)
         folder = args.output.parent if is_video_name(args.output) else args.output
-        tracks = stream.iter_tracks(num_frames)
         ids = category_ids or range(1, len(names) + 1)
         results = results or folder / "results.json"
-        _save_results(tracks, names, ids, results)
+        write_results(track_entries(stream.iter_tracks(num_frames), names, ids), results)
     if interruption.signal:
         print("Interrupted: the finished frames are kept.", file=sys.stderr)
     seconds = time.perf_counter() - start
@@ -248,23 +243,3 @@ def _open_sinks(args: argparse.Namespace, source: Source, stack: ExitStack) -> l
     if isinstance(source, Camera) and (window := open_window("MaskProp")):
         sinks.append(lambda result, drawn: window.show(drawn))
     return sinks
-
-
-def _save_results(
-    tracks: Iterable[VideoTrack], names: Sequence[str], category_ids: Sequence[int], path: Path
-) -> None:
-    """Write tracks in the YouTube-VIS format, as video 1."""
-    write_results(
-        (
-            {
-                "video_id": 1,
-                "category_id": category_ids[track.label],
-                "score": track.score,
-                "segmentations": track.masks,
-                "track_id": track.track_id,
-                "category_name": names[track.label],
-            }
-            for track in tracks
-        ),
-        path,
-    )

@@ -80,6 +80,11 @@ class FrameFiles:
             yield frame
 
 
+def frame_name(source: object, index: int) -> str:
+    """The name, without suffix, of files for a frame: that of its image, or its index."""
+    return source.names[index] if isinstance(source, FrameFiles) else f"{index:05d}"
+
+
 def find_frames(inputs: Iterable[str]) -> list[str]:
     """The images that match files, glob patterns or folders, without duplicates, sorted naturally.
 

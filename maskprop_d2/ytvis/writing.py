@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from ..files import atomic_file
+from ..structures import VideoTrack
 
 
 def tracks_to_results(
@@ -21,6 +22,25 @@ def tracks_to_results(
     labels = [to_dataset_id[label] for label in output["pred_labels"]]
     tracks = zip(labels, output["pred_scores"], output["pred_masks"], strict=True)
     return [dict(zip(keys, (video_id, *track), strict=True)) for track in tracks]
+
+
+def track_entries(
+    tracks: Iterable[VideoTrack],
+    class_names: Sequence[str],
+    category_ids: Sequence[int],
+    video_id: int = 1,
+) -> Iterator[dict[str, Any]]:
+    """Entries of a results file, one at a time, from the tracks of a video. ``class_names`` and
+    ``category_ids`` are those of the tracks' labels."""
+    for track in tracks:
+        yield {
+            "video_id": video_id,
+            "category_id": category_ids[track.label],
+            "score": track.score,
+            "segmentations": track.masks,
+            "track_id": track.track_id,
+            "category_name": class_names[track.label],
+        }
 
 
 def write_results(entries: Iterable[dict[str, Any]], path: Path, archive: bool = False) -> None:

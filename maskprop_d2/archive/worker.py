@@ -1,0 +1,108 @@
+"""What a worker does: it loads the model, and then works on one video at a time."""
+
+import logging
+import os
+import signal
+import threading
+import time
+import warnings
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cv2
+import torch
+
+from ..errors import InputError
+from .processing import VideoProcessor
+from .settings import Settings
+from .storage import open_output
+
+REPORT_SECONDS = 0.5
+"""A worker says at most that often how far it is."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all workers of a run do.
+
+    Attributes:
+        settings: how videos are processed.
+        output: the path or address of the output folder.
+        part: see ``open_output``.
+        threads: threads of each worker.
+        retries: how often a video that failed is tried again.
+    """
+
+    settings: Settings
+    output: str
+    part: str = "0-of-1"
+    threads: int = 1
+    retries: int = 2
+
+    def start(self, index: int) -> VideoProcessor:
+        """Load the model in this process, on a GPU of its own as long as there are enough.
+
+        Args:
+            index: the number of the worker.
+
+        Raises:
+            InputError: see ``VideoProcessor``.
+        """
+        # The same from each worker; what is wrong with a video is recorded beside its tracks.
+        warnings.simplefilter("ignore")
+        logging.getLogger().addHandler(logging.NullHandler())
+        torch.set_num_threads(self.threads)
+        cv2.setNumThreads(self.threads)
+        gpus = torch.cuda.device_count()
+        device = f"cuda:{index % gpus}" if gpus else None
+        return VideoProcessor(self.settings, open_output(self.output, self.part), device)
+
+
+def work(connection: Connection, job: Job, index: int) -> None:
+    """The main function of a worker process: receives ``Video`` and sends messages.
+
+    Args:
+        connection: sends ("ready", None), or ("unusable", message) if the model cannot be loaded;
+            then for each video some of ("frames", number so far), and ("outcome", ``Outcome``).
+        job: what to do.
+        index: the number of the worker.
+    """
+    # Ctrl-C is for the process that started this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    try:
+        processor = job.start(index)
+    except (InputError, OSError) as error:
+        connection.send(("unusable", str(error)))
+        return
+    connection.send(("ready", None))
+    while True:
+        try:
+            video = connection.recv()
+        except EOFError:
+            return
+        outcome = processor.process(video, job.retries, _Reporter(connection))
+        connection.send(("outcome", outcome))
+
+
+class _Reporter:
+    """Sends the number of finished frames, but not too often."""
+
+    def __init__(self, connection: Connection):
+        self._connection = connection
+        self._sent = time.monotonic()
+
+    def __call__(self, frames: int) -> None:
+        now = time.monotonic()
+        if now > self._sent + REPORT_SECONDS:
+            self._connection.send(("frames", frames))
+            self._sent = now
+
+
+def _exit_with_parent() -> None:
+    """End this process at once when the one that started it has ended, even if it was killed."""
+    parent: Any = parent_process()
+    parent.join()
+    os._exit(1)

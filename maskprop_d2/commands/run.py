@@ -1,0 +1,217 @@
+"""Track the objects in thousands of videos, with any number of processes and machines.
+
+INPUT is a video, a folder of videos or of folders of images, a glob pattern, a text list (.txt), or
+an address such as s3://bucket/folder. Each video gets a folder in DIR/videos. Stop the command, or
+kill it, at any moment: the same command goes on with the videos that are not finished.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ..archive.inputs import Video, absolute, find_videos
+from ..archive.local_engine import Progress, process_locally
+from ..archive.processing import Outcome, detections_address
+from ..archive.run import Engine, Report, run_archive
+from ..archive.settings import Settings
+from ..archive.storage import FAILED
+from ..archive.worker import Job
+from .link import read_class_names
+from .video_io import (
+    add_excerpt_arguments,
+    add_threshold_argument,
+    parse_excerpt,
+    run_video_command,
+)
+
+SHOWN_FAILURES = 10
+EPILOG = """\
+examples:
+  maskprop run videos/ --output out --workers 4
+  maskprop run s3://bucket/videos --output s3://bucket/tracks --format parquet
+  maskprop run videos/ --output out --detections 'detections/{stem}.json'
+  maskprop run list.txt --output out --shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT
+"""
+
+
+def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="videos; see above")
+    parser.add_argument("--output", required=True, metavar="DIR", help="output folder or address")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--model", metavar="M", help="as for maskprop track")
+    what.add_argument(
+        "--detections",
+        metavar="PATTERN",
+        help="link these detections, as maskprop link does, instead of running a model; {stem}, "
+        "{parent} and {folder} stand for the name of the video without suffix, and the name and "
+        "path of the folder it is in",
+    )
+    parser.add_argument("--weights", metavar="FILE", help="as for maskprop track")
+    parser.add_argument("--short-side", type=_at_least_1, metavar="N", help="as for maskprop track")
+    parser.add_argument("--tracker", metavar="NAME", help="tracking method")
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="categories to track")
+    parser.add_argument(
+        "--class-names", nargs="+", metavar="NAME", help="of the detections, as for maskprop link"
+    )
+    add_threshold_argument(parser, "0.5; of a trained model its own; of detections 0")
+    add_excerpt_arguments(parser)
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        choices=("json", "parquet"),
+        default=["json"],
+        help="write tracks as YouTube-VIS json, as Parquet, or as both (default: json)",
+    )
+    parser.add_argument("--video", action="store_true", help="also write videos with the tracks")
+    parser.add_argument("--id-masks", action="store_true", help="also write a PNG per frame")
+    parser.add_argument(
+        "--workers",
+        type=_at_least_1,
+        metavar="N",
+        help="processes on this machine (default: one for each GPU, or for each 4 cores)",
+    )
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        default=(0, 1),
+        metavar="I/N",
+        help="process only part I, from 0 to N-1, of the videos; run the other parts anywhere",
+    )
+    parser.add_argument(
+        "--retries",
+        type=int,
+        default=2,
+        metavar="N",
+        help="try a video again if it fails for another reason than itself (default: 2 times)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=1800,
+        metavar="S",
+        help="a video fails if no frame is finished for S seconds (default: 1800)",
+    )
+    args = parser.parse_args(argv)
+    args.excerpt = parse_excerpt(parser, args)
+    if args.detections and (args.weights or args.short_side):
+        parser.error("--weights and --short-side are options of a model, not of --detections")
+    if args.class_names and not args.detections:
+        parser.error("--class-names names the categories of --detections")
+    return args
+
+
+def _at_least_1(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+def _shard(text: str) -> tuple[int, int]:
+    try:
+        index, count = map(int, text.split("/"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be I/N, such as 0/4, not {text}") from None
+    if not 0 <= index < count:
+        raise argparse.ArgumentTypeError(f"{text}: of {count} parts, I is 0 to {count - 1}")
+    return index, count
+
+
+def read_settings(args: argparse.Namespace) -> Settings:
+    """What the outputs depend on.
+
+    Raises:
+        InputError: if the pattern of the detections is wrong.
+    """
+    model = None
+    if args.detections:
+        detections_address(args.detections, Video("/folder/video.mp4"))
+    else:
+        from ..model_zoo import default_preset
+
+        model = args.model or default_preset().name
+    class_names = read_class_names(args.class_names)
+    return Settings(
+        model=model,
+        detections=absolute(args.detections) if args.detections else None,
+        weights=args.weights,
+        short_side=args.short_side,
+        tracker=args.tracker,
+        categories=tuple(args.classes) if args.classes else None,
+        class_names=tuple(class_names) if class_names else None,
+        score_threshold=args.confidence_threshold,
+        start=args.excerpt.start,
+        duration=args.excerpt.duration,
+        stride=args.excerpt.stride,
+        formats=tuple(sorted(set(args.format))),
+        id_masks=args.id_masks,
+        draw=args.video,
+    )
+
+
+def make_engine(args: argparse.Namespace, job: Job) -> Engine:
+    """What processes the videos."""
+    cores = len(os.sched_getaffinity(0))
+    workers = args.workers or _default_workers(cores)
+    job = replace(job, threads=max(1, cores // workers))
+
+    def engine(videos: Sequence[Video]) -> Iterator[Outcome | Progress]:
+        return process_locally(videos, job, workers=workers, timeout=args.timeout)
+
+    return engine
+
+
+def _default_workers(cores: int) -> int:
+    import torch
+
+    return torch.cuda.device_count() or max(1, cores // 4)
+
+
+def print_report(report: Report, seconds: float, output: str) -> None:
+    """Print what was done, and the first failures."""
+    for outcome in report.failed[:SHOWN_FAILURES]:
+        print(f"failed: {outcome.video.address}: {outcome.reason}", file=sys.stderr)
+    if len(report.failed) > SHOWN_FAILURES:
+        print(f"... and {len(report.failed) - SHOWN_FAILURES} more", file=sys.stderr)
+    rate = report.frames / max(seconds, 1e-3)
+    print(
+        f"{report.finished} videos with {report.frames} frames in {seconds:.1f} s "
+        f"({rate:.1f} frames/s); {report.before} were finished before; {len(report.failed)} failed"
+    )
+    if report.failed:
+        print(f"{output}/{FAILED} says why; the same command tries them again")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Process the archive. Exits with status 1 if a video failed."""
+    start = time.perf_counter()
+    index, count = args.shard
+    settings = read_settings(args)
+    found = find_videos(args.inputs, exclude=[args.output])
+    videos = [video for video in found if video.is_in_shard(index, count)]
+    part = f"{index}-of-{count}"
+    job = Job(settings, absolute(args.output), part, retries=args.retries)
+    try:
+        report = run_archive(videos, settings, args.output, make_engine(args, job), part=part)
+    except KeyboardInterrupt:
+        print("Interrupted: the same command goes on with the other videos.", file=sys.stderr)
+        sys.exit(130)
+    print_report(report, time.perf_counter() - start, args.output)
+    if report.failed:
+        sys.exit(1)
+
+
+def main(argv: list[str] | None = None, prog: str | None = None) -> None:
+    """Run the command; for bad input, print one line and exit with status 2."""
+    args = parse_args(argv, prog)
+    run_video_command(lambda: run(args))
