@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a model, or evaluate it (--eval-only)",
     "validate": "check a dataset for errors",
     "evaluate": "score a results file by video AP and AR",
+    "compare": "compare the results of models, with confidence intervals",
     "visualize": "write an HTML page of results",
     "export": "export a model that runs without Detectron2",
 }

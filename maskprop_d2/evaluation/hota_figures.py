@@ -43,22 +43,33 @@ def tracking_figures(counts: Iterable[TrackingCounts]) -> dict[str, float]:
     to count LocA is 100 and all others are 0.
     """
     counts = list(counts)
+    figures = resampled_tracking_figures(counts, np.ones((1, len(counts)), int))
+    return {name: float(values[0]) for name, values in figures.items()}
+
+
+def resampled_tracking_figures(
+    counts: list[TrackingCounts], weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """(B,) the same figures for each of B sums of N counts, with (B, N) weights."""
 
     def total(name: str) -> np.ndarray:
-        return np.sum([getattr(x, name) for x in counts], axis=0)
+        values = [getattr(x, name) for x in counts]
+        return weights @ np.array(values) if values else np.zeros(len(weights))
+
+    def by_threshold(name: str) -> np.ndarray:
+        return np.broadcast_to(total(name).T, (len(ALPHAS), len(weights)))
 
     objects, predicted = total("object_masks"), total("predicted_masks")
-    matched = np.broadcast_to(total("matched"), len(ALPHAS))
+    matched, correct = by_threshold("matched"), total("clear_matched")
     detection = matched / np.maximum(1, objects + predicted - matched)
-    association = total("association_sum") / np.maximum(1, matched)
-    location = np.maximum(1e-10, total("iou_sum")) / np.maximum(1e-10, matched)
-    correct = total("clear_matched") - (predicted - total("clear_matched")) - total("switches")
-    figures = {
-        "HOTA": np.sqrt(detection * association),
-        "DetA": detection,
-        "AssA": association,
-        "LocA": location,
-        "IDF1": 2 * total("id_matched") / np.maximum(2, objects + predicted),
-        "MOTA": correct / np.maximum(1, objects),
+    association = by_threshold("association_sum") / np.maximum(1, matched)
+    location = np.maximum(1e-10, by_threshold("iou_sum")) / np.maximum(1e-10, matched)
+    false = predicted - correct
+    return {
+        "HOTA": 100 * np.sqrt(detection * association).mean(0),
+        "DetA": 100 * detection.mean(0),
+        "AssA": 100 * association.mean(0),
+        "LocA": 100 * location.mean(0),
+        "IDF1": 100 * 2 * total("id_matched") / np.maximum(2, objects + predicted),
+        "MOTA": 100 * (correct - false - total("switches")) / np.maximum(1, objects),
     }
-    return {name: 100 * float(np.mean(value)) for name, value in figures.items()}

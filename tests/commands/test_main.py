@@ -10,7 +10,8 @@ from maskprop_d2.commands.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_DETECTRON2 = [
-    *("track", "models", "demo", "link", "propagate", "validate", "evaluate", "visualize"),
+    *("track", "models", "demo", "link", "propagate", "validate", "evaluate"),
+    *("compare", "visualize"),
 ]
 REFUSE_DETECTRON2 = """
 import sys
