@@ -83,6 +83,34 @@ def find_videos(inputs: Iterable[str], exclude: Sequence[str] = ()) -> list[Vide
     return sorted(found.values(), key=lambda x: (-x.size, x.address))
 
 
+def detections_address(pattern: str, video: Video) -> str:
+    """The path or address of a video's detections.
+
+    Args:
+        pattern: in which ``{stem}`` stands for the name of the video without suffix, ``{parent}``
+            for that of the folder it is in, and ``{folder}`` for the path or address of that.
+        video: the video.
+
+    Raises:
+        InputError: if the pattern has other fields, or none.
+    """
+    folder = video.address.rpartition("/")[0]
+    fields = {"stem": video.stem, "folder": folder, "parent": folder.rpartition("/")[2]}
+    try:
+        address = pattern.format_map(fields)
+    except (LookupError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"--detections {pattern}: it may have the fields {{stem}}, {{parent}} and {{folder}}, "
+            f"but: {error}"
+        ) from error
+    if address == pattern:
+        raise InputError(
+            f"--detections {pattern} is the same for all videos: write {{stem}} where the name of "
+            "a video stands, as in detections/{stem}.json"
+        )
+    return address
+
+
 def is_address(name: str) -> bool:
     """Whether a name is an address rather than a path."""
     return "://" in name

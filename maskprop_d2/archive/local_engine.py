@@ -8,29 +8,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from ..errors import InputError
 from .inputs import Video
-from .processing import Outcome
-from .worker import Job, work
+from .jobs import Job, Outcome, Progress
 
+WORKER_MODULE = f"{__package__}.worker"
+"""Loads the networks; this process does not need them."""
 MAX_FAILED_STARTS = 3
 """Workers that may die in a row before their first video."""
-
-
-@dataclass
-class Progress:
-    """How far a video is.
-
-    Attributes:
-        video: the video.
-        frames: number of frames that are finished.
-    """
-
-    video: Video
-    frames: int
 
 
 def process_locally(
@@ -57,6 +46,11 @@ def process_locally(
         pool.kill()
 
 
+def _work(*arguments: Any) -> None:
+    """The main function of a worker process."""
+    import_module(WORKER_MODULE).work(*arguments)
+
+
 class _Worker:
     """A process, and what it works on."""
 
@@ -64,7 +58,7 @@ class _Worker:
         self.index = index
         self.connection: Connection
         self.connection, other_end = context.Pipe()
-        self.process = context.Process(target=work, args=(other_end, job, index), daemon=True)
+        self.process = context.Process(target=_work, args=(other_end, job, index), daemon=True)
         self.process.start()
         # So that the connection ends with the process.
         other_end.close()
@@ -108,7 +102,7 @@ class _Pool:
         self._failed_starts = 0
         # Forked from a process that has imported all modules but has no threads.
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([work.__module__])
+        self._context.set_forkserver_preload([WORKER_MODULE])
         # Read when these libraries are loaded.
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(job.threads)

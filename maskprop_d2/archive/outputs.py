@@ -16,8 +16,7 @@ from ..video.writing import VideoWriter
 from ..ytvis.track_table import write_track_table
 from ..ytvis.writing import track_entries, write_results
 from .settings import Settings
-
-RESULTS, TABLE, DRAWN, ID_MASKS = "results.json", "tracks.parquet", "tracks.mp4", "id_masks"
+from .storage import DRAWN, ID_MASKS, RESULTS, TABLE
 
 
 @dataclass

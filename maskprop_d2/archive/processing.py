@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
@@ -16,7 +15,8 @@ from ..inference.saved_detections import link_saved_detections, open_detections
 from ..model_zoo import ModelOptions, load_model
 from ..video import Excerpt, FrameFiles, VideoFile, find_frames
 from .copies import LocalCopies
-from .inputs import Video
+from .inputs import Video, detections_address
+from .jobs import Outcome
 from .outputs import TrackedVideo, write_outputs
 from .settings import Settings
 from .storage import LAST_FILE, OutputFolder
@@ -26,27 +26,6 @@ Report = Callable[[int], None]
 LINKER = "maskprop"
 """The default tracking method for detections."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
-
-
-@dataclass
-class Outcome:
-    """What became of a video.
-
-    Attributes:
-        video: the video.
-        frames: number of frames.
-        seconds: the time that it took.
-        reason: why it failed; None if it is finished.
-        details: the traceback of a failure that is not the video's fault.
-        stops_run: whether all other videos would fail too.
-    """
-
-    video: Video
-    frames: int = 0
-    seconds: float = 0.0
-    reason: str | None = None
-    details: str | None = None
-    stops_run: bool = False
 
 
 class VideoProcessor:
@@ -87,14 +66,12 @@ class VideoProcessor:
             retries: how often to try again if the video itself is not what is wrong.
             report: called with the number of frames that are finished.
         """
-        start = time.perf_counter()
         for attempt in range(retries + 1):
             outcome = self._try(video, report)
             if outcome.details is None or outcome.stops_run or attempt == retries:
                 break
             # A store that is overloaded needs time.
             time.sleep(min(60, 2**attempt))
-        outcome.seconds = time.perf_counter() - start
         return outcome
 
     def _try(self, video: Video, report: Report) -> Outcome:
@@ -148,34 +125,6 @@ class VideoProcessor:
             min_score=settings.score_threshold or 0.0,
         )
         return TrackedVideo(source, stream, detections.class_names, detections.category_ids)
-
-
-def detections_address(pattern: str, video: Video) -> str:
-    """The path or address of a video's detections.
-
-    Args:
-        pattern: in which ``{stem}`` stands for the name of the video without suffix, ``{parent}``
-            for that of the folder it is in, and ``{folder}`` for the path or address of that.
-        video: the video.
-
-    Raises:
-        InputError: if the pattern has other fields, or none.
-    """
-    folder = video.address.rpartition("/")[0]
-    fields = {"stem": video.stem, "folder": folder, "parent": folder.rpartition("/")[2]}
-    try:
-        address = pattern.format_map(fields)
-    except (LookupError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"--detections {pattern}: it may have the fields {{stem}}, {{parent}} and {{folder}}, "
-            f"but: {error}"
-        ) from error
-    if address == pattern:
-        raise InputError(
-            f"--detections {pattern} is the same for all videos: write {{stem}} where the name of "
-            "a video stands, as in detections/{stem}.json"
-        )
-    return address
 
 
 def _open(path: Path, excerpt: Excerpt) -> VideoFile | FrameFiles:

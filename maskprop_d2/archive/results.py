@@ -13,9 +13,8 @@ from ..ytvis.track_table import check_entries, iterate_track_table, write_track_
 from ..ytvis.writing import write_results
 from .copies import LocalCopies
 from .inputs import is_address
-from .outputs import RESULTS, TABLE
 from .settings import RECORD
-from .storage import LAST_FILE, OutputFolder, open_output, video_folder
+from .storage import LAST_FILE, RESULTS, TABLE, OutputFolder, open_output, video_folder
 
 ROWS_PER_FILE = 2_000_000
 """Rows in each file of a folder of Parquet files: some hundred MB."""

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 from ..errors import InputError
 from .inputs import Video
-from .local_engine import Progress
-from .processing import Outcome
+from .jobs import Outcome, Progress
 from .progress import ProgressLine
 from .settings import Settings, record_run
 from .storage import FAILED, open_output

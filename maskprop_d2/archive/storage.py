@@ -14,6 +14,8 @@ from ..errors import InputError
 from ..files import atomic_file
 from .inputs import absolute, is_address, open_filesystem
 
+RESULTS, TABLE, DRAWN, ID_MASKS = "results.json", "tracks.parquet", "tracks.mp4", "id_masks"
+"""The other files of a video."""
 LAST_FILE = "video.json"
 """The last file of a video that is written: with it, the video is finished."""
 FAILED = "failed"

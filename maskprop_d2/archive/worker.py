@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 import warnings
-from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Any
@@ -15,49 +14,32 @@ import cv2
 import torch
 
 from ..errors import InputError
+from .jobs import Job
 from .processing import VideoProcessor
-from .settings import Settings
 from .storage import open_output
 
 REPORT_SECONDS = 0.5
 """A worker says at most that often how far it is."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What all workers of a run do.
+def start_processor(job: Job, index: int) -> VideoProcessor:
+    """Load the model in this process, on a GPU of its own as long as there are enough.
 
-    Attributes:
-        settings: how videos are processed.
-        output: the path or address of the output folder.
-        part: see ``open_output``.
-        threads: threads of each worker.
-        retries: how often a video that failed is tried again.
+    Args:
+        job: what to do.
+        index: the number of the worker.
+
+    Raises:
+        InputError: see ``VideoProcessor``.
     """
-
-    settings: Settings
-    output: str
-    part: str = "0-of-1"
-    threads: int = 1
-    retries: int = 2
-
-    def start(self, index: int) -> VideoProcessor:
-        """Load the model in this process, on a GPU of its own as long as there are enough.
-
-        Args:
-            index: the number of the worker.
-
-        Raises:
-            InputError: see ``VideoProcessor``.
-        """
-        # The same from each worker; what is wrong with a video is recorded beside its tracks.
-        warnings.simplefilter("ignore")
-        logging.getLogger().addHandler(logging.NullHandler())
-        torch.set_num_threads(self.threads)
-        cv2.setNumThreads(self.threads)
-        gpus = torch.cuda.device_count()
-        device = f"cuda:{index % gpus}" if gpus else None
-        return VideoProcessor(self.settings, open_output(self.output, self.part), device)
+    # The same from each worker; what is wrong with a video is recorded beside its tracks.
+    warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())
+    torch.set_num_threads(job.threads)
+    cv2.setNumThreads(job.threads)
+    gpus = torch.cuda.device_count()
+    device = f"cuda:{index % gpus}" if gpus else None
+    return VideoProcessor(job.settings, open_output(job.output, job.part), device)
 
 
 def work(connection: Connection, job: Job, index: int) -> None:
@@ -73,7 +55,7 @@ def work(connection: Connection, job: Job, index: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
-        processor = job.start(index)
+        processor = start_processor(job, index)
     except (InputError, OSError) as error:
         connection.send(("unusable", str(error)))
         return

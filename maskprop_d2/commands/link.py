@@ -19,6 +19,7 @@ from .video_io import (
     check_output,
     open_source,
     parse_excerpt,
+    read_class_names,
     run_video_command,
     write_tracks,
 )
@@ -55,14 +56,6 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.excerpt = parse_excerpt(parser, args)
     return args
-
-
-def read_class_names(given: list[str] | None) -> list[str] | None:
-    """The names of ``--class-names``: those given, or the lines of the one file that is given."""
-    if given and len(given) == 1 and Path(given[0]).is_file():
-        lines = Path(given[0]).read_text(encoding="utf-8").split("\n")
-        return [line.strip() for line in lines if line.strip()]
-    return given
 
 
 def run(args: argparse.Namespace) -> None:

@@ -12,18 +12,17 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ..archive.inputs import Video, absolute, find_videos
-from ..archive.local_engine import Progress, process_locally
-from ..archive.processing import Outcome, detections_address
+from ..archive.inputs import Video, absolute, detections_address, find_videos
+from ..archive.jobs import Job, Outcome, Progress
+from ..archive.local_engine import process_locally
 from ..archive.run import Engine, Report, run_archive
 from ..archive.settings import Settings
 from ..archive.storage import FAILED
-from ..archive.worker import Job
-from .link import read_class_names
 from .video_io import (
     add_excerpt_arguments,
     add_threshold_argument,
     parse_excerpt,
+    read_class_names,
     run_video_command,
 )
 

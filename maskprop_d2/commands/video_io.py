@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import VideoError, run_command
-from ..inference import VideoStream
 from ..structures import FrameResult
 from ..video import Camera, Excerpt, FrameFiles, Source, VideoFile, find_frames
 from ..video.drawing import Trails, draw_tracks
@@ -25,6 +25,10 @@ from ..video.writing import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter, is_v
 from ..ytvis.writing import track_entries, write_results
 from .interruption import Interruption
 from .log_setup import setup_logging
+
+if TYPE_CHECKING:
+    # Loads torch, without which commands start faster.
+    from ..inference import VideoStream
 
 Sink = Callable[[FrameResult, np.ndarray], bool]
 """Receives a finished frame and its drawing, (H, W, 3) uint8 RGB. Returns False to stop."""
@@ -101,6 +105,14 @@ def parse_excerpt(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
         parser.error(str(error))
 
 
+def read_class_names(given: list[str] | None) -> list[str] | None:
+    """The names of ``--class-names``: those given, or the lines of the one file that is given."""
+    if given and len(given) == 1 and Path(given[0]).is_file():
+        lines = Path(given[0]).read_text(encoding="utf-8").split("\n")
+        return [line.strip() for line in lines if line.strip()]
+    return given
+
+
 def open_source(args: argparse.Namespace, excerpt: Excerpt) -> VideoFile | FrameFiles:
     """Open the video or images of ``add_source_arguments``."""
     if args.video_input:
@@ -161,7 +173,7 @@ def run_video_command(command: Callable[[], None]) -> None:
 
 
 def write_tracks(
-    stream: VideoStream,
+    stream: "VideoStream",
     source: Source,
     names: Sequence[str],
     args: argparse.Namespace,

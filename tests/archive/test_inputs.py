@@ -3,7 +3,7 @@
 import fsspec
 import pytest
 
-from maskprop_d2.archive.inputs import Video, find_videos
+from maskprop_d2.archive.inputs import Video, detections_address, find_videos
 from maskprop_d2.errors import InputError
 
 
@@ -68,6 +68,15 @@ def test_shards_hold_each_video_once():
     shards = [[x for x in videos if x.is_in_shard(i, 3)] for i in range(3)]
     assert sorted(x.address for shard in shards for x in shard) == sorted(x.address for x in videos)
     assert min(map(len, shards)) > 40
+
+
+def test_patterns_of_detections():
+    video = Video("s3://bucket/day1/cam 2.mp4")
+    assert detections_address("/d/{parent}/{stem}.json", video) == "/d/day1/cam 2.json"
+    assert detections_address("{folder}/{stem}", video) == "s3://bucket/day1/cam 2"
+    for pattern, message in [("d.json", "the same for all"), ("{name}.json", "the fields")]:
+        with pytest.raises(InputError, match=message):
+            detections_address(pattern, video)
 
 
 @pytest.mark.parametrize(

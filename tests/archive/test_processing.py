@@ -10,7 +10,7 @@ from PIL import Image
 from small_archive import LENGTH, LINKED, mask_of, read_files, write_archive
 
 from maskprop_d2.archive.inputs import Video, find_videos
-from maskprop_d2.archive.processing import VideoProcessor, detections_address
+from maskprop_d2.archive.processing import VideoProcessor
 from maskprop_d2.archive.settings import Settings
 from maskprop_d2.archive.storage import LocalFolder, open_output, video_folder
 from maskprop_d2.errors import InputError
@@ -169,12 +169,3 @@ def test_a_wrong_option_is_found_before_the_first_video(tmp_path):
     for settings in (replace(LINKED, tracker="magic"), Settings(model="gone.pt")):
         with pytest.raises(InputError, match=r"magic|gone\.pt"):
             VideoProcessor(settings, output)
-
-
-def test_patterns_of_detections():
-    video = Video("s3://bucket/day1/cam 2.mp4")
-    assert detections_address("/d/{parent}/{stem}.json", video) == "/d/day1/cam 2.json"
-    assert detections_address("{folder}/{stem}", video) == "s3://bucket/day1/cam 2"
-    for pattern, message in [("d.json", "the same for all"), ("{name}.json", "the fields")]:
-        with pytest.raises(InputError, match=message):
-            detections_address(pattern, video)
