@@ -32,6 +32,10 @@ MIN_CONFIDENCE = 0.6
 """Mean of a soft mask over the cells above 0.5."""
 MAX_GROWTH = 4.0
 """Factor by which its area may differ from the latest detection's."""
+BORDER_FILL = 3
+"""Frames without a detection, if the latest one touched the border: the object may have left."""
+BORDER = 0.01
+"""Width of the border, as a share of the frame's."""
 
 
 class GenericNetwork(FrameNetwork, Protocol):
@@ -49,10 +53,12 @@ class Track(RememberedTrack):
 
     Attributes:
         area: cells of its latest detection.
+        at_border: whether that touches the border of the frame.
         num_detections: number of its detections.
     """
 
     area: float = 0.0
+    at_border: bool = False
     num_detections: int = 0
 
 
@@ -85,7 +91,8 @@ class GenericTracker(Tracker):
             categories: weight of the categories, from 0 (ignored) to 1.
             appearance: weight of the looks: the mean key under the mask.
             memory: number of frames without a detection after which a track ends.
-            fill: number of such frames in which its propagated mask is shown.
+            fill: number of such frames in which its propagated mask is shown; at most
+                ``BORDER_FILL`` if the object may have left the frame.
 
         Raises:
             InputError: for a value out of range.
@@ -115,7 +122,7 @@ class GenericTracker(Tracker):
             for y, mask in zip(known_ids, propagated, strict=True)
             if y not in ids and self._can_fill(self._tracks[y], frame.index, mask)
         }
-        self._update_tracks(frame.index, output, ids, looks)
+        self._update_tracks(frame, ids, looks)
         self._remember(frame.index, encoded, output, ids, propagated)
         return [TrackedFrame(frame.index, ids, filled=filled)]
 
@@ -142,24 +149,26 @@ class GenericTracker(Tracker):
         """Whether a propagated mask can be shown in place of a detection."""
         inside = mask > 0.5
         area = float(inside.sum())
+        longest = min(self._fill, BORDER_FILL) if track.at_border else self._fill
         return (
             track.num_detections >= MIN_DETECTIONS
-            and index - track.last_seen <= self._fill
+            and index - track.last_seen <= longest
             and track.area / MAX_GROWTH <= area <= track.area * MAX_GROWTH
             and float(mask[inside].mean()) >= MIN_CONFIDENCE
         )
 
-    def _update_tracks(
-        self, index: int, output: FrameOutput, ids: list[int], looks: Tensor
-    ) -> None:
+    def _update_tracks(self, frame: Frame, ids: list[int], looks: Tensor) -> None:
         """Add the detections of a frame to their tracks."""
+        output = frame.output
         areas = output.grid_masks.sum((1, 2)).tolist()
-        for y, area, look, scores in zip(ids, areas, looks, output.class_scores, strict=True):
+        at_border = _touch_border(output.boxes_video, frame.image.shape[:2])
+        for i, y in enumerate(ids):
             if y in self._tracks:
-                self._tracks[y].update(index, look, scores)
+                self._tracks[y].update(frame.index, looks[i], output.class_scores[i])
             else:
-                self._tracks[y] = Track(index, look, scores)
-            self._tracks[y].area = area
+                self._tracks[y] = Track(frame.index, looks[i], output.class_scores[i])
+            self._tracks[y].area = areas[i]
+            self._tracks[y].at_border = at_border[i]
             self._tracks[y].num_detections += 1
 
     def _remember(
@@ -185,3 +194,11 @@ class GenericTracker(Tracker):
         if len(kept) < len(self._tracks):
             self._frames.keep([position[y] for y in kept])
             self._tracks = {y: self._tracks[y] for y in kept}
+
+
+def _touch_border(boxes: Tensor, image_size: tuple[int, int]) -> list[bool]:
+    """Which of the (N, 4) boxes touch the border of an (H, W) frame."""
+    height, width = image_size
+    size = boxes.new_tensor([width, height])
+    near = (boxes[:, :2] < BORDER * size) | (boxes[:, 2:] > (1 - BORDER) * size)
+    return near.any(1).tolist()

@@ -7,6 +7,7 @@ from maskprop_d2 import link
 from maskprop_d2.errors import InputError
 from maskprop_d2.ops.rle import decode
 from maskprop_d2.structures import Detections
+from maskprop_d2.tracking.generic import BORDER_FILL
 from tests.scenes import HEIGHT, SIDE, WIDTH, Object, Scene
 
 LENGTH = 12
@@ -72,6 +73,15 @@ def test_fill_limits_the_length_of_gaps(frames):
     missed = {("a", t) for t in range(5, 10)}
     lengths = [len(x.track_ids) for x in link(frames, detections(missed), fill=2)]
     assert lengths == [2] * 7 + [1] * 3 + [2] * 2
+
+
+def test_an_object_at_the_border_may_have_left(frames):
+    """Object "a" touches the upper border of these cropped frames."""
+    top = PATHS["a"][0][1]
+    missed = {("a", t) for t in range(5, 10)}
+    cropped = [Detections(x.masks[:, top:], x.scores, x.labels) for x in detections(missed)]
+    lengths = [len(x.track_ids) for x in link([x[top:] for x in frames], cropped)]
+    assert lengths == [2] * (5 + BORDER_FILL) + [1] * (5 - BORDER_FILL) + [2] * 2
 
 
 def test_mistakes_of_the_detector_are_not_filled(frames):
