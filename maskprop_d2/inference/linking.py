@@ -167,14 +167,15 @@ class LinkingNetwork(FrameNetwork):
         class_scores[torch.arange(len(keep)), labels] = scores
         class_scores[:, -1] = 1 - scores
         masks = found.masks[keep.numpy()]
-        whole = torch.tensor([[0.0, 0.0, width, height]])
+        whole = torch.tensor([[0.0, 0.0, width, height]], device=self.device)
         return FrameOutput(
-            boxes_video=mask_boxes(masks),
-            scores=scores,
-            class_scores=class_scores,
+            boxes_video=mask_boxes(masks).to(self.device),
+            scores=scores.to(self.device),
+            class_scores=class_scores.to(self.device),
+            # Encoded on the CPU, and not needed before.
             box_masks=torch.from_numpy(masks),
-            grid_masks=grid_masks[keep],
-            grid_box_video=torch.tensor([0.0, 0.0, *grid.box]),
+            grid_masks=grid_masks[keep].to(self.device),
+            grid_box_video=torch.tensor([0.0, 0.0, *grid.box], device=self.device),
             maps=self.maps(grid, image),
             crops_video=whole.expand(len(keep), -1),
         )

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from maskprop_d2 import link
 from maskprop_d2.errors import InputError
+from maskprop_d2.inference.linking import build_linker
 from maskprop_d2.ops.rle import decode
 from maskprop_d2.structures import Detections
 from maskprop_d2.tracking.generic import BORDER_FILL
@@ -159,3 +161,15 @@ def test_wrong_detections_name_their_frame(frames):
 def test_wrong_options(frames, options, message):
     with pytest.raises(InputError, match=message):
         link_all(frames, detections(), **options)
+
+
+@pytest.mark.parametrize("tracker", ["maskprop", "iou"])
+def test_what_the_tracker_compares_is_on_the_device(frames, tracker):
+    found = [next(detections())]
+    # "meta" stands for a GPU: it has no values, but devices must agree.
+    linker = build_linker(lambda _: found, tracker=tracker, device="meta")
+    (output,) = linker.network.detect(torch.from_numpy(frames[0]).permute(2, 0, 1)[None])
+    compared = vars(output) | output.maps
+    del compared["box_masks"]
+    tensors = [x for x in compared.values() if isinstance(x, torch.Tensor)]
+    assert {x.device.type for x in tensors} == {"meta"}
