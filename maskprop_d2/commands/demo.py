@@ -54,7 +54,7 @@ def load_model(args: argparse.Namespace) -> tuple[VideoSegmenter, list[str]]:
     except ModuleNotFoundError as error:
         raise InputError(
             f"--config-file needs {error.name}, which is not installed: only an exported model "
-            "(--model) runs without it"
+            "(--model) runs without it (maskprop install-detectron2 installs Detectron2)"
         ) from error
     if args.confidence_threshold is not None:
         args.opts += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", str(args.confidence_threshold)]

@@ -18,8 +18,10 @@ COMMANDS = {
     "compare": "compare the results of models, with confidence intervals",
     "visualize": "write an HTML page of results",
     "export": "export a model that runs without Detectron2",
+    "install-detectron2": "install Detectron2 without compiling it",
 }
-"""Help texts. Each command is the function ``main(argv, prog)`` of the module with its name."""
+"""Help texts. Each command is the function ``main(argv, prog)`` of the module with its name, with
+``_`` for ``-``."""
 
 EXAMPLES = """\
 examples:
@@ -28,7 +30,7 @@ examples:
   maskprop evaluate annotations.json results.json
 
 Run "maskprop COMMAND --help" for the options of a command. "train" and "export" need Detectron2;
-"track" and "demo" need it for some models.
+"track" and "demo" need it for some models: maskprop install-detectron2
 """
 
 
@@ -47,8 +49,9 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     # Only the first argument is ours: "maskprop demo --help" is the help of the demo.
     name = parser.parse_args(arguments[:1]).command
+    module = name.replace("-", "_")
     try:
-        import_module(f".{name}", __package__).main(arguments[1:], prog=f"maskprop {name}")
+        import_module(f".{module}", __package__).main(arguments[1:], prog=f"maskprop {name}")
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
@@ -56,7 +59,8 @@ def main(argv: list[str] | None = None) -> None:
         if error.name != "detectron2":
             raise
         print(
-            f'error: "maskprop {name}" needs Detectron2, which is not installed. See the README.',
+            f'error: "maskprop {name}" needs Detectron2, which is not installed: '
+            "maskprop install-detectron2",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from ..detections import as_detections
 from ..errors import ConfigError
 from ..inference.image_detector import ImageDetector, category_indices, check_complete
+from ..modeling.backbone.deformable import use_torchvision_deform_conv
 from ..structures import Detections
 from .checkpoint import Checkpointer
 from .setup import check_weights, class_names
@@ -46,6 +47,7 @@ class Detectron2Detector(ImageDetector):
             raise ConfigError("MODEL.WEIGHTS is empty: name trained weights")
         check_weights(cfg)
         self._model = build_model(cfg).eval()
+        use_torchvision_deform_conv(self._model)
         checkpointer = Checkpointer(self._model)
         checkpointer.load(cfg.MODEL.WEIGHTS)
         check_complete(cfg.MODEL.WEIGHTS, checkpointer.missing)

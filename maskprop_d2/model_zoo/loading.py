@@ -206,6 +206,6 @@ def _require_detectron2(model: str) -> None:
     if not has_detectron2():
         others = [preset.name for preset in PRESETS.values() if preset.kind == "torchvision"]
         raise ConfigError(
-            f"{model} needs Detectron2, which is not installed (see the README). These models do "
-            f"not: {', '.join(others)}"
+            f"{model} needs Detectron2, which is not installed: maskprop install-detectron2. These "
+            f"models do not need it: {', '.join(others)}"
         )

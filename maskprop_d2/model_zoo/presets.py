@@ -1,6 +1,7 @@
 """The table of published models."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import ConfigError
@@ -107,7 +108,7 @@ _ALL = [
     Preset(
         name="maskprop_tiny",
         kind="exported",
-        url=str(PACKAGE.parent / "demo/maskprop_tiny.pt"),
+        url=str(PACKAGE / "weights/maskprop_tiny.pt"),
         checksum="",
         config_file="moving_shapes/maskprop_tiny.yaml",
         dataset="MovingShapes",
@@ -160,13 +161,17 @@ def get_config_file(name: str) -> str:
         raise ConfigError(f"{preset.name} is a model of torchvision, which has no config file")
     if preset.kind == "exported":
         return str(CONFIGS / preset.config_file)
+    # Not with detectron2.model_zoo, which imports pkg_resources, no longer part of setuptools.
     try:
-        from detectron2 import model_zoo
-    except ModuleNotFoundError as error:
+        spec = find_spec("detectron2.model_zoo")
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
         raise ConfigError(
-            f"the config of {preset.name} comes with Detectron2, which is not installed"
-        ) from error
-    return model_zoo.get_config_file(preset.config_file)
+            f"the config of {preset.name} comes with Detectron2, which is not installed: "
+            "maskprop install-detectron2"
+        )
+    return str(Path(spec.origin).parent / "configs" / preset.config_file)
 
 
 def get_checkpoint_url(name: str) -> str:

@@ -11,7 +11,7 @@ from maskprop_d2.commands.main import COMMANDS, main
 ROOT = Path(__file__).parents[2]
 WITHOUT_DETECTRON2 = [
     *("track", "models", "demo", "link", "propagate", "validate", "evaluate"),
-    *("compare", "visualize"),
+    *("compare", "visualize", "install-detectron2"),
 ]
 REFUSE_DETECTRON2 = """
 import sys
@@ -80,7 +80,8 @@ def test_without_detectron2_a_command_works_or_says_that_it_is_missing(name, sta
     assert result.returncode == status, result.stderr
     if status:
         assert result.stderr == (
-            f'error: "maskprop {name}" needs Detectron2, which is not installed. See the README.\n'
+            f'error: "maskprop {name}" needs Detectron2, which is not installed: '
+            "maskprop install-detectron2\n"
         )
     else:
         assert result.stdout.startswith(f"usage: maskprop {name} ")

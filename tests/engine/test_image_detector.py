@@ -79,3 +79,14 @@ def test_models_without_masks_or_weights_are_refused(weights, tmp_path):
 
     with pytest.raises(ConfigError, match=r"MODEL\.WEIGHTS is empty"):
         Detectron2Detector(config(""))
+
+
+def test_deformable_models_run_on_a_cpu(tmp_path):
+    """Detectron2's modulated operator does not, and may not have been compiled."""
+    options = ["MODEL.RESNETS.DEFORM_ON_PER_STAGE", "[False, False, False, True]"]
+    options += ["MODEL.RESNETS.DEFORM_MODULATED", "True"]
+    weights = tmp_path / "deformable.pth"
+    cfg = config(weights, *options)
+    torch.save({"model": build_model(cfg).state_dict()}, weights)
+    found = Detectron2Detector(cfg).detect(frames())
+    assert len(found) == 2

@@ -49,7 +49,9 @@ def test_names_of_presets_and_configs():
         "moving_shapes/maskprop_tiny.yaml",
     ):
         assert model_zoo.get_config_file(name) == str(tiny)
-        assert model_zoo.get_checkpoint_url(name) == str(ROOT / "demo/maskprop_tiny.pt")
+        assert model_zoo.get_checkpoint_url(name) == str(
+            ROOT / "maskprop_d2/weights/maskprop_tiny.pt"
+        )
 
 
 def test_configs_without_published_weights():
