@@ -27,8 +27,9 @@ docs: detectron2
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto docs docs/_build/html
 
 # Wheel and source archive in dist/.
-package: .venv/.dev
+package: .venv/.installed
 	rm -rf dist build
+	$(PIP) "build>=1.2,<2" "twine>=6,<8"
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
 

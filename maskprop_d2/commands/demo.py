@@ -4,6 +4,7 @@ import argparse
 
 from ..errors import InputError
 from ..inference import VideoSegmenter
+from ..model_zoo import find_preset
 from ..video import Camera
 from .video_io import (
     add_excerpt_arguments,
@@ -45,9 +46,9 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
 def load_model(args: argparse.Namespace) -> tuple[VideoSegmenter, list[str]]:
     """The segmenter and its category names."""
     if args.model:
-        segmenter = VideoSegmenter.from_exported(
-            args.model, score_threshold=args.confidence_threshold
-        )
+        preset = find_preset(args.model)
+        path = preset.url if preset and preset.kind == "exported" else args.model
+        segmenter = VideoSegmenter.from_exported(path, score_threshold=args.confidence_threshold)
         return segmenter, segmenter.network.class_names
     try:
         from ..engine import build_segmenter, class_names, load_config

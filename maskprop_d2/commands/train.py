@@ -16,7 +16,7 @@ from torch.multiprocessing import ProcessExitedException
 from ..engine import Trainer, check_weights, load_config, load_weights
 from ..engine.failures import failure_reason, message_in_one_line
 from ..engine.reproducibility import choose_seed, record_run
-from ..engine.setup import cores_per_process
+from ..engine.setup import cores_per_process, find_config
 from ..errors import RESUME_HINT, InputError
 from .log_setup import setup_logging
 
@@ -120,6 +120,8 @@ def train_or_evaluate(args: argparse.Namespace) -> Any:
         # starts in the background ignore it by default and would train on.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     setup_logger(distributed_rank=rank, name="maskprop_d2")
+    # Detectron2's setup reads the file too.
+    args.config_file = str(find_config(args.config_file))
     cfg = load_config(args.config_file, args.opts)
     if not args.resume:
         check_weights(cfg)

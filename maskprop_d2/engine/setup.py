@@ -24,6 +24,8 @@ from .checkpoint import load_weights
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 """The configs in the package."""
+WEIGHTS = Path(__file__).parents[1] / "weights"
+"""The trained weights in the package."""
 WRONG_CONFIG = (AssertionError, AttributeError, LookupError, TypeError, ValueError)
 """What Detectron2 raises for unknown keys and wrong values."""
 
@@ -56,6 +58,7 @@ def load_config(config_file: str | Path, options: list[str]) -> CfgNode:
             cfg.merge_from_list(options)
     except WRONG_CONFIG as error:
         raise ConfigError(f"options {' '.join(options)}: {_one_line(error)}") from error
+    cfg.MODEL.WEIGHTS = find_weights(cfg.MODEL.WEIGHTS)
     for entry in cfg.DATASETS.REGISTER:
         if not isinstance(entry, list | tuple) or [type(x) for x in entry] != [str] * 3:
             raise AnnotationError(
@@ -102,6 +105,16 @@ def find_config(config_file: str | Path) -> Path:
     if packaged.is_file():
         return packaged
     raise ConfigError(f"{config_file}: no such config file")
+
+
+def find_weights(weights: str) -> str:
+    """The path of a weights file, which may be one of the package's.
+
+    Args:
+        weights: a path or an address; or ``demo/maskprop_tiny.pt``, also outside of a checkout.
+    """
+    packaged = WEIGHTS / weights.removeprefix("demo/")
+    return str(packaged) if packaged.is_file() and not Path(weights).is_file() else weights
 
 
 def _adapt_to_cpu(cfg: Any) -> None:
