@@ -10,6 +10,7 @@ from .video_io import (
     add_excerpt_arguments,
     add_output_arguments,
     add_source_arguments,
+    add_threads_argument,
     add_threshold_argument,
     check_output,
     open_source,
@@ -35,6 +36,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     add_output_arguments(parser)
     add_threshold_argument(parser, "the model's threshold")
     add_excerpt_arguments(parser)
+    add_threads_argument(parser)
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
     args = parser.parse_args(argv)
     if args.model and args.opts:
@@ -81,4 +83,4 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     """Run the command; for bad input, print one line and exit with status 2."""
     args = parse_args(argv, prog)
-    run_video_command(lambda: run(args))
+    run_video_command(lambda: run(args), args.threads)

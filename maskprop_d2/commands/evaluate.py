@@ -4,7 +4,6 @@ import argparse
 import gc
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ..evaluation.hota_figures import hota_per_category, hota_per_video
 from ..evaluation.oracle import ORACLES
 from ..evaluation.table import format_hota, format_per_category, format_per_video
 from ..files import atomic_file
+from ..threads import available_cores
 from ..ytvis import iterate_json, load_json
 
 
@@ -69,7 +69,7 @@ def _run(args: argparse.Namespace) -> None:
         oracle=args.oracle,
         identity=args.identity,
         hota=args.hota,
-        processes=len(os.sched_getaffinity(0)),
+        processes=available_cores(),
     )
     if args.oracle:
         print(f"With perfect {args.oracle}, taken from the ground truth:")

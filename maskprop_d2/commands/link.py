@@ -15,6 +15,7 @@ from .video_io import (
     add_excerpt_arguments,
     add_output_arguments,
     add_source_arguments,
+    add_threads_argument,
     add_threshold_argument,
     check_output,
     open_source,
@@ -53,6 +54,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
         "(default: those in the detections, or COCO's)",
     )
     add_excerpt_arguments(parser)
+    add_threads_argument(parser)
     args = parser.parse_args(argv)
     args.excerpt = parse_excerpt(parser, args)
     return args
@@ -78,4 +80,4 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     """Run the command; for bad input, print one line and exit with status 2."""
     args = parse_args(argv, prog)
-    run_video_command(lambda: run(args))
+    run_video_command(lambda: run(args), args.threads)

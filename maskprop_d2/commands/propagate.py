@@ -25,6 +25,7 @@ from ..video.writing import VIDEO_SUFFIXES, VideoWriter, is_video_name
 from .interruption import Interruption
 from .video_io import (
     add_source_arguments,
+    add_threads_argument,
     check_path,
     open_source,
     run_video_command,
@@ -54,6 +55,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
         "or else 0)",
     )
     parser.add_argument("--drawn", type=Path, metavar="V", help="also write a video of the result")
+    add_threads_argument(parser)
     args = parser.parse_args(argv)
     if args.source is not None and args.source < 0:
         parser.error(f"--source must be 0 or more, not {args.source}")
@@ -178,4 +180,4 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     """Run the command; for bad input, print one line and exit with status 2."""
     args = parse_args(argv, prog)
-    run_video_command(lambda: run(args))
+    run_video_command(lambda: run(args), args.threads)

@@ -12,6 +12,7 @@ from ..video.writing import VIDEO_SUFFIXES
 from .video_io import (
     add_excerpt_arguments,
     add_output_arguments,
+    add_threads_argument,
     add_threshold_argument,
     check_output,
     parse_excerpt,
@@ -67,6 +68,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     )
     parser.add_argument("--tracker", metavar="NAME", help="tracking method")
     add_excerpt_arguments(parser)
+    add_threads_argument(parser)
     args = parser.parse_args(argv)
     if args.short_side is not None and args.short_side < 1:
         parser.error(f"--short-side must be at least 1, not {args.short_side}")
@@ -139,4 +141,4 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     """Run the command; for bad input, print one line and exit with status 2."""
     args = parse_args(argv, prog)
-    run_video_command(lambda: run(args))
+    run_video_command(lambda: run(args), args.threads)

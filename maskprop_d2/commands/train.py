@@ -130,9 +130,9 @@ def train_or_evaluate(args: argparse.Namespace) -> Any:
     default_setup(cfg, args)
     # Now that the output folder exists, also log to a file.
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank, name="maskprop_d2", configure_stdout=False)
-    if cfg.MODEL.DEVICE == "cpu" and processes > 1:
-        # By default each process would use all cores. OMP_NUM_THREADS may limit it further, but
-        # torchrun always sets that to 1.
+    if cfg.MODEL.DEVICE == "cpu":
+        # By default each process would use all cores of the machine, also those that it may not
+        # use. OMP_NUM_THREADS may limit it further, but torchrun always sets that to 1.
         limit = cores_per_process() if dist.is_torchelastic_launched() else torch.get_num_threads()
         torch.set_num_threads(min(limit, cores_per_process()))
     if args.eval_only:

@@ -15,6 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import VideoError, run_command
 from ..structures import FrameResult
+from ..threads import set_threads
 from ..video import Camera, Excerpt, FrameFiles, Source, VideoFile, find_frames
 from ..video.drawing import Trails, draw_tracks
 from ..video.frame_files import frame_name
@@ -97,6 +98,23 @@ def add_threshold_argument(parser: argparse.ArgumentParser, default: str) -> Non
     )
 
 
+def add_threads_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--threads``."""
+
+    def count(text: str) -> int:
+        value = int(text)
+        if value < 1:
+            raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+        return value
+
+    parser.add_argument(
+        "--threads",
+        type=count,
+        metavar="N",
+        help="compute with N threads (default: OMP_NUM_THREADS, or the cores that are free)",
+    )
+
+
 def parse_excerpt(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Excerpt:
     """The part of the video to process. Exits with status 2 for values out of range."""
     try:
@@ -160,11 +178,18 @@ def check_path(option: str, path: Path, source: Source, *, is_folder: bool) -> N
         raise VideoError(f"{option} {path} would overwrite the input: choose another path")
 
 
-def run_video_command(command: Callable[[], None]) -> None:
-    """Run a command; for bad input print one line and exit with status 2."""
+def run_video_command(command: Callable[[], None], threads: int | None) -> None:
+    """Run a command; for bad input print one line and exit with status 2.
+
+    Args:
+        command: the function to run.
+        threads: the value of ``--threads``.
+    """
     setup_logging()
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.captureWarnings(True)
+    if chosen := set_threads(threads):
+        print(f"{chosen} (change it with --threads)")
     try:
         run_command(command)
     except KeyboardInterrupt:

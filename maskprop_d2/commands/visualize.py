@@ -8,11 +8,11 @@ Then open page/index.html in a browser. No server is needed.
 
 import argparse
 import logging
-import os
 from pathlib import Path
 
 from ..errors import run_command
 from ..evaluation.page import write_page
+from ..threads import available_cores
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
             args.images,
             args.output,
             args.score_threshold,
-            processes=len(os.sched_getaffinity(0)),
+            processes=available_cores(),
         )
     )
     print(f"wrote {args.output / 'index.html'}: open it in a browser")

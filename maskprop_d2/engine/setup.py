@@ -1,7 +1,6 @@
 """Loading configs, and building trained models from them."""
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..data.loaders import load_records
 from ..errors import AnnotationError, ConfigError
 from ..inference.segmenter import VideoSegmenter
 from ..modeling import MaskProp
+from ..threads import available_cores
 from .checkpoint import load_weights
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -129,7 +129,7 @@ def _adapt_to_cpu(cfg: Any) -> None:
 
 def cores_per_process() -> int:
     """CPU cores per process, if several processes of this machine train together."""
-    return max(1, len(os.sched_getaffinity(0)) // comm.get_local_size())
+    return max(1, available_cores() // comm.get_local_size())
 
 
 def has_bfloat16() -> bool:

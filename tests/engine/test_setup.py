@@ -1,7 +1,6 @@
 """Loading configs: bad ones, settings for a CPU, and seeds."""
 
 import json
-import os
 
 import pytest
 from detectron2.config import CfgNode
@@ -71,7 +70,7 @@ def test_a_config_cannot_run_code(tmp_path, where):
 @pytest.mark.parametrize("bfloat16", [True, False])
 def test_settings_that_slow_down_a_cpu_are_replaced(tmp_path, monkeypatch, bfloat16):
     monkeypatch.setattr(setup, "has_bfloat16", lambda: bfloat16)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
+    monkeypatch.setattr(setup, "available_cores", lambda: 6)
     path = tmp_path / "c.yaml"
     path.write_text("MODEL: {DEVICE: cpu}\nSOLVER: {AMP: {ENABLED: True}}\n")
     for processes, requested, workers in ((1, 8, 6), (1, 4, 4), (4, 8, 1), (8, 8, 1), (8, 0, 0)):
