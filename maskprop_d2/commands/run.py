@@ -6,7 +6,6 @@ kill it, at any moment: the same command goes on with the videos that are not fi
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from ..archive.local_engine import process_locally
 from ..archive.run import Engine, Report, run_archive
 from ..archive.settings import Settings
 from ..archive.storage import FAILED
+from ..threads import available_cores
 from .video_io import (
     add_excerpt_arguments,
     add_threshold_argument,
@@ -160,7 +160,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
 
 def make_engine(args: argparse.Namespace, job: Job) -> Engine:
     """What processes the videos."""
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     workers = args.workers or _default_workers(cores)
     job = replace(job, threads=max(1, cores // workers))
 
