@@ -9,7 +9,6 @@ with * are significant: their interval does not contain 0.
 import argparse
 import json
 import logging
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ..errors import AnnotationError, run_command
 from ..evaluation import evaluate
 from ..evaluation.comparison import Comparison, Interval, compare
 from ..files import atomic_file
+from ..threads import available_cores
 from ..ytvis import iterate_json, load_json
 
 MOST_VIDEOS = 10
@@ -53,7 +53,7 @@ def _run(args: argparse.Namespace) -> None:
             iterate_json(path),
             (args.ground_truth, path),
             hota=True,
-            processes=len(os.sched_getaffinity(0)),
+            processes=available_cores(),
         )
         for name, path in zip(_short_names(args.results), args.results, strict=True)
     }
