@@ -2,11 +2,13 @@
 
 import argparse
 
+from ..devices import choose_device
 from ..errors import InputError
 from ..inference import VideoSegmenter
 from ..model_zoo import find_preset
 from ..video import Camera
 from .video_io import (
+    add_device_argument,
     add_excerpt_arguments,
     add_output_arguments,
     add_source_arguments,
@@ -37,6 +39,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     add_threshold_argument(parser, "the model's threshold")
     add_excerpt_arguments(parser)
     add_threads_argument(parser)
+    add_device_argument(parser)
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")
     args = parser.parse_args(argv)
     if args.model and args.opts:
@@ -50,7 +53,9 @@ def load_model(args: argparse.Namespace) -> tuple[VideoSegmenter, list[str]]:
     if args.model:
         preset = find_preset(args.model)
         path = preset.url if preset and preset.kind == "exported" else args.model
-        segmenter = VideoSegmenter.from_exported(path, score_threshold=args.confidence_threshold)
+        segmenter = VideoSegmenter.from_exported(
+            path, score_threshold=args.confidence_threshold, device=args.device
+        )
         return segmenter, segmenter.network.class_names
     try:
         from ..engine import build_segmenter, class_names, load_config
@@ -59,6 +64,8 @@ def load_model(args: argparse.Namespace) -> tuple[VideoSegmenter, list[str]]:
             f"--config-file needs {error.name}, which is not installed: only an exported model "
             "(--model) runs without it (maskprop install-detectron2 installs Detectron2)"
         ) from error
+    if args.device is not None:
+        args.opts += ["MODEL.DEVICE", str(choose_device(args.device))]
     if args.confidence_threshold is not None:
         args.opts += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", str(args.confidence_threshold)]
     cfg = load_config(args.config_file, args.opts)

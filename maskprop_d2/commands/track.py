@@ -10,6 +10,7 @@ from ..errors import VideoError
 from ..video import Camera, FrameFiles, Source, VideoFile, find_frames
 from ..video.writing import VIDEO_SUFFIXES
 from .video_io import (
+    add_device_argument,
     add_excerpt_arguments,
     add_output_arguments,
     add_threads_argument,
@@ -69,6 +70,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     parser.add_argument("--tracker", metavar="NAME", help="tracking method")
     add_excerpt_arguments(parser)
     add_threads_argument(parser)
+    add_device_argument(parser)
     args = parser.parse_args(argv)
     if args.short_side is not None and args.short_side < 1:
         parser.error(f"--short-side must be at least 1, not {args.short_side}")
@@ -126,6 +128,7 @@ def run(args: argparse.Namespace) -> None:
         categories=args.classes,
         short_side=args.short_side,
         tracker=args.tracker,
+        device=args.device,
     )
     segmenter = model_zoo.load_model(args.model or model_zoo.default_preset().name, options)
     if isinstance(source, Camera):

@@ -115,6 +115,15 @@ def add_threads_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device",
+        metavar="D",
+        help="run the model on cpu, cuda, cuda:1, ... (default: a GPU if there is one)",
+    )
+
+
 def parse_excerpt(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Excerpt:
     """The part of the video to process. Exits with status 2 for values out of range."""
     try:

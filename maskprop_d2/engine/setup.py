@@ -16,6 +16,7 @@ from detectron2.utils import comm
 from .. import add_maskprop_config
 from ..data import register_ytvis
 from ..data.loaders import load_records
+from ..devices import has_bfloat16
 from ..errors import AnnotationError, ConfigError
 from ..inference.segmenter import VideoSegmenter
 from ..modeling import MaskProp
@@ -130,20 +131,6 @@ def _adapt_to_cpu(cfg: Any) -> None:
 def cores_per_process() -> int:
     """CPU cores per process, if several processes of this machine train together."""
     return max(1, available_cores() // comm.get_local_size())
-
-
-def has_bfloat16() -> bool:
-    """Whether the CPU has instructions for bfloat16 matrix products.
-
-    With them a convolution takes half as long as in float32; without them twice (AVX-512) to twenty
-    times as long.
-    """
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return False
-    # Two names on x86, one on ARM.
-    return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def check_weights(cfg: Any) -> None:

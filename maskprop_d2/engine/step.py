@@ -12,6 +12,8 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from ..devices import half_precision
+
 
 class StepTrainer(SimpleTrainer):
     """Detectron2's ``SimpleTrainer`` with gradient accumulation, and mixed precision on GPU and
@@ -70,7 +72,7 @@ class StepTrainer(SimpleTrainer):
 
     def _run_pass(self, data: Any, last: bool) -> dict[str, Tensor]:
         """Forward and backward. Returns the losses divided by the number of passes."""
-        dtype = torch.float16 if self.device == "cuda" else torch.bfloat16
+        dtype = half_precision(self.device)
         # Processes exchange gradients once per step.
         no_sync = isinstance(self.model, DistributedDataParallel) and not last
         with self.model.no_sync() if no_sync else nullcontext():

@@ -20,6 +20,7 @@ import torch
 import torchvision  # noqa: F401
 from torch import Tensor
 
+from ..devices import choose_device
 from ..errors import ModelFileError, WeightsFileError
 from ..networks.base import FrameSettings
 from ..networks.stsn import split_frames
@@ -71,7 +72,7 @@ class ExportedNetwork(DetectorNetwork):
         """
         super().__init__()
         weights, exported = _read(path)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device)
         try:
             self._build(weights, exported, score_threshold)
         # The entries may have any type.

@@ -14,6 +14,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 from ..detections import as_detections
+from ..devices import choose_device
 from ..errors import WeightsFileError
 from ..structures import Detections
 from ..ytvis.categories import COCO
@@ -80,7 +81,7 @@ class TorchvisionDetector(ImageDetector):
             WeightsFileError: if the file does not have the weights of the model.
         """
         self.class_names = list(COCO.values())
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device)
         wanted = category_indices(self.class_names, categories)
         self._model = BUILDERS[name](
             box_score_thresh=score_threshold,

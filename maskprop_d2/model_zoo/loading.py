@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..devices import choose_device
 from ..errors import ConfigError
 from ..inference import VideoSegmenter
 from ..inference.image_detector import MAX_SIDE, SHORT_SIDE, ImageDetector, category_indices
@@ -156,7 +157,7 @@ def _load_config_model(config_file: str, options: ModelOptions) -> VideoSegmente
     from ..engine.setup import build_trained_model
 
     keys: dict[str, Any] = {"MODEL.WEIGHTS": options.weights}
-    keys["MODEL.DEVICE"] = options.device or (None if torch.cuda.is_available() else "cpu")
+    keys["MODEL.DEVICE"] = str(choose_device(options.device))
     keys["MODEL.ROI_HEADS.SCORE_THRESH_TEST"] = options.score_threshold
     keys["MODEL.MASKPROP.TRACKER"] = options.tracker
     if options.short_side:
