@@ -72,7 +72,8 @@ def test_packages_below_the_line_do_not_import_detectron2():
     # These load Detectron2 when they need it.
     names += ["maskprop_d2.model_zoo", "maskprop_d2.archive"]
     # These commands run without Detectron2 too.
-    commands = "main models track demo link run propagate evaluate compare visualize validate"
+    commands = "main models track demo link run propagate evaluate compare"
+    commands += " diagnose visualize validate"
     names += [f"maskprop_d2.commands.{x}" for x in commands.split()]
     names += ["convert_coco", "convert_davis", "convert_mots", "convert_openimages", "split_ytvis"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "datasets")}

@@ -16,6 +16,7 @@ COMMANDS = {
     "validate": "check a dataset for errors",
     "evaluate": "score a results file by video AP and AR",
     "compare": "compare the results of models, with confidence intervals",
+    "diagnose": "say what costs AP",
     "visualize": "write an HTML page of results",
     "export": "export a model that runs without Detectron2",
     "install-detectron2": "install Detectron2 without compiling it",

@@ -27,12 +27,14 @@ class Matches:
         matched: (A, I, P) bool, whether a prediction is matched to an object.
         ignored: (A, I, P) bool, whether a prediction counts neither as true nor as false positive.
         num_objects: (A,) number of objects that count.
+        found: (A, I, G) bool, whether a prediction matches an object (crowds: never).
     """
 
     scores: np.ndarray
     matched: np.ndarray
     ignored: np.ndarray
     num_objects: np.ndarray
+    found: np.ndarray
 
 
 def match(ious: np.ndarray, predictions: list[Track], truth: list[Track]) -> Matches:
@@ -71,4 +73,4 @@ def match(ious: np.ndarray, predictions: list[Track], truth: list[Track]) -> Mat
     areas = np.array([x.average_area for x in predictions])
     ignored |= ~matched & ((areas < low) | (areas > high))[:, None]
     scores = np.array([x.score for x in predictions])
-    return Matches(scores, matched, ignored, (~ignored_truth).sum(1))
+    return Matches(scores, matched, ignored, (~ignored_truth).sum(1), ~free)

@@ -36,4 +36,4 @@ def _average_precision(matches: list[Matches]) -> float:
 def _perfect(matches: Matches) -> Matches:
     number = int(matches.num_objects[0])
     matched = np.ones((*matches.matched.shape[:2], number), dtype=bool)
-    return Matches(np.full(number, np.inf), matched, ~matched, matches.num_objects)
+    return Matches(np.full(number, np.inf), matched, ~matched, matches.num_objects, matched)

@@ -1,7 +1,9 @@
 """Scoring the videos one by one: everything that needs their masks, in parallel."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from .hota import TrackingCounts, tracking_counts
 from .identity import FramePairs, frame_pairs
@@ -11,6 +13,7 @@ from .overlap import Overlaps
 from .reappearance import reappearances
 from .tracks import Track, Video, best_by_category
 
+Result = TypeVar("Result")
 PARALLEL_FROM = 10**6  # Pairs of masks for which processes are started.
 
 
@@ -65,11 +68,18 @@ def _file_order(video: Video, predictions: list[Track]) -> list[int]:
 def score_videos(
     videos: list[Video], oracle: str | None, identity: bool, hota: bool, processes: int
 ) -> list[VideoMatches]:
-    """``score_video`` for each video, in several processes for large inputs."""
+    """``score_video`` for each video."""
     score = partial(score_video, oracle=oracle, identity=identity, hota=hota)
+    return map_videos(score, videos, processes)
+
+
+def map_videos(
+    function: Callable[[Video], Result], videos: list[Video], processes: int
+) -> list[Result]:
+    """The result of a function for each video, in several processes for large inputs."""
     pairs = sum(len(x.predictions) * len(x.truth) * x.length for x in videos)
     if processes == 1 or pairs < PARALLEL_FROM:
-        return [score(video) for video in videos]
+        return [function(video) for video in videos]
     # Imported late because it takes time.
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
@@ -77,4 +87,4 @@ def score_videos(
     # Forking a process with threads can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(videos)), context) as pool:
-        return list(pool.map(score, videos))
+        return list(pool.map(function, videos))

@@ -34,7 +34,9 @@ def random_models(rng, videos):
         for model, matches in enumerate(models):
             ious = np.clip(ease + 0.04 * model + rng.normal(0, 0.08, objects), 0, 1)
             scores, matched = random_matches(rng, ious[rng.random(objects) < 0.85])
-            found = Matches(scores, matched, np.zeros_like(matched), np.full(4, objects))
+            found = Matches(
+                scores, matched, np.zeros_like(matched), np.full(4, objects), np.empty(0)
+            )
             matches.append(VideoMatches(video_id, {1: found}))
     return [Metrics(np.empty(0), np.empty(0), {1: "cat"}, x) for x in models]
 
@@ -46,11 +48,11 @@ def test_intervals_contain_the_truth_in_95_of_100_sets(draws):
         first, second = (draw_figures(x, resamples, seed)["AP"] for x in random_models(rng, videos))
         return second, second - first
 
-    truth = [x[0] for x in drawn(np.random.default_rng(1), 5000, 0, 0)]
+    truth = [x[0] for x in drawn(np.random.default_rng(1), 10_000, 0, 0)]
     covered = np.zeros(2)
     for seed in range(draws):
-        for i, values in enumerate(drawn(np.random.default_rng(seed), 40, 150, seed)):
-            found = interval(values, 40)
+        for i, values in enumerate(drawn(np.random.default_rng(seed), 60, 200, seed)):
+            found = interval(values, 60)
             covered[i] += found.low <= truth[i] <= found.high
     print("covered:", covered / draws)
     assert (covered / draws >= 0.93).all() and (covered / draws <= 0.97).all(), covered / draws
