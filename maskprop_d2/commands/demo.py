@@ -1,4 +1,4 @@
-"""Segment, classify and track the objects of a video."""
+"""Segment, classify and track the objects of a video with a trained MaskProp model."""
 
 import argparse
 
@@ -23,7 +23,7 @@ from .video_io import (
 
 
 def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--config-file", metavar="F", help="config of a model; needs Detectron2")
@@ -33,7 +33,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
         nargs="?",
         const="0",
         metavar="C",
-        help="camera number (default: 0) or URL like rtsp://...; stop with Ctrl-C",
+        help="camera number (default: 0) or address (rtsp://...); stop with Ctrl-C",
     )
     add_output_arguments(parser)
     add_threshold_argument(parser, "the model's threshold")

@@ -1,4 +1,4 @@
-"""Score video instance segmentation results by video AP and AR, and by HOTA."""
+"""Compute the metrics of a results file: video AP and AR, and with options HOTA and others."""
 
 import argparse
 import gc
@@ -36,16 +36,16 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
         action="store_true",
         help="fail on results that do not match the annotations instead of dropping them",
     )
-    parser.add_argument("--per-category", action="store_true", help="all figures by category")
-    parser.add_argument("--per-video", action="store_true", help="the videos that cost the most AP")
+    parser.add_argument("--per-category", action="store_true", help="all metrics of each category")
+    parser.add_argument("--per-video", action="store_true", help="how much AP each video costs")
     parser.add_argument("--identity", action="store_true", help="IDF1, ID switches, reappearances")
     parser.add_argument(
-        "--hota", action="store_true", help="HOTA, DetA, AssA, LocA, IDF1 and MOTA, as trackeval"
+        "--hota", action="store_true", help="trackeval's HOTA, DetA, AssA, LocA, IDF1 and MOTA"
     )
     parser.add_argument(
         "--oracle",
         choices=ORACLES,
-        help="replace this part of the predictions by the ground truth before scoring",
+        help="first replace this part of the predictions by the ground truth",
     )
     args = parser.parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")

@@ -11,8 +11,8 @@ from .log_setup import setup_logging
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     """Run the command; for bad input, print one line and exit with status 2."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    parser.add_argument("--config-file", required=True, metavar="F")
-    parser.add_argument("--weights", metavar="W", required=True, help="a checkpoint of that model")
+    parser.add_argument("--config-file", required=True, metavar="F", help="config of the model")
+    parser.add_argument("--weights", metavar="W", required=True, help="a checkpoint of the model")
     parser.add_argument("--output", required=True, metavar="O", help="the file to write")
     parser.add_argument("--half", action="store_true", help="store the weights as float16")
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="config keys")

@@ -1,9 +1,11 @@
 """Link the masks of any detector into tracks.
 
-D is a file in COCO's result format, [{"image_id": 0, "category_id": 1, "score": 0.9,
-"segmentation": RLE or polygons}, ...], where "image_id" is the index of the frame from 0, or
-"file_name" its name; an annotation file of COCO; or a folder of PNGs whose pixel values are
-objects.
+D is one of
+  - a file in COCO's result format: [{"image_id": 0, "category_id": 1, "score": 0.9,
+    "segmentation": RLE or polygons}, ...]. "image_id" is the index of the frame, from 0; or
+    "file_name" names its image.
+  - a file in COCO's annotation format.
+  - a folder of id masks: PNGs in which the value of a pixel is the number of its object.
 """
 
 import argparse
@@ -27,12 +29,12 @@ from .video_io import (
 
 
 def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--detections", type=Path, required=True, metavar="D", help="detections in all frames"
+        "--detections", type=Path, required=True, metavar="D", help="file or folder; see above"
     )
     add_source_arguments(parser)
     add_output_arguments(parser)

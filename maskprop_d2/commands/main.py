@@ -6,15 +6,15 @@ from importlib import import_module
 
 COMMANDS = {
     "track": "segment and track real objects in a video, without training",
-    "models": "list the models that run without training",
-    "demo": "segment and track the objects of a video",
+    "models": "list the published models that track can use",
+    "demo": "segment and track with a model that you have trained",
     "link": "link the masks of any detector into tracks",
     "run": "track the objects in thousands of videos, resumable",
     "results": "convert the tracks of a run to Parquet or YouTube-VIS json, and back",
     "propagate": "carry the objects of one frame through a video",
     "train": "train a model, or evaluate it (--eval-only)",
     "validate": "check a dataset for errors",
-    "evaluate": "score a results file by video AP and AR",
+    "evaluate": "compute the metrics of a results file",
     "compare": "compare the results of models, with confidence intervals",
     "diagnose": "say what costs AP",
     "visualize": "write an HTML page of results",

@@ -1,10 +1,10 @@
-"""List the models that `maskprop track` can run without training."""
+"""List the published models that `maskprop track` can use without training."""
 
 import argparse
 
 from ..model_zoo import PRESETS, Preset, default_preset, has_detectron2, local_path
 
-HEADER = "model", "data set", "categories", "mask AP", "size", "license", "weights"
+HEADER = "model", "dataset", "categories", "mask AP", "size", "license", "weights"
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:

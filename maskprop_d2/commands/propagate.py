@@ -1,8 +1,8 @@
 """Carry the objects of one frame through a video.
 
-MASK is a PNG whose pixel values are objects: 0 is none, 255 void, everything else an object. It
-belongs to the frame with its name, or to --source. PNGs of the same kind are written for all
-frames.
+MASK is an id mask: a PNG in which the value of a pixel is the number of its object (0: none,
+255: void). It belongs to the frame of the same name, or to --source. The command writes an id mask
+for each frame.
 """
 
 import argparse
@@ -36,25 +36,27 @@ CHUNK_BYTES = 2**28
 
 
 def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--masks", type=Path, required=True, metavar="MASK", help="PNG with the objects"
+        "--masks", type=Path, required=True, metavar="MASK", help="id mask of one frame"
     )
     add_source_arguments(parser)
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="O", help="folder for the PNGs"
+        "--output", type=Path, required=True, metavar="O", help="folder for the id masks"
     )
     parser.add_argument(
         "--source",
         type=int,
         metavar="FRAME",
-        help="index, from 0, of the frame that MASK belongs to (default: the frame with its name, "
-        "or else 0)",
+        help="index, from 0, of the frame that MASK belongs to (default: the frame of the same "
+        "name, otherwise 0)",
     )
-    parser.add_argument("--drawn", type=Path, metavar="V", help="also write a video of the result")
+    parser.add_argument(
+        "--drawn", type=Path, metavar="V", help="also write a video with the masks drawn"
+    )
     add_threads_argument(parser)
     args = parser.parse_args(argv)
     if args.source is not None and args.source < 0:

@@ -37,7 +37,7 @@ examples:
 
 
 def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description=__doc__,
@@ -91,7 +91,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
         type=int,
         default=2,
         metavar="N",
-        help="try a video again if it fails for another reason than itself (default: 2 times)",
+        help="tries again if a video fails for a reason outside the video (default: 2)",
     )
     parser.add_argument(
         "--timeout",

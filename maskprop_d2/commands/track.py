@@ -27,12 +27,12 @@ examples:
   maskprop track my_video.mp4 --classes person car --trails
   maskprop track rtsp://192.168.0.20/stream --model maskrcnn_resnet50_fpn_v2
 
-"maskprop models" lists the models. Their weights are fetched on first use.
+"maskprop models" lists the published models. Their weights are downloaded on first use.
 """
 
 
 def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description=__doc__,
@@ -47,27 +47,29 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     parser.add_argument(
         "--model",
         metavar="M",
-        help="preset, exported model (.pt) or config of a trained model (.yaml) "
-        f"(default here: {model_zoo.default_preset().name})",
+        help="name of a published model, exported model (.pt), or config of a model that you have "
+        f"trained (.yaml) (default on this machine: {model_zoo.default_preset().name})",
     )
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        help="weights of a preset or config, instead of those that are fetched",
+        help="weights to use instead of the downloaded ones, or of those named in the config",
     )
     add_output_arguments(parser, default="VIDEO's name with _tracks.mp4, beside it")
     parser.add_argument(
         "--classes", nargs="+", metavar="NAME", help="categories to track (default: all)"
     )
-    add_threshold_argument(parser, "0.5; of a trained model its own")
+    add_threshold_argument(parser, "0.5, or that of your trained model")
     parser.add_argument(
         "--short-side",
         type=int,
         metavar="N",
         help="resize frames to this short side for the detector; smaller is faster, but misses "
-        "small objects (default: the model's, 800 for presets)",
+        "small objects (default: 800, or that of your trained model)",
     )
-    parser.add_argument("--tracker", metavar="NAME", help="tracking method")
+    parser.add_argument(
+        "--tracker", metavar="NAME", help="tracking method, such as maskprop, flow or iou"
+    )
     add_excerpt_arguments(parser)
     add_threads_argument(parser)
     add_device_argument(parser)

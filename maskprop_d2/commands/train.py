@@ -68,8 +68,9 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
 
 
 def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
-    """The command line."""
+    """The parser of the command line."""
     parser = default_argument_parser(epilog=EXAMPLES)
+    parser.description = "Train MaskProp, or evaluate it with --eval-only."
     if prog is not None:
         parser.prog = prog
     # Detectron2's default is a fixed port, with which two trainings on a machine would collide.

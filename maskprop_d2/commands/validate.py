@@ -1,4 +1,4 @@
-"""Find what breaks or biases training in a dataset in YouTube-VIS format."""
+"""Check a dataset in YouTube-VIS's format for errors that would stop training or bias it."""
 
 import argparse
 import sys
@@ -21,8 +21,8 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
         "--images",
         type=Path,
         metavar="DIR",
-        help="image folder, which 'file_names' are relative to; without it, only the annotation "
-        "file is checked",
+        help="folder that 'file_names' are relative to; without it, only the annotation file is "
+        "checked",
     )
     args = parser.parse_args(argv)
     run_command(lambda: _run(args))

@@ -77,7 +77,8 @@ def add_output_arguments(parser: argparse.ArgumentParser, default: str = "") -> 
         "--id-masks",
         type=Path,
         metavar="DIR",
-        help="also write one PNG per frame to this folder, with object ids from 1 as pixel values",
+        help="also write an id mask of each frame to this folder: a PNG in which the value of a "
+        "pixel is the id of its object + 1",
     )
 
 
@@ -148,7 +149,8 @@ def open_source(args: argparse.Namespace, excerpt: Excerpt) -> VideoFile | Frame
 
 
 def check_output(output: Path, source: Source, id_masks: Path | None = None) -> None:
-    """
+    """Check that the outputs can be written and do not overwrite the input.
+
     Args:
         output: a video or a folder for drawn frames.
         source: the input.
@@ -171,7 +173,8 @@ def check_output(output: Path, source: Source, id_masks: Path | None = None) -> 
 
 
 def check_path(option: str, path: Path, source: Source, *, is_folder: bool) -> None:
-    """
+    """Check that one output can be written and does not overwrite the input.
+
     Raises:
         VideoError: if a file or folder that an option names for the output cannot be written, or
             would overwrite the input.

@@ -1,4 +1,4 @@
-"""Write an HTML page of results: figures, plots, and each video beside its ground truth.
+"""Write an HTML page of results: metrics, plots, and each video beside its ground truth.
 
     maskprop visualize --json valid.json --results results.json \\
         --images valid/JPEGImages --output page/

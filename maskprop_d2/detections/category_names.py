@@ -45,7 +45,7 @@ class CategoryNames:
         self._keys: dict[Key, int] = {}
 
     def add(self, entry: dict[str, Any]) -> int:
-        """A number for the category of the next entry, in the order in which they occur.
+        """A number for the category of the next entry. Equal categories have equal numbers.
 
         Raises:
             ValueError: if it is wrong.
@@ -61,7 +61,8 @@ class CategoryNames:
 
     def finish(self) -> tuple[list[str], list[int], np.ndarray]:
         """The names and ids of the K categories, sorted by id, and the category index for each
-        number from ``add``. Categories that the user or the file names need not occur.
+        number from ``add``. Categories that the user or the file names are included, whether or not
+        an entry has them.
 
         Raises:
             DetectionsError: if the user names fewer categories than there are, or there are more

@@ -11,7 +11,7 @@ from ..structures import Detections
 MAX_PIXELS = 2**31
 """Most pixels of all masks of a frame together, which take a byte each."""
 MAX_CATEGORIES = 2048
-"""More than any data set has: linking need not know how many there are."""
+"""Limit of the number of categories, more than any dataset has. Linking takes it as K."""
 
 
 def as_detections(detections: Any, image_size: tuple[int, int]) -> Detections:
@@ -67,7 +67,8 @@ def resize_masks(masks: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
 
 
 def check_size(mask_size: tuple[int, ...], image_size: tuple[int, int]) -> None:
-    """
+    """Check that masks have the aspect ratio of the frame.
+
     Raises:
         DetectionsError: if masks of this size, (h, w), cannot be resized to (H, W).
     """
@@ -84,7 +85,8 @@ def check_size(mask_size: tuple[int, ...], image_size: tuple[int, int]) -> None:
 
 
 def check_number(count: int, image_size: tuple[int, int]) -> None:
-    """
+    """Check that the masks of a frame fit into memory.
+
     Raises:
         DetectionsError: if the masks of ``count`` objects would not fit into memory.
     """

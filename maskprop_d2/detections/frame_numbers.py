@@ -112,15 +112,16 @@ class FrameNumbers:
 
 
 def check_range(path: str | Path, numbers: np.ndarray, video: VideoFile | FrameFiles) -> None:
-    """
+    """Check that a video has the frames with these indices.
+
     Args:
         path: the file or folder with detections, for the message.
         numbers: frame indices.
         video: the whole video.
 
     Raises:
-        DetectionsError: if there are indices after the last frame, as if they were of another video
-            or counted from 1.
+        DetectionsError: if there are indices after the last frame. They may be those of another
+            video, or counted from 1.
     """
     length = video.num_frames
     if length is None or not len(numbers):

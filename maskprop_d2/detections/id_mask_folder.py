@@ -16,12 +16,12 @@ from .frame_numbers import check_range
 
 
 class IdMaskFolder:
-    """The objects in a folder with a PNG per frame, whose pixel values are objects: 0 is none, 255
-    void. An object may have another value in each frame.
+    """The objects in a folder of id masks: a PNG per frame, in which the value of a pixel is the
+    number of its object (0: none, 255: void). An object may have another number in each frame.
 
-    A PNG belongs to the frame with its name. If no frame has such a name, as in a video file: PNGs
-    that are numbered without gaps from 0 or 1, or have other names, belong to the frames in order;
-    other numbers are frame indices from 0.
+    A PNG belongs to the frame of the same name. If there is none, as for a video file, a number in
+    its name is the index of the frame, from 0. PNGs that are numbered 1, 2, ... without gaps, or
+    have other names, belong to the frames in order.
 
     Attributes:
         class_names: the only category, "object".

@@ -13,11 +13,11 @@ from ..networks.generic_propagation import STRIDE, EncodedFrame, GenericPropagat
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "generic_propagation.pt"
 FAST_AREA = 384 * 216
-"""Pixels that the network sees of each frame when it links: larger frames are made smaller."""
+"""Area in pixels of the network's input for linking. Smaller frames keep their size."""
 FINE_AREA = 864 * 480
-"""The same when masks are all that counts: smaller frames are enlarged too."""
+"""Area in pixels of its input for ``propagate``. Smaller frames are enlarged."""
 MAX_ENLARGEMENT = 2.0
-"""Of the sides of a frame."""
+"""Limit of the factor by which a side of a frame is enlarged."""
 
 
 @cache
@@ -31,7 +31,8 @@ def load_generic_propagation(device: str) -> GenericPropagation:
 
 
 class FrameGrid:
-    """How the frames of a video map to what the network sees: smaller, and padded."""
+    """Converts the frames and masks of a video to the resized, padded input of the network, and
+    back."""
 
     def __init__(self, height: int, width: int, *, fine: bool):
         """
@@ -47,12 +48,12 @@ class FrameGrid:
 
     @property
     def box(self) -> tuple[float, float]:
-        """Width and height, in pixels of the frame, of what the padded input covers."""
+        """Width and height of the padded input, in pixels of the frame."""
         (height, width), (h, w), (ph, pw) = self.image_size, self.size, self.padded
         return pw * width / w, ph * height / h
 
     def resize(self, image: np.ndarray) -> np.ndarray:
-        """Resize (H, W) or (H, W, 3) to what the network sees, without padding."""
+        """Resize an (H, W) or (H, W, 3) array to the network's input without padding."""
         if self.size == self.image_size:
             return image
         smaller = self.size < self.image_size
@@ -65,7 +66,7 @@ class FrameGrid:
         return network.encode(frame.contiguous(memory_format=torch.channels_last))[0]
 
     def shrink_masks(self, masks: np.ndarray) -> Tensor:
-        """(N, H, W) masks in [0, 1] -> (N, h, w) soft masks, half as large as the input."""
+        """(N, H, W) masks in [0, 1] -> (N, h, w) soft masks with half the sides of the input."""
         height, width = (x // 2 for x in self.padded)
         inner = -(-self.size[0] // 2), -(-self.size[1] // 2)
         small = np.zeros((len(masks), height, width), np.float32)

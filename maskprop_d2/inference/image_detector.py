@@ -1,4 +1,4 @@
-"""What linking needs of an image segmentation model."""
+"""The interface of image detectors, whose masks are linked."""
 
 import difflib
 from abc import ABC, abstractmethod

@@ -20,8 +20,8 @@ from .stream import VideoStream
 DUPLICATE_THRESHOLD = 0.6
 """Of two detections with a greater mask IoU, only the one with the higher score is linked."""
 PART_THRESHOLD = 0.7
-"""The same if so much of the smaller one is inside the other and both have one category: detectors
-often find a part of an object once more."""
+"""Of two detections of one category, only the one with the higher score is linked if more than this
+fraction of the smaller one lies in the other: detectors often find a part of an object again."""
 
 
 def link(
@@ -86,7 +86,8 @@ class _GivenDetections:
         return converted
 
     def check_finished(self) -> None:
-        """
+        """Check that no detections are left.
+
         Raises:
             InputError: if there are detections for another frame.
         """
@@ -192,7 +193,7 @@ class LinkingNetwork(FrameNetwork):
 
 
 class GenericLinkingNetwork(LinkingNetwork):
-    """The same with the generic propagation network."""
+    """A ``LinkingNetwork`` that also encodes frames with the generic propagation network."""
 
     def __init__(self, detect: Callable[[Tensor], list[Detections]], device: str):
         super().__init__(detect, device)
@@ -203,7 +204,8 @@ class GenericLinkingNetwork(LinkingNetwork):
 
 
 def _is_part(masks: Tensor, labels: Tensor) -> Tensor:
-    """Which masks, by falling score, lie in (or around) an earlier one of their category: (N,)."""
+    """(N,) bool: which masks lie in, or around, one before them of the same category. The masks are
+    sorted by score, the highest first."""
     flat = masks.flatten(1)
     areas = flat.sum(1)
     inside = flat @ flat.T / torch.minimum(areas[:, None], areas).clamp(min=1)

@@ -1,4 +1,4 @@
-"""The networks beside the detector, which a meta-architecture and an exported model build alike."""
+"""The networks besides the detector, which the meta-architecture and exported models share."""
 
 from collections.abc import Mapping
 from typing import Any

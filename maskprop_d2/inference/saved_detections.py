@@ -28,7 +28,7 @@ def open_detections(
         class_names: names of the categories (default: those in the file, or COCO's).
 
     Raises:
-        InputError: if it cannot be used, or is a folder in spite of ``class_names``.
+        InputError: if it cannot be used, or ``class_names`` are given for a folder.
     """
     if path.is_dir():
         if class_names:

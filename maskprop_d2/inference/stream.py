@@ -68,7 +68,7 @@ class VideoStream:
         return tracks
 
     def iter_tracks(self, num_frames: int | None = None) -> Iterator[VideoTrack]:
-        """The same one by one: all tracks of a long video may be too large for memory."""
+        """Like ``tracks``, but one by one: the tracks of a long video may not fit into memory."""
         options = self.segmenter
         return self._records.tracks(options.class_floor, options.track_score, num_frames)
 

@@ -200,9 +200,10 @@ def _score_threshold(options: ModelOptions) -> float:
 
 
 def _require_detectron2(model: str) -> None:
-    """
+    """Check that Detectron2 is installed.
+
     Raises:
-        ConfigError: if Detectron2 is not installed.
+        ConfigError: if it is not.
     """
     if not has_detectron2():
         others = [preset.name for preset in PRESETS.values() if preset.kind == "torchvision"]

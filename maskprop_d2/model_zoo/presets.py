@@ -61,7 +61,7 @@ def _detectron2(config_file: str, weights: str, mask_ap: float, megabytes: int) 
 
 
 def _torchvision(name: str, weights: str, mask_ap: float, megabytes: int) -> Preset:
-    """A model of torchvision, whose README says that terms of the data set may apply."""
+    """A model of torchvision, whose README says that the terms of the dataset may apply."""
     return Preset(
         name=name,
         kind="torchvision",

@@ -61,7 +61,8 @@ class CropClassifier(Part):
         self.predictor = nn.Linear(in_channels * GRID**2, num_classes)
 
     def forward(self, image: Tensor, masks: Tensor, boxes: Tensor, regions: Tensor) -> Tensor:
-        """
+        """Classify objects in one frame.
+
         Args:
             image: (3, H, W) normalized frame.
             masks: (N, m, m) soft masks inside the boxes.

@@ -42,7 +42,8 @@ class EmbeddingHead(Part):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, pyramid: dict[str, Tensor], boxes: list[Tensor]) -> list[Tensor]:
-        """
+        """Embed regions of B images.
+
         Args:
             pyramid: levels by name, (B, C, h, w) each.
             boxes: (N, 4) regions of each of the B images.

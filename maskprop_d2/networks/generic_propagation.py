@@ -23,7 +23,7 @@ from .affinity import cell_places
 KEY_CHANNELS = 64
 FEATURE_CHANNELS = 32
 CELL = 4
-"""Pixels of a mask in a cell of the keys, in each direction. They are what is read."""
+"""Side of a cell of the keys in pixels of a mask."""
 STRIDE = 16
 """Frames are padded to a multiple of this."""
 MIN_SHARE = 0.01
@@ -181,7 +181,13 @@ class GenericPropagation(nn.Module):
         return self.decode(self.read(memory, target, index), target)
 
     def read(self, memory: list[MemoryFrame], target: EncodedFrame, index: int) -> Tensor:
-        """What the masks are in each cell: arguments of ``forward`` -> (N, 16, h/4, w/4)."""
+        """Read the memory: the mean mask of the remembered cells that look like a target cell.
+
+        The arguments are those of ``forward``.
+
+        Returns:
+            (N, 16, h/4, w/4) shares of the objects in the 4 x 4 pixels of each cell.
+        """
         height, width = target.keys.shape[-2:]
         places = cell_places(target.keys)
         distances = places.square().sum(0)[None]
@@ -220,7 +226,7 @@ class GenericPropagation(nn.Module):
 
 
 def read_values(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention, with values that are mostly 0: a mask covers few of the cells.
+    """Attention whose values are mostly 0, since a mask covers few of the cells.
 
     Args:
         queries: (D, P).

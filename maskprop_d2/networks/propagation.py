@@ -148,7 +148,8 @@ class PropagationBranch(nn.Module):
     def forward(
         self, masks: Tensor, source: dict[str, Tensor], targets: list[dict[str, Tensor]]
     ) -> Tensor:
-        """
+        """Propagate masks from frame t to the target frames.
+
         Args:
             masks: (N, h, w) soft masks of the instances in frame t.
             source: maps of frame t, each (channels, h, w).

@@ -100,7 +100,8 @@ class MaskRefinement(Part):
         return square_boxes(boxes, self.context)
 
     def forward(self, image: Tensor, masks: Tensor, boxes: Tensor, crops: Tensor) -> Tensor:
-        """
+        """Refine the masks of objects in one frame.
+
         Args:
             image: (3, H, W) normalized frame.
             masks: (N, m, m) soft masks inside the boxes.

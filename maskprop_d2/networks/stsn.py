@@ -161,7 +161,8 @@ class SupportWindow:
         self._arrived = 0
 
     def stream(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
-        """
+        """Support all frames of a video.
+
         Args:
             batches: all frames of the video, in order.
 

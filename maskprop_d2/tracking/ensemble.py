@@ -9,7 +9,7 @@ track, the mean over its frames; a network refines the masks (``REFINEMENT.ENABL
 Differences: appearance is ``matching.color_histograms`` instead of a network trained for person
 re-identification; tracklets merge by appearance alone, the most similar first, where UnOVOST
 searches for the paths that cover the most frames; flow is DIS or RAFT, not PWC-Net; the networks
-are small and trained on the data set at hand. Overlapping detections are already dropped
+are small and trained on the dataset at hand. Overlapping detections are already dropped
 (``DUPLICATE_THRESH``); ``LINKING.TRACK_SCORE video`` ranks tracks by score times length.
 """
 

@@ -12,9 +12,9 @@ from .memory_tracker import MemoryTracker
 class MaskTrackTracker(MemoryTracker):
     """A detection gets its most probable id by appearance, score, box overlap and category.
 
-    Of the detections that match one id best, the one with the highest score gets it, the others
-    their next best that scores higher than a new id. (The published code drops the others; if a
-    weaker one came first, both keep the id.)
+    If several detections have the same best id, the one with the highest score gets it. The others
+    get their next best id, or a new one. (The published code drops them, or lets two keep the id if
+    the weaker one came first.)
     """
 
     def scores(self, output: FrameOutput) -> tuple[Tensor, Tensor]:

@@ -87,8 +87,7 @@ class IdAssigner:
 def match_greedily(scores: Tensor, new_scores: Tensor) -> list[int | None]:
     """Match rows with columns in the order of falling scores, each at most once.
 
-    A row that loses its best column to another row may get its next best, as long as that scores
-    higher than no column.
+    A row whose best column is taken gets its next best one, if that scores higher than no column.
 
     Args:
         scores: (N, Y) score of each row with each column.
