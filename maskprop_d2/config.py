@@ -73,11 +73,11 @@ def add_maskprop_config(cfg: CN) -> None:
     # Softmax over the N instances and a constant background. (In the paper: over the N instances
     # only.)
     propagation.BACKGROUND = True
-    # Beside the paper's warp, compare what cells of both frames look like.
+    # The affinity read-out, in addition to the paper's warp: compares what cells look like.
     propagation.AFFINITY = CN()
     propagation.AFFINITY.ENABLED = False
     propagation.AFFINITY.CHANNELS = 64
-    # Cells of the level, in each direction, for one key: the cost falls with the fourth power.
+    # A key describes STRIDE x STRIDE cells of the level. The cost falls with the fourth power.
     propagation.AFFINITY.STRIDE = 2
     # "soft_iou" (Eq. 2) or "soft_iou_ce", which adds cross entropy.
     propagation.LOSS = "soft_iou"
@@ -137,9 +137,9 @@ def add_maskprop_config(cfg: CN) -> None:
     # 1 - w + w * agreement, where the agreement is the cosine of the class scores. 0: compare masks
     # only (paper). 1: never link different categories.
     linking.CATEGORIES = 0.5
-    # Add so many times the similarity of appearance to the matching scores (not in the paper), and
-    # remember a track's appearance for so many frames after its last detection. "maskprop" only,
-    # with PROPAGATION.AFFINITY.
+    # Not in the paper: weight of the similarity of appearance, which is added to the matching
+    # scores, and number of frames for which a track's appearance is remembered after its last
+    # detection. "maskprop" only, with PROPAGATION.AFFINITY.
     linking.APPEARANCE = 0.0
     linking.MEMORY = 0
     # Two detections in a frame never share an id (the paper's Eq. 5 would allow it).
