@@ -17,7 +17,7 @@ from .matching import IdAssigner
 MOMENTUM = 0.8
 """Share of a track's appearance that stays when a detection is added to it."""
 MIN_SIMILARITY = 0.8
-"""Appearances with a lower cosine similarity count as those of different objects."""
+"""Cosine similarity of appearances above which two may be one object's."""
 
 
 @dataclass
@@ -64,7 +64,7 @@ class ClipTracker(Tracker):
         Args:
             clip_radius: T; a clip covers T frames on each side of its centre.
             threshold: see ``IdAssigner``; the scores are those of Eq. 5.
-            exclusive: see ``IdAssigner``; False in the paper (Eq. 5).
+            exclusive: see ``IdAssigner``; the paper's Eq. 5 is not.
             match: the frames over which two clips are compared (Eq. 4), and the weights of clips
                 in the score of a track (Eq. 5). "all": all frames that both clips cover, and equal
                 weights (paper). "near": the frames between the two centres, to which masks are

@@ -23,7 +23,7 @@ from .clip_tracker import RememberedTrack, appearance_similarity, category_simil
 from .matching import IdAssigner
 
 MIN_SIMILARITY = 0.9
-"""Appearances with a lower cosine similarity count as those of different objects."""
+"""Cosine similarity of appearances above which two may be one object's."""
 
 # When a propagated mask is good enough to be shown.
 MIN_DETECTIONS = 2
