@@ -10,10 +10,12 @@ from ..ytvis.categories import MOVING_SHAPES, OVIS, YTVIS_2019, YTVIS_2021
 from ..ytvis.layout import SPLITS, data_set_folder, find_split
 from .records import load_ytvis_json
 
-# Folder under ``$DETECTRON2_DATASETS``, categories, splits.
-BUILTIN_DATASETS = (
+# Folder under ``$DETECTRON2_DATASETS``, categories (None: those in the file), splits.
+BUILTIN_DATASETS: tuple[tuple[str, list[str] | None, tuple[str, ...]], ...] = (
     ("ytvis_2019", YTVIS_2019, tuple(SPLITS)),
     ("ytvis_2021", YTVIS_2021, tuple(SPLITS)),
+    ("ytvis_2022", YTVIS_2021, ("val", "test")),
+    ("lvvis", None, ("train", "val", "train_split", "val_split")),
     ("ovis", OVIS, tuple(SPLITS)),
     ("moving_shapes", MOVING_SHAPES, ("train", "val")),
     ("moving_shapes_hard", MOVING_SHAPES, ("train", "val")),
@@ -45,7 +47,7 @@ def register_ytvis(
     MetadataCatalog.get(name).set(json_file=json_file, image_root=image_root)
 
 
-def _register_builtin(data_set: str, split: str, classes: list[str]) -> None:
+def _register_builtin(data_set: str, split: str, classes: list[str] | None) -> None:
     """Register a dataset under ``$DETECTRON2_DATASETS``, whose files are found when first used."""
     _register(f"{data_set}_{split}", lambda: find_split(data_set_folder(data_set), split), classes)
 

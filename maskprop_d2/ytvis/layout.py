@@ -17,6 +17,9 @@ SPLITS = {
 }
 # In order of priority.
 JSON_FILES = (
+    # OVIS: the annotated validation set comes before the one without annotations.
+    "{split}GT.json",
+    "annotations/{split}GT.json",
     "{split}.json",
     "{split}/instances.json",  # YouTube-VIS 2021
     "annotations_{split}.json",  # OVIS
@@ -24,6 +27,9 @@ JSON_FILES = (
     "annotations/instances_{split}.json",
     "annotations/instances_{split}_sub.json",  # MaskTrack R-CNN, VisTR, VNext
     "annotations/annotations_{split}.json",
+    "{split}_instances.json",  # LV-VIS
+    "annotations/{split}_instances.json",
+    "Annotations/{split}_instances.json",
 )
 IMAGE_FOLDERS = (
     "{split}/JPEGImages",

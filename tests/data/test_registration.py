@@ -50,8 +50,17 @@ def test_builtin_names_and_categories():
         for split in ("train", "val", "test", "train_split", "val_split"):
             assert f"{data_set}_{split}" in DatasetCatalog
     assert MetadataCatalog.get("ovis_val_split").thing_classes == OVIS
+    assert MetadataCatalog.get("ytvis_2022_val").thing_classes == YTVIS_2021
     for level in ("", "_medium", "_hard", "_hidden"):
         assert f"moving_shapes{level}_val" in DatasetCatalog
+
+
+def test_the_categories_of_lvvis_are_those_of_its_file(tmp_path, monkeypatch):
+    write_data_set(tmp_path / "lvvis/JPEGImages/val")
+    (tmp_path / "lvvis/JPEGImages/val/train.json").rename(tmp_path / "lvvis/val_instances.json")
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    assert len(DatasetCatalog.get("lvvis_val")) > 0
+    assert MetadataCatalog.get("lvvis_val").thing_classes == ["ghost", "square"]
 
 
 def test_builtin_data_sets_are_found_when_first_used(tmp_path, monkeypatch):

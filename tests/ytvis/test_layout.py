@@ -33,6 +33,9 @@ def touch(folder, *names):
         ("train", "annotations_train.json", "train/2592a32c/img_0000001.jpg"),
         ("val", "annotations_valid.json", "valid/0a1e8e9d/img_0000001.jpg"),
         ("test", "annotations_test.json", "Images/test/4fc6a9a6/img_0000001.jpg"),
+        # LV-VIS as released and in other code.
+        ("train", "Annotations/train_instances.json", "JPEGImages/train/00000/00000.jpg"),
+        ("val", "val_instances.json", "val/JPEGImages/00000/00000.jpg"),
         # Our split of the training videos.
         ("val_split", "val_split.json", "train/JPEGImages/0043f083b5/00000.jpg"),
         ("train_split", "train_split.json", "train/2592a32c/img_0000001.jpg"),
@@ -49,6 +52,13 @@ def test_every_layout_is_found(tmp_path, split, json_file, frame):
     assert find_split(tmp_path, split) == (str(tmp_path / json_file), root)
 
 
+def test_the_annotated_validation_set_of_ovis_comes_first(tmp_path):
+    touch(tmp_path, "annotations_valid.json", "valid/0a1e8e9d/img_0000001.jpg")
+    assert find_split(tmp_path, "val")[0] == str(tmp_path / "annotations_valid.json")
+    touch(tmp_path, "validGT.json")
+    assert find_split(tmp_path, "val")[0] == str(tmp_path / "validGT.json")
+
+
 def test_the_error_names_what_was_tried_and_what_is_there(tmp_path):
     with pytest.raises(AnnotationError, match=r"gone does not hold.*there is no such folder"):
         find_split(tmp_path / "gone", "train")
@@ -56,7 +66,7 @@ def test_the_error_names_what_was_tried_and_what_is_there(tmp_path):
     with pytest.raises(AnnotationError) as info:
         find_split(tmp_path, "val")
     message = str(info.value)
-    assert "'val' annotations: looked for valid.json, val.json, valid/instances.json" in message
+    assert "'val' annotations: looked for validGT.json, valGT.json" in message
     assert "the folder holds Train/, train.json" in message
     assert "datasets/README.md" in message and "\n" not in message
     with pytest.raises(AnnotationError, match=r"images of train\.json: looked for train/JPEGIm"):
