@@ -2,44 +2,22 @@
 
 from abc import abstractmethod
 from collections import deque
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..errors import InputError
 from ..ops.soft_iou import pairwise_soft_iou
 from ..structures import ClipTracks, Frame, TrackedFrame
 from .base import FrameNetwork, Tracker
-from .matching import IdAssigner
+from .matching import IdAssigner, match_greedily
+from .track_memory import RememberedTrack, appearance_similarity, category_similarity
 
-MOMENTUM = 0.8
-"""Share of a track's appearance that stays when a detection is added to it."""
-MIN_SIMILARITY = 0.8
-"""Cosine similarity of appearances above which two may be one object's."""
-
-
-@dataclass
-class RememberedTrack:
-    """What the linker knows of a track apart from the masks of its clips.
-
-    Attributes:
-        last_seen: index of the last frame with a detection of it.
-        appearance: (E,) unit vector.
-        class_scores: (K+1,) sum of the class scores of its detections.
-    """
-
-    last_seen: int
-    appearance: Tensor
-    class_scores: Tensor
-
-    def update(self, frame: int, appearance: Tensor, class_scores: Tensor) -> None:
-        """Add a detection."""
-        self.last_seen = frame
-        mixed = MOMENTUM * self.appearance + (1 - MOMENTUM) * appearance
-        self.appearance = F.normalize(mixed, dim=0)
-        self.class_scores = self.class_scores + class_scores
+RETURN_SIMILARITY = 0.5
+"""Similarity of appearance and categories above which a new track is the return of a hidden one."""
+RETURN_FRAMES = 10
+"""Age of a track in frames up to which it may turn out to be a return: objects come into view bit
+by bit, and are seldom recognised in their first frame."""
 
 
 class ClipTracker(Tracker):
@@ -75,7 +53,8 @@ class ClipTracker(Tracker):
             appearance: weight of ``appearance_similarity``, which is added to the score of Eq. 5
                 (not in the paper). Only for methods and networks that describe appearance.
             memory: number of frames after its last detection in which a track can be continued by
-                appearance alone; otherwise it ends when no clip covers it any more.
+                appearance alone; otherwise it ends when no clip covers it any more. An object that
+                gets a new id when it comes back gets its old one as soon as it looks like it.
         """
         super().__init__(network)
         if clip_radius < 1:
@@ -153,6 +132,8 @@ class ClipTracker(Tracker):
     def link(self, clip: ClipTracks) -> list[int]:
         """The ids, from 0, of the N tracks of the next clip."""
         ids = self._assigner.assign(*self._id_scores(clip))
+        if self._appearance_weight and clip.appearance is not None:
+            ids = self._reunite(clip, clip.appearance, ids)
         self._clips.append((clip, ids))
         self._remember(clip, ids)
         return ids
@@ -169,14 +150,70 @@ class ClipTracker(Tracker):
         oldest = clip.center - max(self._memory_frames, 2 * self.clip_radius)
         self._memory = {k: x for k, x in self._memory.items() if x.last_seen > oldest}
 
+    def _reunite(self, clip: ClipTracks, appearance: Tensor, ids: list[int]) -> list[int]:
+        """Give new tracks that look like a hidden one its id.
+
+        Args:
+            clip: a clip with N tracks.
+            appearance: (N, E) unit vectors of these.
+            ids: their ids.
+
+        Returns:
+            the N ids, some of them replaced.
+        """
+        hidden_ids = [y for y in self._hidden_ids(clip.center) if y not in ids]
+        new = [i for i, y in enumerate(ids) if self._is_new(y, clip.center)]
+        if not hidden_ids or not new:
+            return ids
+        hidden = [self._memory[y] for y in hidden_ids]
+        similarity = appearance_similarity(
+            appearance[new], torch.stack([x.appearance for x in hidden])
+        )
+        similarity *= self._category_factor(
+            clip.class_scores[new], torch.stack([x.class_scores for x in hidden])
+        )
+        matches = match_greedily(similarity, similarity.new_full((len(new),), RETURN_SIMILARITY))
+        old_ids = {
+            ids[i]: hidden_ids[match]
+            for i, match in zip(new, matches, strict=True)
+            if match is not None and self._began_after(ids[i], hidden_ids[match])
+        }
+        self._rename(old_ids)
+        return [old_ids.get(y, y) for y in ids]
+
+    def _hidden_ids(self, center: int) -> list[int]:
+        """The ids that are remembered, but not in the clips that overlap the next one."""
+        covered = {y for _, ids in self._clips for y in ids}
+        return sorted(
+            y
+            for y, track in self._memory.items()
+            if y not in covered and center - track.last_seen <= self._memory_frames
+        )
+
+    def _is_new(self, track_id: int, center: int) -> bool:
+        track = self._memory.get(track_id)
+        return track is not None and center - track.first_seen <= RETURN_FRAMES
+
+    def _began_after(self, new: int, old: int) -> bool:
+        return self._memory[new].first_seen > self._memory[old].last_seen
+
+    def _rename(self, old_ids: dict[int, int]) -> None:
+        """Continue tracks with new ones: their ids by those of the new ones."""
+        for new, old in old_ids.items():
+            track = self._memory.pop(new)
+            track.class_scores = track.class_scores + self._memory[old].class_scores
+            self._memory[old] = track
+        for i, (clip, ids) in enumerate(self._clips):
+            self._clips[i] = clip, [old_ids.get(y, y) for y in ids]
+
+    def _category_factor(self, a: Tensor, b: Tensor) -> Tensor:
+        """(N, M) factors in [0, 1] of the scores of tracks with these class scores."""
+        return 1 - self._categories * (1 - category_similarity(a, b))
+
     def _id_scores(self, clip: ClipTracks) -> tuple[Tensor, list[int]]:
         """(N, Y) scores of the N tracks of a clip with each known id, and these Y ids."""
         covered_ids = sorted({y for _, ids in self._clips for y in ids})
-        hidden_ids = sorted(
-            y
-            for y, track in self._memory.items()
-            if y not in covered_ids and clip.center - track.last_seen <= self._memory_frames
-        )
+        hidden_ids = self._hidden_ids(clip.center)
         known_ids = covered_ids + hidden_ids
         num_tracks = clip.masks.shape[1]
         if not known_ids:
@@ -190,8 +227,7 @@ class ClipTracker(Tracker):
         if self._categories:
             hidden = [self._memory[y].class_scores[None] for y in hidden_ids]
             class_scores = torch.cat([class_scores, *hidden])
-            similarity = category_similarity(clip.class_scores, class_scores)
-            scores = scores * (1 - self._categories * (1 - similarity))
+            scores = scores * self._category_factor(clip.class_scores, class_scores)
         return scores, known_ids
 
     def _compare_clips(self, clip: ClipTracks, ids: list[int]) -> tuple[Tensor, Tensor]:
@@ -234,15 +270,3 @@ def match_clips(a: ClipTracks, b: ClipTracks, near: bool = False) -> Tensor:
         first, last = max(first, centers[0]), min(last, centers[1])
     masks_a, masks_b = (x.masks[first - x.start : last + 1 - x.start].flatten(2) for x in (a, b))
     return pairwise_soft_iou(masks_a, masks_b).mean(0)
-
-
-def appearance_similarity(a: Tensor, b: Tensor, minimum: float = MIN_SIMILARITY) -> Tensor:
-    """(N, M) similarities, in [0, 1], of (N, E) and (M, E) unit vectors: their cosines, scaled so
-    that ``minimum`` and less become 0."""
-    return ((a @ b.T - minimum) / (1 - minimum)).clamp(min=0)
-
-
-def category_similarity(a: Tensor, b: Tensor) -> Tensor:
-    """(N, M) cosine similarities, in [0, 1], of (N, K+1) and (M, K+1) class scores, without those
-    of the background."""
-    return F.normalize(a[:, :-1], dim=1) @ F.normalize(b[:, :-1], dim=1).T

@@ -19,8 +19,8 @@ from ..networks.propagation_memory import PropagationMemory
 from ..ops.soft_iou import pairwise_soft_iou
 from ..structures import Frame, FrameOutput, TrackedFrame
 from .base import FrameNetwork, Tracker
-from .clip_tracker import RememberedTrack, appearance_similarity, category_similarity
 from .matching import IdAssigner
+from .track_memory import RememberedTrack, appearance_similarity, category_similarity
 
 MIN_SIMILARITY = 0.9
 """Cosine similarity of appearances above which two may be one object's."""

@@ -6,6 +6,7 @@ import torch
 from maskprop_d2.errors import InputError
 from maskprop_d2.structures import ClipTracks
 from maskprop_d2.tracking import build_tracker
+from maskprop_d2.tracking.clip_tracker import RETURN_FRAMES
 
 RED, BLUE = torch.eye(3)[0], torch.eye(3)[1]
 PERSON, CAR = torch.tensor([0.9, 0.0, 0.1]), torch.tensor([0.0, 0.9, 0.1])
@@ -62,6 +63,35 @@ def test_hidden_object_is_new(change):
 def test_another_category_matters_little_with_a_small_weight(weight):
     before, after = hidden_for(6, back=(30, RED, CAR), categories=weight)
     assert before == after
+
+
+def comes_into_view(*, new_for=0, back=RED, **options):
+    """The ids of a hidden object that looks like another one for some frames when it is back."""
+    clips = [clip(0, (0, RED)), *(clip(t) for t in range(1, 6))]
+    clips += [clip(t, (30, BLUE)) for t in range(6, 7 + new_for)]
+    clips += [clip(t, (30, back)) for t in range(7 + new_for, 10 + new_for)]
+    ids = link(tracker(memory=30, **options), *clips)
+    return [x[0] for x in ids if x]
+
+
+def test_returning_object_gets_its_id_back_when_it_is_recognized():
+    assert comes_into_view() == [0, 1, 0, 0, 0]
+
+
+def test_a_track_that_is_not_new_keeps_its_id():
+    assert set(comes_into_view(new_for=RETURN_FRAMES)) == {0, 1}
+    assert comes_into_view(new_for=RETURN_FRAMES)[-1] == 1
+
+
+def test_another_object_keeps_its_new_id():
+    mixed = torch.tensor([0.6, 0.0, 0.8])
+    assert comes_into_view(back=mixed) == [0, 1, 1, 1, 1]
+
+
+def test_an_object_that_was_there_before_does_not_get_the_id_of_a_hidden_one():
+    clips = [clip(0, (0, RED), (20, BLUE)), *(clip(t, (20, BLUE)) for t in range(1, 6))]
+    ids = link(tracker(), *clips, clip(6, (20, RED)))
+    assert ids[-1] == [1]
 
 
 def test_appearance_tells_objects_apart_that_swap_places():
