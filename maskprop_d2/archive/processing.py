@@ -85,7 +85,9 @@ class VideoProcessor:
         except Exception as error:
             outcome.reason = f"{type(error).__name__}: {error}"
             outcome.details = traceback.format_exc()
-            outcome.stops_run = isinstance(error, OSError) and error.errno in FULL
+            if isinstance(error, OSError) and error.errno in FULL:
+                outcome.reason += ": make room, and run the same command again"
+                outcome.stops_run = True
         return outcome
 
     def _process(self, video: Video, report: Report) -> int:

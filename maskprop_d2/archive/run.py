@@ -74,7 +74,7 @@ def run_archive(
                     if event.video.name in recorded:
                         folder.delete(record)
                 elif event.stops_run:
-                    raise InputError(f"{event.reason}: make room, and run the same command again")
+                    raise InputError(event.reason)
                 else:
                     report.failed.append(event)
                     problem = {"video": event.video.address, "reason": event.reason}

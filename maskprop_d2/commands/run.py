@@ -8,12 +8,13 @@ kill it, at any moment: the same command goes on with the videos that are not fi
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..archive.inputs import Video, absolute, detections_address, find_videos
-from ..archive.jobs import Job, Outcome, Progress
+from ..archive.jobs import Job
 from ..archive.local_engine import process_locally
+from ..archive.ray_engine import process_on_ray
 from ..archive.run import Engine, Report, run_archive
 from ..archive.settings import Settings
 from ..archive.storage import FAILED
@@ -77,7 +78,18 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
         "--workers",
         type=_at_least_1,
         metavar="N",
-        help="processes on this machine (default: one for each GPU, or for each 4 cores)",
+        help="worker processes (default: one for each GPU, or for each 4 cores)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where the workers run: on this machine, or on a cluster of Ray (default: local)",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="A",
+        help="of a cluster of Ray, such as auto or ray://head:10001 (default: this machine alone)",
     )
     parser.add_argument(
         "--shard",
@@ -104,6 +116,8 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     args.excerpt = parse_excerpt(parser, args)
     if args.detections and (args.weights or args.short_side):
         parser.error("--weights and --short-side are options of a model, not of --detections")
+    if args.address and args.engine != "ray":
+        parser.error("--address is the one of a cluster: it needs --engine ray")
     if args.class_names and not args.detections:
         parser.error("--class-names names the categories of --detections")
     return args
@@ -160,14 +174,12 @@ def read_settings(args: argparse.Namespace) -> Settings:
 
 def make_engine(args: argparse.Namespace, job: Job) -> Engine:
     """What processes the videos."""
+    if args.engine == "ray":
+        return partial(process_on_ray, job=job, workers=args.workers, address=args.address)
     cores = available_cores()
     workers = args.workers or _default_workers(cores)
     job = replace(job, threads=max(1, cores // workers))
-
-    def engine(videos: Sequence[Video]) -> Iterator[Outcome | Progress]:
-        return process_locally(videos, job, workers=workers, timeout=args.timeout)
-
-    return engine
+    return partial(process_locally, job=job, workers=workers, timeout=args.timeout)
 
 
 def _default_workers(cores: int) -> int:
