@@ -18,13 +18,14 @@ from ..archive.ray_engine import process_on_ray
 from ..archive.run import Engine, Report, run_archive
 from ..archive.settings import Settings
 from ..archive.storage import FAILED
+from ..errors import run_command
 from ..threads import available_cores
+from .log_setup import setup_logging
 from .video_io import (
     add_excerpt_arguments,
     add_threshold_argument,
     parse_excerpt,
     read_class_names,
-    run_video_command,
 )
 
 SHOWN_FAILURES = 10
@@ -225,4 +226,6 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     """Run the command; for bad input, print one line and exit with status 2."""
     args = parse_args(argv, prog)
-    run_video_command(lambda: run(args))
+    # Not as a command for one video: this process computes nothing, so that it needs no threads.
+    setup_logging()
+    run_command(lambda: run(args))
