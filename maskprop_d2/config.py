@@ -8,6 +8,8 @@ def add_maskprop_config(cfg: CN) -> None:
     # Your own datasets in YouTube-VIS format, each [name, json, folder of frames]. Use their names
     # in DATASETS.TRAIN and DATASETS.TEST. See docs/own_data.md.
     cfg.DATASETS.REGISTER = []
+    # Services that training logs to beside TensorBoard: "wandb", "mlflow". See docs/monitoring.md.
+    cfg.LOGGERS = []
 
     # Training skips frames that cannot be read, up to this fraction of all frames.
     cfg.DATALOADER.MAX_BAD_FRAMES = 0.01

@@ -16,6 +16,7 @@ from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, create_ddp_
 from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
+from detectron2.utils.events import EventWriter
 from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 
@@ -25,6 +26,7 @@ from .checkpoint import Checkpointer
 from .evaluator import YTVISEvaluator
 from .failures import explain_failures
 from .freezing import freeze
+from .loggers import WRITERS, check_loggers
 from .monitoring import ProgressBar, TrainingMetrics, write_summary
 from .reproducibility import iteration_seed, truncate_metrics
 from .resume_eval import ResumableEvaluator, SkipFinished, fingerprint
@@ -47,6 +49,7 @@ class Trainer(DefaultTrainer):
         TrainerBase.__init__(self)
         if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
             setup_logger()
+        check_loggers(cfg.LOGGERS)
         self.cfg = cfg = scale_schedule(cfg, comm.get_world_size())
         device = torch.device(cfg.MODEL.DEVICE).type
         model = self.build_model(cfg)
@@ -126,6 +129,14 @@ class Trainer(DefaultTrainer):
             # Before the checkpointer.
             hooks.insert(0, average)
         return [*hooks, ProgressBar()] if comm.is_main_process() else hooks
+
+    def build_writers(self) -> list[EventWriter]:
+        """Detectron2's writers and those of ``LOGGERS``."""
+        trainer = weakref.proxy(self)
+        is_resumed = lambda: trainer.start_iter > 0  # noqa: E731
+        services = [WRITERS[name](self.cfg, is_resumed) for name in self.cfg.LOGGERS]
+        # They read images, which TensorBoard's writer clears.
+        return [*services, *super().build_writers()]
 
     def _evaluate(self, model: torch.nn.Module) -> OrderedDict[str, Any]:
         # The base class compares this with TEST.EXPECTED_RESULTS.
