@@ -38,6 +38,9 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
         help="hide predictions scored below this (default: the threshold with the best IDF1; 0.3 "
         "without annotations)",
     )
+    parser.add_argument(
+        "--diagnose", action="store_true", help="show what costs AP, as maskprop diagnose"
+    )
     args = parser.parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     run_command(
@@ -48,6 +51,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
             args.output,
             args.score_threshold,
             processes=available_cores(),
+            diagnosis=args.diagnose,
         )
     )
     print(f"wrote {args.output / 'index.html'}: open it in a browser")

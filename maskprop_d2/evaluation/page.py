@@ -20,6 +20,8 @@ from ..errors import AnnotationError
 from ..files import atomic_folder
 from ..ytvis import iterate_json, load_json
 from ..ytvis.checks import escapes_folder
+from .diagnosis import diagnose
+from .hota_figures import hota_measures
 from .identity import identity_measures
 from .matching import IOU_THRESHOLDS
 from .per_video import ap_gains
@@ -39,6 +41,8 @@ def write_page(
     output: Path,
     score_threshold: float | None = None,
     processes: int = 1,
+    *,
+    diagnosis: bool = False,
 ) -> None:
     """Score the results and write the page. On errors nothing is written.
 
@@ -50,6 +54,7 @@ def write_page(
         score_threshold: hide predictions scored below this (default: the threshold with the best
             IDF1). The figures count all predictions.
         processes: as for ``evaluate``.
+        diagnosis: show what costs AP, too (see ``diagnosis.py``).
 
     Raises:
         AnnotationError: if a file cannot be used, a frame is missing, or ``output`` holds
@@ -66,11 +71,15 @@ def write_page(
     figures, threshold = None, THRESHOLD_WITHOUT_TRUTH
     gains, pairs = {}, {}
     if truth.get("annotations"):
-        metrics = score_tracks(videos, categories, identity=True, processes=processes)
+        metrics = score_tracks(videos, categories, identity=True, hota=True, processes=processes)
         pairs = {x.video_id: x.frame_pairs for x in metrics.videos}
         identity = identity_measures(x for video in pairs.values() for x in video.values())
         figures, gains = _figures(metrics, identity), ap_gains(metrics)
         threshold = identity["score_threshold"] or 0.0
+        if diagnosis:
+            found = diagnose(videos, list(categories), processes)
+            worst = {kind: list(by_video) for kind, by_video in found.worst.items()}
+            figures.update(lost=found.lost, worst=worst)
     if score_threshold is not None:
         threshold = score_threshold
 
@@ -121,6 +130,8 @@ def _figures(metrics: Metrics, identity: dict[str, Any]) -> dict[str, Any]:
         {"id": category_id, "AP": figures.pop(f"AP-{name}"), "by_threshold": curve}
         for (category_id, name), curve in zip(metrics.categories.items(), by_category, strict=True)
     ]
+    tracking = hota_measures(metrics)
+    figures.update({name: tracking[name] for name in ("HOTA", "DetA", "AssA") if name in tracking})
     return {
         "figures": {**figures, "IDF1": identity["IDF1"], "ID switches": identity["ID_switches"]},
         "thresholds": [round(float(x), 2) for x in IOU_THRESHOLDS],

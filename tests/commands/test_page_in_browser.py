@@ -51,10 +51,10 @@ def folder(tmp_path):
 def open_page(browser, folder):
     """Write the page and open it, optionally at a video. The console must stay empty."""
 
-    def opened(at=""):
+    def opened(at="", *options):
         names = {"json": "valid.json", "results": "results.json", "images": "JPEGImages"}
         paths = {**names, "output": "page"}
-        main([f"--{name}={folder / path}" for name, path in paths.items()])
+        main([*(f"--{name}={folder / path}" for name, path in paths.items()), *options])
         browser.get("about:blank")
         browser.get(f"{(folder / 'page/index.html').as_uri()}{at}")
         wait(browser, lambda: text(browser, "frame") != "")
@@ -201,6 +201,32 @@ def test_playing(open_page):
     # The space bar starts it again.
     page.find_element(By.TAG_NAME, "body").send_keys(" ")
     wait(page, lambda: text(page, "play") == "Pause" and text(page, "frame") != stopped)
+
+
+def test_a_link_names_a_frame_and_the_url_follows(open_page):
+    page = open_page("#video-3-frame-5")
+    assert text(page, "frame") == "frame 5 / 7"
+    body = page.find_element(By.TAG_NAME, "body")
+    body.send_keys(webdriver.Keys.ARROW_RIGHT)
+    wait(page, lambda: text(page, "frame") == "frame 6 / 7")
+    assert page.current_url.endswith("#video-3-frame-6")
+
+
+def test_up_and_down_choose_videos(open_page):
+    page = open_page()
+    order = listed(page)
+    body = page.find_element(By.TAG_NAME, "body")
+    for key, name in ((webdriver.Keys.ARROW_DOWN, order[1]), (webdriver.Keys.ARROW_UP, order[0])):
+        body.send_keys(key)
+        wait(page, lambda name=name: text(page, "video-name") == name)
+
+
+def test_what_costs_ap(open_page):
+    page = open_page("", "--diagnose")
+    kinds = [x.text for x in page.find_elements(By.CSS_SELECTOR, "#lost-plot text")][::2]
+    assert kinds[:3] == ["identity", "missed", "category"]
+    Select(page.find_element(By.ID, "worst")).select_by_value("category")
+    assert listed(page) == [NAMES[5]]
 
 
 def test_filters(open_page):

@@ -8,7 +8,7 @@ import pytest
 from small_results import DISK, HEIGHT, LENGTH, NAMES, SQUARE, masks, write_small_results
 
 from maskprop_d2.commands.visualize import main
-from maskprop_d2.evaluation import evaluate
+from maskprop_d2.evaluation import evaluate, hota_measures
 
 
 @pytest.fixture
@@ -100,12 +100,13 @@ def test_masks_and_frames(data, tmp_path):
 def test_the_summary(data, tmp_path):
     write(tmp_path)
     found = summary(tmp_path)
-    metrics = evaluate(*data)
+    metrics = evaluate(*data, hota=True)
     figures = {k: v for k, v in metrics.as_dict().items() if not k.startswith("AP-")}
     scored = found["scored"]
     # IDTP: 5 + 5 + 2 frames of video 3 and 16 of video 9. Objects have 44 frames, and predictions
     # 45 without those in the crowd.
     expected = {**figures, "IDF1": 100 * 2 * 28 / (44 + 45), "ID switches": 2}
+    expected |= {k: v for k, v in hota_measures(metrics).items() if k in ("HOTA", "DetA", "AssA")}
     assert scored["figures"] == pytest.approx(expected)
     assert scored["by_threshold"][0] == pytest.approx(figures["AP50"])
     assert scored["by_threshold"][5] == pytest.approx(figures["AP75"])

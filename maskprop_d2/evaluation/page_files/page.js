@@ -19,7 +19,7 @@ class Page {
     this.summary = summary;
     this.names = summary.categories;
     this.current = null;
-    this.player = new Player(this.names);
+    this.player = new Player(this.names, (t) => this.onFrame(t));
     document.body.classList.toggle("unscored", summary.scored === null);
     this.writeHead();
     this.writeFilters();
@@ -27,6 +27,7 @@ class Page {
     this.followHash();
     this.filter();
     window.addEventListener("hashchange", () => this.followHash());
+    document.addEventListener("keydown", (event) => this.onKey(event));
   }
 
   writeHead() {
@@ -53,8 +54,17 @@ class Page {
       element("option", { value: "" }, "all categories"),
       ...options.map((id) => element("option", { value: id }, this.names[id])),
     );
+    const { lost } = this.summary.scored || {};
+    if (lost) {
+      byId("lost").hidden = byId("worst").hidden = false;
+      byId("lost-plot").append(lostPlot(lost));
+      byId("worst").append(
+        element("option", { value: "" }, "all kinds of error"),
+        ...Object.keys(lost).map((x) => element("option", { value: x }, `worst: ${x}`)),
+      );
+    }
     byId("text").addEventListener("input", () => this.filter());
-    for (const id of ["category", "switches"]) {
+    for (const id of ["category", "switches", "worst"]) {
       byId(id).addEventListener("change", () => this.filter());
     }
   }
@@ -80,12 +90,15 @@ class Page {
     const wanted = byId("text").value.toLowerCase().split(/\s+/).filter(Boolean);
     const category = byId("category").value === "" ? null : Number(byId("category").value);
     const switches = byId("switches").checked;
+    const kind = byId("worst").value;
+    const worst = kind ? new Set(this.summary.scored.worst[kind]) : null;
     let count = 0;
     for (const { video, row, words } of this.rows) {
       const fits =
         wanted.every((x) => words.includes(x)) &&
         (category === null || video.categories.includes(category)) &&
-        (!switches || video.switches > 0);
+        (!switches || video.switches > 0) &&
+        (worst === null || worst.has(video.id));
       row.hidden = !fits;
       count += fits;
     }
@@ -113,23 +126,43 @@ class Page {
     byId("threshold-key").replaceChildren(...key);
   }
 
-  /* Chooses the video in the hash of the URL, if there is one. */
+  /* Chooses the video, and the frame if there is one, in the hash of the URL. */
   followHash() {
-    const found = /^#video-(\d+)$/.exec(window.location.hash);
+    const found = /^#video-(\d+)(?:-frame-(\d+))?$/.exec(window.location.hash);
     const known = found && this.rows.find((x) => x.video.id === Number(found[1]));
     if (!known) return;
-    this.choose(known.video.id);
+    const t = found[2] === undefined ? 0 : Number(found[2]);
+    if (this.current === known.video.id) this.player.seek(t);
+    else this.choose(known.video.id, t);
     byId("list").scrollTop = known.row.offsetTop;
   }
 
-  choose(id) {
+  choose(id, t = 0) {
     if (this.current === id) return;
     this.current = id;
+    this.first = t;
     for (const { video, row } of this.rows) row.classList.toggle("chosen", video.id === id);
-    window.history.replaceState(null, "", `#video-${id}`);
+    window.history.replaceState(null, "", t ? `#video-${id}-frame-${t}` : `#video-${id}`);
     const script = element("script", { src: `data/video_${id}.js` });
     script.addEventListener("load", () => script.remove());
     document.head.append(script);
+  }
+
+  /* Keeps a link to the frame in the URL. */
+  onFrame(t) {
+    window.history.replaceState(null, "", `#video-${this.current}-frame-${t}`);
+  }
+
+  /* Up and down choose the video before and after in the list. */
+  onKey(event) {
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!step || event.target.closest("input, select")) return;
+    const shown = this.rows.filter((x) => !x.row.hidden);
+    const next = shown[shown.findIndex((x) => x.video.id === this.current) + step];
+    if (!next) return;
+    this.choose(next.video.id);
+    next.row.scrollIntoView({ block: "nearest" });
+    event.preventDefault();
   }
 
   onVideo(video) {
@@ -143,7 +176,7 @@ class Page {
       `${video.width} × ${video.height}`,
       ...(line.gain === null ? [] : [`perfect predictions here would raise AP by ${line.gain.toFixed(2)}`]),
     ].join(" · ");
-    this.player.load(video);
+    this.player.load(video, this.first);
   }
 }
 

@@ -34,8 +34,10 @@ class Frames {
 }
 
 class Player {
-  constructor(names) {
+  /* `onSeek(t)` is called when a frame has been chosen. */
+  constructor(names, onSeek) {
     this.names = names;
+    this.onSeek = onSeek;
     this.video = null;
     this.t = 0;
     this.playing = false;
@@ -48,7 +50,7 @@ class Player {
     document.addEventListener("keydown", (event) => this.onKey(event));
   }
 
-  load(video) {
+  load(video, first) {
     this.pause();
     this.video = video;
     this.frames = new Frames(video.frames);
@@ -57,11 +59,11 @@ class Player {
     for (const id of ["truth", "predictions"]) {
       byId(id).style.aspectRatio = `${video.width} / ${video.height}`;
     }
-    return this.show(0);
+    return this.show(Math.min(first, video.frames.length - 1));
   }
 
   toggle() {
-    if (this.playing) this.pause();
+    if (this.playing) this.seek(this.t);
     else this.play();
   }
 
@@ -86,7 +88,9 @@ class Player {
   seek(t) {
     this.pause();
     const last = this.video.frames.length - 1;
-    return this.show(Math.min(Math.max(t, 0), last));
+    const frame = Math.min(Math.max(t, 0), last);
+    this.onSeek(frame);
+    return this.show(frame);
   }
 
   onKey(event) {

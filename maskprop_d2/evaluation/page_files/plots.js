@@ -86,3 +86,22 @@ function thresholdPlot(scored, names, chosen) {
 function shortened(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
+
+/* A bar for each kind of error, the most expensive first. */
+function lostPlot(lost) {
+  const rows = Object.entries(lost).sort((a, b) => b[1] - a[1]);
+  const rowHeight = 26;
+  const left = 130;
+  const most = Math.max(...rows.map((x) => x[1]), 1e-9);
+  const plot = svg("svg", { viewBox: `0 0 ${PLOT_WIDTH} ${rows.length * rowHeight + 4}`, role: "img" });
+  rows.forEach(([kind, points], i) => {
+    const y = i * rowHeight + 4;
+    const width = ((PLOT_WIDTH - 60 - left) * Math.max(points, 0)) / most;
+    plot.append(
+      svg("text", { x: left - 8, y: y + 15, "text-anchor": "end" }, kind),
+      svg("rect", { class: "cost", x: left, y, width, height: 20, rx: 3 }),
+      svg("text", { x: left + width + 6, y: y + 15 }, points.toFixed(2)),
+    );
+  });
+  return plot;
+}
