@@ -44,6 +44,8 @@ box around the mask, ``area`` its pixels and ``rle`` the counts of COCO's compre
 without any mask has one row, with null from ``frame`` on."""
 TRACK = ("video", "video_id", "track_id", "category_id")
 """The columns that tell tracks apart. The rows of a track follow each other, by rising frame."""
+MAX_FRAMES = 10_000_000
+"""Limit of the frames of a video: two days at 60 frames/s."""
 ROWS = 50_000
 """Rows that are compressed together, and in memory at a time."""
 
@@ -97,9 +99,14 @@ def iterate_track_table(path: str | Path) -> Iterator[dict[str, Any]]:
                     f"{path} is no table of tracks: it lacks the columns {missing}"
                 )
             batches = file.iter_batches(batch_size=ROWS // 10, columns=list(COLUMNS))
-            rows = (row for batch in batches for row in batch.to_pylist())
+            schema = _schema(pyarrow)
+            tables = (pyarrow.Table.from_batches([x]).select(COLUMNS) for x in batches)
+            rows = (row for table in tables for row in table.cast(schema).to_pylist())
             yield from _entries(rows, path)
-    except (pyarrow.ArrowException, OSError) as error:
+    except AnnotationError:
+        raise
+    # ValueError: text that is not UTF-8.
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise AnnotationError(f"{path} cannot be read as Parquet: {error}") from error
 
 
@@ -192,6 +199,12 @@ def _entries(rows: Iterator[dict[str, Any]], path: str | Path) -> Iterator[dict[
 def _entry(rows: Iterator[dict[str, Any]], path: str | Path) -> dict[str, Any]:
     """The entry of one track."""
     first = next(rows)
+    where = f"{path}: track {first['track_id']} of video {_name(list(first.values()))}"
+    missing = [x for x in ("num_frames", "track_id", "category_id", "score") if first[x] is None]
+    if missing:
+        raise AnnotationError(f"{where}: {missing[0]} is null")
+    if not 0 <= first["num_frames"] <= MAX_FRAMES:
+        raise AnnotationError(f"{where}: {first['num_frames']} frames: the limit is {MAX_FRAMES}")
     masks: list[dict[str, Any] | None] = [None] * first["num_frames"]
     previous = -1
     for row in chain([first], rows):
@@ -199,10 +212,9 @@ def _entry(rows: Iterator[dict[str, Any]], path: str | Path) -> dict[str, Any]:
         if frame is None:
             continue
         if not previous < frame < len(masks):
-            raise AnnotationError(
-                f"{path}: track {first['track_id']} of video {_name(list(first.values()))}: frame "
-                f"{frame} after {previous} of {len(masks)} frames"
-            )
+            raise AnnotationError(f"{where}: frame {frame} after {previous} of {len(masks)} frames")
+        if row["rle"] is None or row["height"] is None or row["width"] is None:
+            raise AnnotationError(f"{where}: frame {frame} has no mask, or no size")
         masks[frame] = {"size": [row["height"], row["width"]], "counts": row["rle"]}
         previous = frame
     return {

@@ -113,6 +113,29 @@ def test_bad_files(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("num_frames", 2**31 - 1, "2147483647 frames: the limit is"),
+        ("num_frames", -1, "-1 frames"),
+        ("score", None, "score is null"),
+        ("rle", None, "frame 0 has no mask"),
+        ("height", None, "frame 0 has no mask, or no size"),
+        ("frame", "first", "cannot be read as Parquet"),
+    ],
+)
+def test_bad_values(column, value, message, tmp_path):
+    path = tmp_path / "t.parquet"
+    write_track_table(ENTRIES[:1], path)
+    table = pyarrow.parquet.read_table(path)
+    i = table.column_names.index(column)
+    type_ = pyarrow.string() if isinstance(value, str) else table.schema.types[i]
+    table = table.set_column(i, column, pyarrow.array([value] * len(table), type_))
+    pyarrow.parquet.write_table(table, path)
+    with pytest.raises(AnnotationError, match=message):
+        list(iterate_track_table(path))
+
+
+@pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("video_id", -1, "'video_id' must be a whole number, not -1"),

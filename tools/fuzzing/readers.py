@@ -5,6 +5,7 @@ Reading must end with a result or an ``InputError``.
 
 import io
 import json
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from maskprop_d2.ops.rle import decode, decode_box, encode, to_rle
 from maskprop_d2.video import FrameFiles, VideoFile
 from maskprop_d2.weights_file import read_weights
 from maskprop_d2.ytvis import iterate_json, load_json
+from maskprop_d2.ytvis.track_table import check_entries, iterate_track_table, write_track_table
 from maskprop_d2.ytvis.validation import find_problems
 
 from . import detections
@@ -69,6 +71,15 @@ def _ground_truth() -> dict[str, Any]:
 def _results() -> list[dict[str, Any]]:
     masks = [_mask(), {"size": [20, 30], "counts": [1, 2, 597]}]
     return [{"video_id": 1, "category_id": 4, "score": 0.5, "segmentations": masks}] * 2
+
+
+@cache
+def _track_table() -> bytes:
+    entries = check_entries(_results(), "results")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.parquet"
+        write_track_table(entries, path)
+        return path.read_bytes()
 
 
 def _read_annotations(path: Path) -> None:
@@ -192,6 +203,16 @@ def _other_weights(random: Random, weights: dict[str, Any]) -> dict[str, Any]:
 READERS = {
     "annotations": Reader(".json", lambda x: damage_json(x, _ground_truth()), _read_annotations),
     "results": Reader(".json", lambda x: damage_json(x, _results()), _read_results),
+    "result_tables": Reader(
+        ".parquet",
+        lambda x: damage(x, _track_table()),
+        lambda path: list(iterate_track_table(path)),
+    ),
+    "results_for_tables": Reader(
+        ".json",
+        lambda x: damage_json(x, _results()),
+        lambda path: list(check_entries(iterate_json(path), path)),
+    ),
     "rle": Reader(".json", _make_rle, _read_rle),
     "image": Reader(
         ".png",
