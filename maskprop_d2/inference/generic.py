@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -26,7 +27,8 @@ def load_generic_propagation(device: str) -> GenericPropagation:
     network = GenericPropagation()
     weights = torch.load(WEIGHTS, map_location="cpu", weights_only=True)
     network.load_state_dict({name: x.float() for name, x in weights.items()})
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # torch's types know this argument only from some version on.
+    cast(Any, network).to(memory_format=torch.channels_last)
     return network.eval().requires_grad_(False).to(device)
 
 
