@@ -107,7 +107,8 @@ def iterate_track_table(path: str | Path) -> Iterator[dict[str, Any]]:
         raise
     # ValueError: text that is not UTF-8.
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise AnnotationError(f"{path} cannot be read as Parquet: {error}") from error
+        reason = " ".join(str(error).split())
+        raise AnnotationError(f"{path} cannot be read as Parquet: {reason}") from error
 
 
 def check_entries(entries: Iterable[Any], path: str | Path) -> Iterator[dict[str, Any]]:

@@ -74,11 +74,11 @@ def test_a_second_run_overwrites_nothing(video, capsys):
 def test_only_the_wanted_categories_are_tracked(video):
     options = ["--model", "maskprop_tiny", "--confidence-threshold", "0.01"]
     names = {}
-    for classes in ([], ["--classes", "square", "disk"]):
+    for classes in ([], ["--classes", "star", "disk"]):
         main(["clip.mp4", *options, *classes, "--output", "out"])
         tracks = json.loads((video.parent / "out/results.json").read_text())
         names[bool(classes)] = {track["category_name"] for track in tracks}
-    assert names[True] and names[True] <= {"square", "disk"} and names[False] - names[True]
+    assert names[True] and names[True] <= {"star", "disk"} and names[False] - names[True]
 
 
 def test_an_address_of_a_video(video, capsys):

@@ -76,7 +76,7 @@ def make_id_mask(random: Random) -> bytes:
     ids = ids if random.random() < 0.3 else ids // 50
     image = Image.fromarray(ids.astype(np.uint8)).convert("L" if mode == "P" else mode)
     file = io.BytesIO()
-    image.save(file, "TIFF" if mode == "F" else "PNG")
+    image.save(file, "TIFF" if mode in ("F", "I") else "PNG")
     return damage(random, file.getvalue()) if random.random() < 0.5 else file.getvalue()
 
 
