@@ -11,7 +11,7 @@ from ..ops.soft_iou import pairwise_soft_iou
 from ..structures import ClipTracks, Frame, TrackedFrame
 from .base import FrameNetwork, Tracker
 from .matching import IdAssigner, match_greedily
-from .track_memory import RememberedTrack, appearance_similarity, category_similarity
+from .track_memory import RememberedTrack, appearance_similarity, category_factor
 
 RETURN_SIMILARITY = 0.5
 """Similarity of appearance and categories above which a new track is the return of a hidden one."""
@@ -169,9 +169,8 @@ class ClipTracker(Tracker):
         similarity = appearance_similarity(
             appearance[new], torch.stack([x.appearance for x in hidden])
         )
-        similarity *= self._category_factor(
-            clip.class_scores[new], torch.stack([x.class_scores for x in hidden])
-        )
+        class_scores = torch.stack([x.class_scores for x in hidden])
+        similarity *= category_factor(clip.class_scores[new], class_scores, self._categories)
         matches = match_greedily(similarity, similarity.new_full((len(new),), RETURN_SIMILARITY))
         old_ids = {
             ids[i]: hidden_ids[match]
@@ -181,9 +180,13 @@ class ClipTracker(Tracker):
         self._rename(old_ids)
         return [old_ids.get(y, y) for y in ids]
 
+    def _covered_ids(self) -> list[int]:
+        """The ids in the clips that overlap the next one."""
+        return sorted({y for _, ids in self._clips for y in ids})
+
     def _hidden_ids(self, center: int) -> list[int]:
         """The ids that are remembered, but not in the clips that overlap the next one."""
-        covered = {y for _, ids in self._clips for y in ids}
+        covered = self._covered_ids()
         return sorted(
             y
             for y, track in self._memory.items()
@@ -206,13 +209,9 @@ class ClipTracker(Tracker):
         for i, (clip, ids) in enumerate(self._clips):
             self._clips[i] = clip, [old_ids.get(y, y) for y in ids]
 
-    def _category_factor(self, a: Tensor, b: Tensor) -> Tensor:
-        """(N, M) factors in [0, 1] of the scores of tracks with these class scores."""
-        return 1 - self._categories * (1 - category_similarity(a, b))
-
     def _id_scores(self, clip: ClipTracks) -> tuple[Tensor, list[int]]:
         """(N, Y) scores of the N tracks of a clip with each known id, and these Y ids."""
-        covered_ids = sorted({y for _, ids in self._clips for y in ids})
+        covered_ids = self._covered_ids()
         hidden_ids = self._hidden_ids(clip.center)
         known_ids = covered_ids + hidden_ids
         num_tracks = clip.masks.shape[1]
@@ -227,7 +226,7 @@ class ClipTracker(Tracker):
         if self._categories:
             hidden = [self._memory[y].class_scores[None] for y in hidden_ids]
             class_scores = torch.cat([class_scores, *hidden])
-            scores = scores * self._category_factor(clip.class_scores, class_scores)
+            scores = scores * category_factor(clip.class_scores, class_scores, self._categories)
         return scores, known_ids
 
     def _compare_clips(self, clip: ClipTracks, ids: list[int]) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from ..ops.soft_iou import pairwise_soft_iou
 from ..structures import Frame, FrameOutput, TrackedFrame
 from .base import FrameNetwork, Tracker
 from .matching import IdAssigner
-from .track_memory import RememberedTrack, appearance_similarity, category_similarity
+from .track_memory import RememberedTrack, appearance_similarity, category_factor
 
 MIN_SIMILARITY = 0.9
 """Cosine similarity of appearances above which two may be one object's."""
@@ -141,9 +141,8 @@ class GenericTracker(Tracker):
         known = torch.stack([x.appearance for x in tracks])
         similarity = appearance_similarity(looks, known, MIN_SIMILARITY)
         class_scores = torch.stack([x.class_scores for x in tracks])
-        same = category_similarity(output.class_scores, class_scores)
-        gate = 1 - self._categories + self._categories * same
-        return (scores + self._appearance * similarity) * gate
+        factor = category_factor(output.class_scores, class_scores, self._categories)
+        return (scores + self._appearance * similarity) * factor
 
     def _can_fill(self, track: Track, index: int, mask: Tensor) -> bool:
         """Whether a propagated mask can be shown in place of a detection."""

@@ -44,6 +44,12 @@ def appearance_similarity(a: Tensor, b: Tensor, minimum: float = MIN_SIMILARITY)
     return ((a @ b.T - minimum) / (1 - minimum)).clamp(min=0)
 
 
+def category_factor(a: Tensor, b: Tensor, weight: float) -> Tensor:
+    """(N, M) factors in [0, 1] by which categories change scores: 1 - weight * (1 -
+    ``category_similarity``), for a weight in [0, 1]."""
+    return 1 - weight * (1 - category_similarity(a, b))
+
+
 def category_similarity(a: Tensor, b: Tensor) -> Tensor:
     """(N, M) cosine similarities, in [0, 1], of (N, K+1) and (M, K+1) class scores, without those
     of the background."""
