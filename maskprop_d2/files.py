@@ -6,6 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .errors import InputError
+
+
+def check_output_file(path: str | None) -> None:
+    """Check the path of a file that a command is to write, before it computes the content.
+
+    Raises:
+        InputError: if it is a folder, or in a folder that does not exist.
+    """
+    if path and (Path(path).is_dir() or not Path(path).parent.is_dir()):
+        raise InputError(f"--output {path} must be a file in an existing folder")
+
 
 @contextmanager
 def atomic_file(path: str | Path, *, fsync: bool = True) -> Iterator[Path]:

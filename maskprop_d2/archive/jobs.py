@@ -6,6 +6,11 @@ from .inputs import Video
 from .settings import Settings
 
 
+def default_workers(cores: int, gpus: int) -> int:
+    """The number of workers: one for each GPU, or without any, for each 4 cores."""
+    return gpus or max(1, cores // 4)
+
+
 @dataclass(frozen=True)
 class Job:
     """What all workers of a run do.

@@ -110,7 +110,7 @@ class _Pool:
         self._workers = [_Worker(self._context, job, index) for index in range(count)]
 
     def run(self) -> Iterator[Outcome | Progress]:
-        """See ``process_locally``."""
+        """Yield the progress of the videos, and the outcome of each."""
         while self._queue or any(worker.task for worker in self._workers):
             ready = wait([worker.connection for worker in self._workers], timeout=1)
             for i, worker in enumerate(self._workers):

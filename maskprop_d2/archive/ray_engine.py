@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import InputError
 from .inputs import Video
-from .jobs import Job, Outcome
+from .jobs import Job, Outcome, default_workers
 
 MAX_BLOCKS = 10_000
 """Tasks that videos are divided into: one for each video, unless there are more."""
@@ -59,7 +59,7 @@ def _connect(ray: Any, address: str | None) -> None:
 def _process(ray: Any, videos: Sequence[Video], job: Job, workers: int | None) -> Iterator[Outcome]:
     resources = ray.cluster_resources()
     cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-    count = min(workers or gpus or max(1, cpus // 4), len(videos))
+    count = min(workers or default_workers(cpus, gpus), len(videos))
     job = replace(job, threads=max(1, cpus // count))
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

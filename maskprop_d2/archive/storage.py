@@ -5,8 +5,9 @@ import json
 import os
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -40,7 +41,7 @@ def video_folder(name: str) -> str:
     return f"videos/{name.rpartition('-')[2][:2]}/{name}"
 
 
-class OutputFolder:
+class OutputFolder(ABC):
     """What a run has finished, and where it writes more.
 
     A video has a folder of its own, which appears complete or not at all, so that a run may be
@@ -52,44 +53,42 @@ class OutputFolder:
 
     address: str
 
+    @abstractmethod
     def finished(self) -> set[str]:
         """The names of all finished videos."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_finished(self, name: str) -> bool:
         """Whether a video is finished."""
-        raise NotImplementedError
 
+    @abstractmethod
     def failed(self) -> set[str]:
         """The names of all videos with a record of a failure."""
-        raise NotImplementedError
 
-    @contextmanager
-    def new_video(self, name: str) -> Iterator[Path]:
-        """Yield a local folder for the files of a video, and publish it at the end, unless another
-        process finished the video by then."""
-        raise NotImplementedError
-        yield
+    @abstractmethod
+    def new_video(self, name: str) -> AbstractContextManager[Path]:
+        """A context that yields a local folder for the files of a video, and publishes it at the
+        end, unless another process finished the video by then."""
 
+    @abstractmethod
     def read_json(self, name: str) -> Any:
         """The content of a json file in the folder; None if there is no such file.
 
         Raises:
             InputError: if it is not json.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def write_json(self, name: str, data: Any) -> None:
         """Write a json file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def create_json(self, name: str, data: Any) -> Any:
         """Write a json file unless it exists. Returns the content that it has then."""
-        raise NotImplementedError
 
+    @abstractmethod
     def delete(self, name: str) -> None:
         """Delete a file if it exists."""
-        raise NotImplementedError
 
     @contextmanager
     def lock(self) -> Iterator[None]:

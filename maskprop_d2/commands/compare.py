@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import AnnotationError, run_command
 from ..evaluation import evaluate
 from ..evaluation.comparison import Comparison, Interval, compare
-from ..files import atomic_file
+from ..files import atomic_file, check_output_file
 from ..threads import available_cores
 from ..ytvis import iterate_json, load_json
 
@@ -42,8 +42,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    if args.output and (Path(args.output).is_dir() or not Path(args.output).parent.is_dir()):
-        raise AnnotationError(f"--output {args.output} must be a file in an existing folder")
+    check_output_file(args.output)
     if len(set(args.results)) < len(args.results):
         raise AnnotationError("the same results file is given twice")
     ground_truth = load_json(args.ground_truth)

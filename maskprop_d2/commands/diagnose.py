@@ -9,12 +9,11 @@ import argparse
 import json
 import logging
 from dataclasses import asdict
-from pathlib import Path
 
 from ..errors import AnnotationError, run_command
 from ..evaluation.diagnosis import Diagnosis, diagnose
 from ..evaluation.predictions import read_tracks
-from ..files import atomic_file
+from ..files import atomic_file, check_output_file
 from ..threads import available_cores
 from ..ytvis import iterate_json, load_json
 
@@ -43,8 +42,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    if args.output and (Path(args.output).is_dir() or not Path(args.output).parent.is_dir()):
-        raise AnnotationError(f"--output {args.output} must be a file in an existing folder")
+    check_output_file(args.output)
     truth = load_json(args.ground_truth)
     videos = read_tracks(truth, iterate_json(args.results), (args.ground_truth, args.results))
     if not any(x.objects for x in videos):

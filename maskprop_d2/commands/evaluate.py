@@ -4,10 +4,9 @@ import argparse
 import gc
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
-from ..errors import AnnotationError, run_command
+from ..errors import run_command
 from ..evaluation import (
     Metrics,
     ap_gains,
@@ -20,7 +19,7 @@ from ..evaluation import (
 from ..evaluation.hota_figures import hota_per_category, hota_per_video
 from ..evaluation.oracle import ORACLES
 from ..evaluation.table import format_hota, format_per_category, format_per_video
-from ..files import atomic_file
+from ..files import atomic_file, check_output_file
 from ..threads import available_cores
 from ..ytvis import iterate_json, load_json
 
@@ -58,8 +57,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    if args.output and (Path(args.output).is_dir() or not Path(args.output).parent.is_dir()):
-        raise AnnotationError(f"--output {args.output} must be a file in an existing folder")
+    check_output_file(args.output)
     ground_truth = load_json(args.ground_truth)
     metrics = evaluate(
         ground_truth,

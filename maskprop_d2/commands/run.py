@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..archive.inputs import Video, absolute, detections_address, find_videos
-from ..archive.jobs import Job
+from ..archive.jobs import Job, default_workers
 from ..archive.local_engine import process_locally
 from ..archive.ray_engine import process_on_ray
 from ..archive.run import Engine, Report, run_archive
@@ -178,15 +178,16 @@ def make_engine(args: argparse.Namespace, job: Job) -> Engine:
     if args.engine == "ray":
         return partial(process_on_ray, job=job, workers=args.workers, address=args.address)
     cores = available_cores()
-    workers = args.workers or _default_workers(cores)
+    workers = args.workers or default_workers(cores, _count_gpus())
     job = replace(job, threads=max(1, cores // workers))
     return partial(process_locally, job=job, workers=workers, timeout=args.timeout)
 
 
-def _default_workers(cores: int) -> int:
+def _count_gpus() -> int:
+    # Imported late because it takes time.
     import torch
 
-    return torch.cuda.device_count() or max(1, cores // 4)
+    return torch.cuda.device_count()
 
 
 def print_report(report: Report, seconds: float, output: str) -> None:
