@@ -17,6 +17,8 @@ BUILTIN_DATASETS: tuple[tuple[str, list[str] | None, tuple[str, ...]], ...] = (
     ("ytvis_2022", YTVIS_2021, ("val", "test")),
     ("lvvis", None, ("train", "val", "train_split", "val_split")),
     ("ovis", OVIS, tuple(SPLITS)),
+    ("uvo", None, ("train", "val")),
+    ("burst", None, ("train", "val", "test")),
     ("moving_shapes", MOVING_SHAPES, ("train", "val")),
     ("moving_shapes_hard", MOVING_SHAPES, ("train", "val")),
     ("moving_shapes_medium", MOVING_SHAPES, ("train", "val")),

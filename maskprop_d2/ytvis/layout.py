@@ -30,6 +30,9 @@ JSON_FILES = (
     "{split}_instances.json",  # LV-VIS
     "annotations/{split}_instances.json",
     "Annotations/{split}_instances.json",
+    # UVO: with the categories of COCO, and with one category.
+    "VideoDenseSet/UVO_video_{split}_dense_with_label.json",
+    "VideoDenseSet/UVO_video_{split}_dense.json",
 )
 IMAGE_FOLDERS = (
     "{split}/JPEGImages",
@@ -37,6 +40,8 @@ IMAGE_FOLDERS = (
     "JPEGImages/{split}",
     "Images/{split}",
     "{split}",  # OVIS
+    "frames/{split}",  # BURST: the frames of TAO
+    "uvo_videos_dense_frames",  # UVO: all splits
 )
 
 

@@ -55,12 +55,25 @@ def test_builtin_names_and_categories():
         assert f"moving_shapes{level}_val" in DatasetCatalog
 
 
-def test_the_categories_of_lvvis_are_those_of_its_file(tmp_path, monkeypatch):
-    write_data_set(tmp_path / "lvvis/JPEGImages/val")
-    (tmp_path / "lvvis/JPEGImages/val/train.json").rename(tmp_path / "lvvis/val_instances.json")
+@pytest.mark.parametrize(
+    ("name", "images", "annotations"),
+    [
+        ("lvvis", "JPEGImages/val", "val_instances.json"),
+        ("uvo", "uvo_videos_dense_frames", "VideoDenseSet/UVO_video_val_dense_with_label.json"),
+        ("burst", "frames/val", "val.json"),
+    ],
+)
+def test_the_categories_of_some_datasets_are_those_of_their_files(
+    tmp_path, monkeypatch, name, images, annotations
+):
+    write_data_set(tmp_path / name / images)
+    json_file = tmp_path / name / annotations
+    json_file.parent.mkdir(exist_ok=True)
+    (tmp_path / name / images / "train.json").rename(json_file)
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
-    assert len(DatasetCatalog.get("lvvis_val")) > 0
-    assert MetadataCatalog.get("lvvis_val").thing_classes == ["ghost", "square"]
+    (record,) = DatasetCatalog.get(f"{name}_val")
+    assert Path(record["file_names"][0]).is_file()
+    assert MetadataCatalog.get(f"{name}_val").thing_classes == ["ghost", "square"]
 
 
 def test_builtin_data_sets_are_found_when_first_used(tmp_path, monkeypatch):

@@ -36,6 +36,19 @@ def touch(folder, *names):
         # LV-VIS as released and in other code.
         ("train", "Annotations/train_instances.json", "JPEGImages/train/00000/00000.jpg"),
         ("val", "val_instances.json", "val/JPEGImages/00000/00000.jpg"),
+        # UVO as released, with the frames that its script extracts; without categories.
+        (
+            "val",
+            "VideoDenseSet/UVO_video_val_dense_with_label.json",
+            "uvo_videos_dense_frames/00cwEcZZcu4/0.png",
+        ),
+        (
+            "train",
+            "VideoDenseSet/UVO_video_train_dense.json",
+            "uvo_videos_dense_frames/WQ_BRu7ZCf4/0.png",
+        ),
+        # BURST, converted, with the frames as in TAO's archives.
+        ("val", "val.json", "frames/val/YFCC100M/frame0001.jpg"),
         # Our split of the training videos.
         ("val_split", "val_split.json", "train/JPEGImages/0043f083b5/00000.jpg"),
         ("train_split", "train_split.json", "train/2592a32c/img_0000001.jpg"),

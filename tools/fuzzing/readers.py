@@ -29,7 +29,7 @@ from maskprop_d2.ytvis import iterate_json, load_json
 from maskprop_d2.ytvis.track_table import check_entries, iterate_track_table, write_track_table
 from maskprop_d2.ytvis.validation import find_problems
 
-from . import detections
+from . import detections, scoring
 from .mutate import VALUES, damage, damage_json, damage_pickle, damage_zip, replace_values
 
 TINY = Path(__file__).parents[2] / "demo/maskprop_tiny.pt"
@@ -213,6 +213,10 @@ READERS = {
         lambda x: damage_json(x, _results()),
         lambda path: list(check_entries(iterate_json(path), path)),
     ),
+    "dataset": Reader(".json", scoring.make_dataset, scoring.read_dataset),
+    "burst": Reader(".json", scoring.make_burst, scoring.read_burst),
+    "diagnosis": Reader(".json", scoring.make_scored, scoring.read_diagnosis),
+    "comparison": Reader(".json", scoring.make_scored, scoring.read_comparison),
     "rle": Reader(".json", _make_rle, _read_rle),
     "image": Reader(
         ".png",
