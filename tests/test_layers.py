@@ -76,5 +76,6 @@ def test_packages_below_the_line_do_not_import_detectron2():
     commands += " diagnose visualize validate"
     names += [f"maskprop_d2.commands.{x}" for x in commands.split()]
     names += ["convert_coco", "convert_davis", "convert_mots", "convert_openimages", "split_ytvis"]
+    names += ["convert_ctc", "convert_to_ctc", "cut_tiles"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "datasets")}
     subprocess.run([sys.executable, "-c", IMPORT_ALL, *names], check=True, env=environment)

@@ -276,15 +276,20 @@ def test_results_to_ctc(tmp_path):
     assert ((images[4] > 0) == np.isin(draw_labels(4), (8, 300))).all()
 
 
-def test_the_better_score_wins(tmp_path):
+@pytest.mark.parametrize(
+    ("score", "expected"), [(0.6, [(0, 1), (2, 2)]), (0.4, [(0, 2)])], ids=["higher", "lower"]
+)
+def test_the_better_score_wins(tmp_path, score, expected):
     write_sequence(tmp_path)
     data = convert(tmp_path)
-    data["annotations"][1]["segmentations"] = data["annotations"][0]["segmentations"]
+    # The second track has the first one's masks in frames 0 and 1.
+    first, second = data["annotations"][:2]
+    second["segmentations"] = first["segmentations"][:2] + [None] * 4
+    data["annotations"] = [first, second]
     (tmp_path / "out.json").write_text(json.dumps(data))
-    results = write_results(tmp_path, [0.5, 0.6, 0.5, 0.5])
-    to_ctc(tmp_path, "--results", results)
-    # The first track is hidden everywhere.
-    assert len(read_tracks(tmp_path / "ctc/01_RES/res_track.txt")) == 4
+    to_ctc(tmp_path, "--results", write_results(tmp_path, [0.5, score]))
+    tracks = read_tracks(tmp_path / "ctc/01_RES/res_track.txt").values()
+    assert [(x.first, x.last) for x in tracks] == expected
 
 
 def test_videos_of_one_folder_are_numbered(tmp_path):

@@ -215,6 +215,9 @@ READERS = {
     ),
     "dataset": Reader(".json", scoring.make_dataset, scoring.read_dataset),
     "burst": Reader(".json", scoring.make_burst, scoring.read_burst),
+    "cell_tracks": Reader(
+        ".txt", lambda x: damage(x, scoring.CELL_TRACKS), scoring.read_cell_tracks
+    ),
     "diagnosis": Reader(".json", scoring.make_scored, scoring.read_diagnosis),
     "comparison": Reader(".json", scoring.make_scored, scoring.read_comparison),
     "rle": Reader(".json", _make_rle, _read_rle),

@@ -1,4 +1,5 @@
-"""Inputs for what reads annotations and scores results: datasets, BURST, diagnosis, comparison."""
+"""Inputs for what reads annotations and scores results: datasets, BURST, cell tracks,
+diagnosis, comparison."""
 
 import sys
 from functools import cache
@@ -125,9 +126,25 @@ def make_burst(random: Random) -> bytes:
 
 def read_burst(path: Path) -> None:
     """Convert the file."""
-    folder = str(Path(__file__).parents[2] / "datasets")
-    if folder not in sys.path:
-        sys.path.append(folder)
+    _find_converters()
     from convert_burst import convert
 
     convert(load_json(path), path)
+
+
+CELL_TRACKS = b"1 0 30 0\n2 0 4 0\n3 5 38 2\n70 5 91 2\n"
+"""A ``man_track.txt`` of the Cell Tracking Challenge."""
+
+
+def read_cell_tracks(path: Path) -> None:
+    """Read the tracks."""
+    _find_converters()
+    from ctc_files import read_tracks
+
+    read_tracks(path)
+
+
+def _find_converters() -> None:
+    folder = str(Path(__file__).parents[2] / "datasets")
+    if folder not in sys.path:
+        sys.path.append(folder)
