@@ -13,7 +13,7 @@ PACKAGE = ROOT / "maskprop_d2"
 WITH_DETECTRON2 = ["commands", "archive", "model_zoo", "engine", "modeling", "data"]
 WITHOUT_DETECTRON2 = [
     *("inference", "evaluation", "tracking", "networks"),
-    *("detections", "ytvis", "video", "ops"),
+    *("detections", "annotation_tools", "ytvis", "video", "ops"),
 ]
 LAYERS = [*WITH_DETECTRON2, *WITHOUT_DETECTRON2]
 """The packages, from the top down. Modules of the package's root may be imported anywhere."""
@@ -73,7 +73,7 @@ def test_packages_below_the_line_do_not_import_detectron2():
     names += ["maskprop_d2.model_zoo", "maskprop_d2.archive"]
     # These commands run without Detectron2 too.
     commands = "main models track demo link run propagate evaluate compare"
-    commands += " diagnose visualize validate"
+    commands += " diagnose visualize validate annotations"
     names += [f"maskprop_d2.commands.{x}" for x in commands.split()]
     names += ["convert_coco", "convert_davis", "convert_mots", "convert_openimages", "split_ytvis"]
     names += ["convert_ctc", "convert_to_ctc", "cut_tiles"]

@@ -10,6 +10,7 @@ COMMANDS = {
     "demo": "segment and track with a model that you have trained",
     "link": "link the masks of any detector into tracks",
     "run": "track the objects in thousands of videos, resumable",
+    "annotations": "convert tracks to and from CVAT, labelme, Label Studio, COCO and YOLO",
     "results": "convert the tracks of a run to Parquet or YouTube-VIS json, and back",
     "propagate": "carry the objects of one frame through a video",
     "train": "train a model, or evaluate it (--eval-only)",

@@ -11,7 +11,7 @@ from maskprop_d2.commands.main import COMMANDS, main
 ROOT = Path(__file__).parents[2]
 WITHOUT_DETECTRON2 = [
     *("track", "models", "demo", "link", "propagate", "validate", "evaluate"),
-    *("compare", "diagnose", "visualize", "install-detectron2"),
+    *("compare", "diagnose", "visualize", "annotations", "install-detectron2"),
 ]
 REFUSE_DETECTRON2 = """
 import sys

@@ -29,7 +29,7 @@ from maskprop_d2.ytvis import iterate_json, load_json
 from maskprop_d2.ytvis.track_table import check_entries, iterate_track_table, write_track_table
 from maskprop_d2.ytvis.validation import find_problems
 
-from . import detections, scoring
+from . import annotation_tools, detections, scoring
 from .mutate import VALUES, damage, damage_json, damage_pickle, damage_zip, replace_values
 
 TINY = Path(__file__).parents[2] / "demo/maskprop_tiny.pt"
@@ -243,4 +243,26 @@ READERS = {
     "coco_detections": Reader(".json", detections.make_coco, detections.read_coco),
     "id_masks": Reader(".png", detections.make_id_mask, detections.read_id_mask),
     "arrays": Reader(".json", detections.make_arrays, detections.read_arrays),
+    "cvat": Reader(
+        ".xml", annotation_tools.make_cvat, lambda path: annotation_tools.read_tool("cvat", path)
+    ),
+    "coco_tracks": Reader(
+        ".json",
+        lambda x: annotation_tools.make_json("coco", x),
+        lambda path: annotation_tools.read_tool("coco", path),
+    ),
+    "labelme": Reader(
+        ".json",
+        lambda x: annotation_tools.make_json("labelme", x),
+        annotation_tools.read_labelme,
+    ),
+    "label_studio": Reader(
+        ".json",
+        lambda x: annotation_tools.make_json("label-studio", x),
+        lambda path: annotation_tools.read_tool("label-studio", path),
+    ),
+    "yolo_labels": Reader(".txt", annotation_tools.make_yolo, annotation_tools.read_yolo),
+    "yolo_names": Reader(
+        ".yaml", annotation_tools.make_yolo_names, annotation_tools.read_yolo_names
+    ),
 }
