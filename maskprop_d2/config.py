@@ -41,8 +41,9 @@ def add_maskprop_config(cfg: CN) -> None:
     # Compute the detector's losses on the partners too. (In the paper: on frame t only.) Their
     # features are computed anyway, so the additional examples cost little time.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
-    # If the masks of two detections in a frame overlap by more than this soft IoU, whatever their
-    # categories, only the better one is kept. Duplicates would share one object in the softmax.
+    # If more than this fraction of one detection's mask lies in that of another, whatever their
+    # categories, only the one with the higher score is kept. Duplicates, and parts that are found
+    # again, would share one object in the softmax.
     cfg.MODEL.MASKPROP.DUPLICATE_THRESH = 0.7
     # Batch size of the detector in inference.
     cfg.MODEL.MASKPROP.FRAMES_PER_BATCH = 4

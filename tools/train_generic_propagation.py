@@ -33,15 +33,15 @@ FROZEN_BLOCKS = 3
 class Clips(IterableDataset):
     """An endless stream of clips."""
 
-    def __init__(self, folders: list[Path], seed: int):
-        self.folders, self.seed = folders, seed
+    def __init__(self, folders: list[Path], length: int, seed: int):
+        self.folders, self.length, self.seed = folders, length, seed
 
     def __iter__(self):
         worker = get_worker_info()
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         files = load_files(self.folders)
         while True:
-            yield make_clip(files, rng)
+            yield make_clip(files, self.length, rng)
 
 
 def clip_loss(network: GenericPropagation, clip: Clip, rng: np.random.Generator) -> Tensor:
@@ -81,18 +81,24 @@ def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, nargs="+", required=True, metavar="DIR")
-    parser.add_argument("--backbone", type=Path, required=True, help="EfficientNet-Lite0 weights")
+    origin = parser.add_mutually_exclusive_group(required=True)
+    origin.add_argument("--backbone", type=Path, help="start from these EfficientNet-Lite0 weights")
+    origin.add_argument("--weights", type=Path, help="start from what this script has written")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--clips", type=int, default=2, help="clips per iteration")
+    parser.add_argument("--length", type=int, default=4, help="frames per clip")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)
     rng = np.random.default_rng(args.seed)
     network = GenericPropagation()
-    network.backbone = load_backbone(args.backbone)
+    if args.weights:
+        network.load_state_dict(torch.load(args.weights, weights_only=True))
+    else:
+        network.backbone = load_backbone(args.backbone)
     average = copy.deepcopy(network)
     # Early layers are as good for any image, and training them takes longest.
     for early in (network.backbone.stem, *network.backbone.blocks[:FROZEN_BLOCKS]):
@@ -102,7 +108,7 @@ def main() -> None:
     optimizer = torch.optim.AdamW(
         [{"params": rest}, {"params": backbone, "factor": 0.1}], weight_decay=1e-4
     )
-    loader = DataLoader(Clips(args.images, args.seed), batch_size=None, num_workers=1)
+    loader = DataLoader(Clips(args.images, args.length, args.seed), batch_size=None, num_workers=1)
     clips = iter(loader)
     next(clips)
     start, iteration, mean = time.monotonic(), 0, 0.0

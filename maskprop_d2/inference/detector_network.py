@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ..errors import MissingWeightsError
 from ..networks.base import COLORS, FrameBatch, FrameSettings, Part
 from ..networks.propagation import PropagationBranch, per_frame
-from ..ops.masks import mask_nms, paste_masks
+from ..ops.masks import paste_masks, suppress
+from ..ops.soft_iou import pairwise_containment
 from ..structures import FrameOutput
 from ..tracking import MaskPropagator
 from .parts import NETWORKS
@@ -137,7 +138,9 @@ class DetectorNetwork(nn.Module, ABC):
         stride = self.frame_settings.propagation_stride
         height, width = maps["attention"].shape[-2:]
         grid_masks = paste_masks(found.box_masks, found.boxes / stride, height, width)
-        keep = mask_nms(grid_masks, found.scores, self.frame_settings.duplicate_threshold)
+        flat = grid_masks.flatten(1)
+        same = pairwise_containment(flat, flat) > self.frame_settings.duplicate_threshold
+        keep = suppress(same, found.scores)
         if self.labels is not None:
             labels = found.class_scores[keep, :-1].argmax(1)
             keep = keep[torch.isin(labels, labels.new_tensor(self.labels))]

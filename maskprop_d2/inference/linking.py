@@ -10,7 +10,8 @@ from torch import Tensor
 from ..detections import as_detections
 from ..detections.conversion import MAX_CATEGORIES
 from ..errors import InputError, MissingWeightsError
-from ..ops.masks import mask_nms
+from ..ops.masks import suppress
+from ..ops.soft_iou import pairwise_containment, pairwise_soft_iou
 from ..structures import Detections, FrameOutput, FrameResult
 from ..tracking import LINKING_TRACKERS, FrameNetwork, MaskPropagator
 from .generic import FrameGrid, load_generic_propagation
@@ -161,8 +162,7 @@ class LinkingNetwork(FrameNetwork):
         height, width = grid.image_size
         grid_masks = grid.shrink_masks(found.masks)
         scores, labels = torch.from_numpy(found.scores), torch.from_numpy(found.labels)
-        keep = mask_nms(grid_masks, scores, DUPLICATE_THRESHOLD)
-        keep = keep[~_is_part(grid_masks[keep], labels[keep])]
+        keep = suppress(_show_the_same(grid_masks.flatten(1), labels), scores)
         scores, labels = scores[keep], labels[keep]
         class_scores = torch.zeros(len(keep), MAX_CATEGORIES + 1)
         class_scores[torch.arange(len(keep)), labels] = scores
@@ -203,14 +203,11 @@ class GenericLinkingNetwork(LinkingNetwork):
         return vars(grid.encode(self.generic, image))
 
 
-def _is_part(masks: Tensor, labels: Tensor) -> Tensor:
-    """(N,) bool: which masks lie in, or around, one before them of the same category. The masks are
-    sorted by score, the highest first."""
-    flat = masks.flatten(1)
-    areas = flat.sum(1)
-    inside = flat @ flat.T / torch.minimum(areas[:, None], areas).clamp(min=1)
-    duplicate = (inside > PART_THRESHOLD) & (labels[:, None] == labels)
-    return duplicate.tril(-1).any(1)
+def _show_the_same(masks: Tensor, labels: Tensor) -> Tensor:
+    """(N, N) bool: which of N masks, (N, P), show the same object, or a part of it."""
+    duplicates = pairwise_soft_iou(masks, masks) > DUPLICATE_THRESHOLD
+    parts = pairwise_containment(masks, masks) > PART_THRESHOLD
+    return duplicates | (parts & (labels[:, None] == labels))
 
 
 def mask_boxes(masks: np.ndarray) -> Tensor:

@@ -20,6 +20,7 @@ from ..errors import InputError
 
 MIN_SHARE = 1e-4
 """Shares below this count as this, so that their logarithm is finite."""
+INNER_POWER = 4
 
 
 class AffinityReadout(nn.Module):
@@ -119,6 +120,9 @@ class AffinityReadout(nn.Module):
 def pooled_keys(keys: Tensor, masks: Tensor) -> Tensor:
     """Describe what objects look like: the mean key under each mask.
 
+    Cells at the border of a mask also show what lies beside the object, and count less: by the
+    ``INNER_POWER``-th power of the mask's share of the cell.
+
     Args:
         keys: (E, h', w') keys of a frame.
         masks: (N, h, w) soft masks of its objects.
@@ -126,8 +130,8 @@ def pooled_keys(keys: Tensor, masks: Tensor) -> Tensor:
     Returns:
         (N, E) of unit length; 0 for an empty mask.
     """
-    small = F.interpolate(masks[None].to(keys), keys.shape[-2:], mode="area")[0]
-    return F.normalize(small.flatten(1) @ keys.flatten(1).T, dim=1)
+    shares = F.interpolate(masks[None].to(keys), keys.shape[-2:], mode="area")[0]
+    return F.normalize(shares.flatten(1) ** INNER_POWER @ keys.flatten(1).T, dim=1)
 
 
 def cell_places(keys: Tensor) -> Tensor:

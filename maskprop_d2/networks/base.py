@@ -28,7 +28,8 @@ class FrameSettings:
         size_divisibility: the input is padded to a multiple of this.
         propagation_feature: name of the pyramid level that propagation works on.
         propagation_stride: stride of that level in pixels.
-        duplicate_threshold: a detection is dropped if its soft IoU with a better one is higher.
+        duplicate_threshold: of two detections with a higher ``pairwise_containment``, the one with
+            the lower score is dropped.
         precision: "float32", or "bfloat16" or "float16" for mixed precision.
     """
 

@@ -4,8 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .soft_iou import pairwise_soft_iou
-
 
 def soft_masks(logits: Tensor) -> Tensor:
     """(N, h, w) logits -> (N, h, w) soft masks: a softmax over the objects and the background."""
@@ -59,24 +57,22 @@ def paste_binary_mask(mask: Tensor, box: Tensor, height: int, width: int) -> Ten
     return full
 
 
-def mask_nms(masks: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    """Class-agnostic non-maximum suppression by mask IoU.
+def suppress(same: Tensor, scores: Tensor) -> Tensor:
+    """Non-maximum suppression: of detections that show the same object, keep the best.
 
     Without it, two detections of one object would compete for its pixels in the softmax over
     instances (Sec. 4.2) and become two tracks.
 
     Args:
-        masks: (N, h, w) soft masks.
+        same: (N, N) bool, which detections show the same object.
         scores: (N,) scores.
-        threshold: drop masks whose soft IoU with one of a higher score exceeds this.
 
     Returns:
-        (K,) indices of the masks to keep, by descending score.
+        (K,) indices of the detections to keep, by descending score.
     """
     order = scores.argsort(descending=True, stable=True)
-    flat = masks.flatten(1)[order]
     kept: list[int] = []
-    for i, overlaps in enumerate((pairwise_soft_iou(flat, flat) > threshold).cpu()):
-        if not overlaps[kept].any():
+    for i, others in enumerate(same[order][:, order].cpu()):
+        if not others[kept].any():
             kept.append(i)
     return order[kept]

@@ -1,5 +1,6 @@
-"""Soft IoU (Eq. 3), used by the propagation loss and for linking."""
+"""Soft IoU (Eq. 3), used by the propagation loss and for linking, and a relative of it."""
 
+import torch
 from torch import Tensor
 
 
@@ -31,3 +32,17 @@ def pairwise_soft_iou(a: Tensor, b: Tensor) -> Tensor:
     intersection = a @ b.transpose(-1, -2)
     union = a.sum(-1)[..., :, None] + b.sum(-1)[..., None, :] - intersection
     return intersection / union.clamp(min=1e-6)
+
+
+def pairwise_containment(a: Tensor, b: Tensor) -> Tensor:
+    """How much of the smaller of two masks lies in the other, for each mask of ``a`` and of ``b``.
+
+    Args:
+        a: (N, P) soft masks in [0, 1].
+        b: (M, P) soft masks in [0, 1].
+
+    Returns:
+        (N, M) values in [0, 1]; 0 if one is empty.
+    """
+    smaller = torch.minimum(a.sum(1)[:, None], b.sum(1))
+    return a @ b.T / smaller.clamp(min=1e-6)

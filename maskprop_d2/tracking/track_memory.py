@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 MOMENTUM = 0.8
 """Share of a track's appearance that stays when a detection is added to it."""
-MIN_SIMILARITY = 0.8
+MIN_SIMILARITY = 0.85
 """Cosine similarity of appearances above which two may be one object's."""
 
 

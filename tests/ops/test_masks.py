@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from maskprop_d2.ops.masks import mask_nms, paste_binary_mask, paste_masks
+from maskprop_d2.ops.masks import paste_binary_mask, paste_masks, suppress
 
 
 def test_pasting_a_full_mask_fills_its_box():
@@ -22,11 +22,10 @@ def test_paste_binary_mask_equals_paste_masks(box):
     assert torch.equal(paste_binary_mask(mask, box, 21, 33), whole)
 
 
-def test_mask_nms_keeps_the_mask_with_the_highest_score():
-    masks = torch.zeros(3, 4, 4)
-    masks[0, :2] = 1
-    masks[1, :2] = 0.95
-    masks[2, 2:] = 1
-    kept = mask_nms(masks, torch.tensor([0.3, 0.9, 0.5]), 0.7)
-    assert kept.tolist() == [1, 2]
-    assert mask_nms(masks[:0], torch.zeros(0), 0.7).tolist() == []
+def test_suppression_keeps_the_best_of_the_same():
+    same = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
+    assert suppress(same, torch.tensor([0.3, 0.9, 0.5])).tolist() == [1, 2]
+    # The second is suppressed, so it does not suppress the third.
+    chain = torch.tensor([[True, True, False], [True, True, True], [False, True, True]])
+    assert suppress(chain, torch.tensor([0.9, 0.5, 0.3])).tolist() == [0, 2]
+    assert suppress(same[:0, :0], torch.zeros(0)).tolist() == []

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
-from maskprop_d2.ops.soft_iou import pairwise_soft_iou, soft_iou_terms
+from maskprop_d2.ops.soft_iou import pairwise_containment, pairwise_soft_iou, soft_iou_terms
 
 sizes = st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(1, 12))
 shares = st.floats(0, 1)
@@ -53,3 +53,15 @@ def test_it_grows_with_the_mask_inside_of_the_target_and_shrinks_outside(data, p
     higher = mask.maximum(more)
     assert pairwise_soft_iou(torch.where(target > 0, higher, mask), target) >= iou - 1e-12
     assert pairwise_soft_iou(torch.where(target > 0, mask, higher), target) <= iou + 1e-12
+
+
+def test_containment_is_the_share_of_the_smaller_mask():
+    whole = torch.tensor([[1.0, 1, 1, 1], [0, 0, 0, 0]])
+    part = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0.5, 0], [1, 1, 0, 0]])
+    expected = torch.tensor([[1.0, 1, 1], [0, 0, 0]])
+    torch.testing.assert_close(pairwise_containment(whole, part), expected)
+    torch.testing.assert_close(pairwise_containment(part, whole), expected.T)
+    torch.testing.assert_close(
+        pairwise_containment(part, part),
+        torch.tensor([[1.0, 0, 1], [0, 0.5, 0], [1, 0, 1]]),
+    )

@@ -15,7 +15,6 @@ SIDE = 432
 SIZE = 192, 256
 """Height and width of a clip."""
 FRAMES_PER_VIDEO = 24
-LENGTH = 4
 MAX_OBJECTS = 4
 
 
@@ -78,9 +77,9 @@ def _resize(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[..., ::-1]
 
 
-def make_clip(files: list[list[list[np.ndarray]]], rng: Generator) -> Clip:
-    """Draw one clip."""
-    times = np.concatenate([[0], np.cumsum(rng.integers(1, 5, LENGTH - 1))]).tolist()
+def make_clip(files: list[list[list[np.ndarray]]], length: int, rng: Generator) -> Clip:
+    """Draw one clip of ``length`` frames."""
+    times = np.concatenate([[0], np.cumsum(rng.integers(1, 5, length - 1))]).tolist()
     while True:
         clip = _try_clip(files, times, rng)
         seen = clip.masks[0].sum((1, 2)) > 80
