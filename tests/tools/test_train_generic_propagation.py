@@ -77,7 +77,7 @@ def test_clips(folder):
     files = load_files([folder])
     moved = 0
     for seed in range(10):
-        clip = make_clip(files, np.random.default_rng(seed))
+        clip = make_clip(files, 4, np.random.default_rng(seed))
         assert clip.times[0] == 0 and sorted(set(clip.times)) == clip.times
         assert clip.frames.shape == (4, *SIZE, 3) and clip.frames.dtype == np.uint8
         assert clip.masks.shape[::2] == (4, SIZE[0]) and clip.masks.shape[1] >= 1
@@ -89,7 +89,7 @@ def test_clips(folder):
 
 def test_a_clip_is_the_same_for_the_same_seed(folder):
     files = load_files([folder])
-    first, second = (make_clip(files, np.random.default_rng(3)) for _ in range(2))
+    first, second = (make_clip(files, 4, np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(first.frames, second.frames)
     np.testing.assert_array_equal(first.masks, second.masks)
 
@@ -118,7 +118,7 @@ def test_training_lowers_the_loss(folder):
     """A few steps on one clip."""
     torch.manual_seed(0)
     network = GenericPropagation()
-    clip = make_clip(load_files([folder]), np.random.default_rng(1))
+    clip = make_clip(load_files([folder]), 4, np.random.default_rng(1))
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
     losses = []
     for _ in range(8):
@@ -130,13 +130,24 @@ def test_training_lowers_the_loss(folder):
     assert losses[-1] < 0.95 * losses[0]
 
 
+def train(monkeypatch, *arguments):
+    arguments = ["train", *map(str, arguments), "--minutes", "0.01", "--clips", "1"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    train_generic_propagation.main()
+
+
+def test_training_continues_with_longer_clips(folder, tmp_path, monkeypatch):
+    start, output = tmp_path / "start.pt", tmp_path / "weights.pt"
+    train_generic_propagation.save(GenericPropagation(), start)
+    train(monkeypatch, "--images", folder, "--weights", start, "--length", 5, "--output", output)
+    before, after = (torch.load(x, weights_only=True) for x in (start, output))
+    assert torch.equal(before["backbone.stem.weight"], after["backbone.stem.weight"])  # Frozen.
+    assert not torch.equal(before["keys.weight"], after["keys.weight"])
+
+
 def test_command_writes_weights_in_16_bits(folder, weights_file, tmp_path, monkeypatch, capsys):
     output = tmp_path / "weights.pt"
-    arguments = ["--images", folder, "--backbone", weights_file, "--output", output]
-    monkeypatch.setattr(
-        sys, "argv", ["train", *map(str, arguments), "--minutes", "0.01", "--clips", "1"]
-    )
-    train_generic_propagation.main()
+    train(monkeypatch, "--images", folder, "--backbone", weights_file, "--output", output)
     weights = torch.load(output, weights_only=True)
     assert {x.dtype for x in weights.values()} == {torch.float16}
     GenericPropagation().load_state_dict(weights)
