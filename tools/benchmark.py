@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-NAMES = ("costs", "drawing", "evaluation", "link", "linker", "propagation", "video")
+NAMES = ("costs", "drawing", "evaluation", "link", "linker", "page", "propagation", "video")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Compare the results of models on the same videos: figures side by side, with 95 % intervals.
 
     maskprop compare annotations.json first.json second.json --output comparison.json
+    maskprop compare annotations.json first.json second.json --page page/ --images JPEGImages/
 
 The intervals are bootstrapped over the videos. Differences are to the first model; those marked
 with * are significant: their interval does not contain 0.
@@ -15,6 +16,7 @@ from pathlib import Path
 from ..errors import AnnotationError, run_command
 from ..evaluation import evaluate
 from ..evaluation.comparison import Comparison, Interval, compare
+from ..evaluation.page import check_page_output, write_page
 from ..files import atomic_file, check_output_file
 from ..threads import available_cores
 from ..ytvis import iterate_json, load_json
@@ -30,6 +32,21 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     parser.add_argument("ground_truth", help="annotation file (.json, .json.gz)")
     parser.add_argument("results", nargs="+", help="results files, one for each model")
     parser.add_argument("--output", metavar="FILE", help="write the comparison as json")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="DIR",
+        help="write a page with the predictions of all models beside each other",
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="for the page: folder that 'file_names' are relative to",
+    )
+    parser.add_argument(
+        "--diagnose", action="store_true", help="show on the page what costs each model AP"
+    )
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples")
     args = parser.parse_args(argv)
@@ -37,30 +54,47 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
         parser.error("--resamples must be at least 100")
     if args.seed < 0:
         parser.error("--seed must not be negative")
+    if args.page and not args.images:
+        parser.error("--page needs --images")
     logging.basicConfig(format="%(levelname)s: %(message)s")
     run_command(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> None:
     check_output_file(args.output)
+    if args.page:
+        check_page_output(args.page)
     if len(set(args.results)) < len(args.results):
         raise AnnotationError("the same results file is given twice")
     ground_truth = load_json(args.ground_truth)
+    paths = dict(zip(_short_names(args.results), map(Path, args.results), strict=True))
     metrics = {
         name: evaluate(
             ground_truth,
             iterate_json(path),
-            (args.ground_truth, path),
+            (args.ground_truth, str(path)),
             hota=True,
             processes=available_cores(),
         )
-        for name, path in zip(_short_names(args.results), args.results, strict=True)
+        for name, path in paths.items()
     }
     comparison = compare(metrics, args.resamples, args.seed)
+    if args.page:
+        write_page(
+            Path(args.ground_truth),
+            paths,
+            args.images,
+            args.page,
+            processes=available_cores(),
+            diagnosis=args.diagnose,
+            comparison=comparison,
+        )
     print(_format(comparison))
     if args.output:
         with atomic_file(args.output) as partial:
             partial.write_text(json.dumps(_as_json(comparison, args.resamples), indent=2))
+    if args.page:
+        print(f"\nwrote {args.page / 'index.html'}: open it in a browser")
 
 
 def _short_names(paths: list[str]) -> list[str]:

@@ -52,6 +52,7 @@ def _run(args: argparse.Namespace) -> None:
     print(_format(found))
     if args.output:
         content = asdict(found)
+        del content["cases"]  # For the results page.
         content["worst"] = {
             kind: [{"video_id": k, "recall_lost": v} for k, v in worst.items()]
             for kind, worst in found.worst.items()

@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     run_command(
         lambda: write_page(
             args.json,
-            args.results,
+            {args.results.name: args.results},
             args.images,
             args.output,
             args.score_threshold,

@@ -34,6 +34,7 @@ from .repair import (
 from .scoring import map_videos
 from .tracks import MAX_TRACKS, Track, Video, best_by_category
 from .video_ap import precision_recall
+from .worst_cases import Case, find_cases, worst_cases
 
 KINDS = tuple(REPAIRS)
 SETS = 2 ** len(KINDS)
@@ -50,6 +51,7 @@ class VideoDiagnosis:
         splits: how many tracks too many show the objects, if duplicates do not count.
         merges: how many objects too many the tracks show.
         ranked: the matches with perfect scores and no other repair.
+        cases: the errors, each with a frame that shows it.
     """
 
     matches: list[dict[int, Matches]]
@@ -58,6 +60,7 @@ class VideoDiagnosis:
     splits: int
     merges: int
     ranked: dict[int, Matches]
+    cases: list[Case]
 
 
 @dataclass
@@ -87,6 +90,7 @@ class Diagnosis:
         groups: by property and name.
         worst: by kind of error, the ids of the videos that lose most recall to it, and how many
             points of the recall of all objects that is.
+        cases: by kind of error, the worst errors.
     """
 
     ap: float | None
@@ -96,6 +100,7 @@ class Diagnosis:
     merges: int
     groups: dict[str, dict[str, Group]]
     worst: dict[str, dict[int, float]]
+    cases: dict[str, list[Case]]
 
 
 def diagnose(videos: list[Video], category_ids: list[int], processes: int = 1) -> Diagnosis:
@@ -115,11 +120,14 @@ def diagnose(videos: list[Video], category_ids: list[int], processes: int = 1) -
     recall_lost = _shares(recall)
     number = max(1, recall.shape[1])
     video = np.repeat(np.arange(len(found)), [x.recall.shape[1] for x in found])
-    worst = {}
+    worst_videos = {}
     for kind, points in recall_lost.items():
         by_video = np.bincount(video, points, len(found)) / number
         order = np.argsort(-by_video, kind="stable")[:10]
-        worst[kind] = {videos[v].id: float(by_video[v]) for v in order if by_video[v] > 1e-9}
+        worst_videos[kind] = {videos[v].id: float(by_video[v]) for v in order if by_video[v] > 1e-9}
+    objects = [(x.id, g) for x in videos for g in range(len(x.objects))]
+    by_object = {k: dict(zip(objects, x.tolist(), strict=True)) for k, x in recall_lost.items()}
+    cases = [x for y in found for x in y.cases]
     return Diagnosis(
         None if np.isnan(ap[0]) else float(ap[0]),
         {kind: float(x) for kind, x in lost.items()},
@@ -127,7 +135,8 @@ def diagnose(videos: list[Video], category_ids: list[int], processes: int = 1) -
         sum(x.splits for x in found),
         sum(x.merges for x in found),
         _grouped([x for y in found for x in y.groups], recall[0], recall_lost),
-        worst,
+        worst_videos,
+        {kind: worst_cases([x for x in cases if x.kind == kind], by_object) for kind in KINDS},
     )
 
 
@@ -140,7 +149,8 @@ def diagnose_video(video: Video) -> VideoDiagnosis:
     recall = np.stack([x for _, x in results])
     splits, merges = _identity_errors(scene)
     ranked, _ = _match(scene, repair_scores(scene, scene.tracks))
-    return VideoDiagnosis(matches, recall, group_names(video), splits, merges, ranked)
+    cases = find_cases(scene, video.id)
+    return VideoDiagnosis(matches, recall, group_names(video), splits, merges, ranked, cases)
 
 
 def _repaired(

@@ -36,6 +36,28 @@ def hota_per_video(metrics: Metrics) -> dict[int, dict[str, float]]:
     return {x.video_id: tracking_figures(x.tracking.values()) for x in metrics.videos}
 
 
+def hota_curves(
+    metrics: Metrics,
+) -> tuple[dict[str, list[float]], dict[int, dict[str, list[float]]]]:
+    """HOTA, DetA, AssA and LocA in percent at each of the 19 thresholds: of all categories, and of
+    each by id. Their means are the figures of ``hota_measures``."""
+    by_category = {
+        k: {
+            name: values[:, 0]
+            for name, values in _curves(
+                [x.tracking[k] for x in metrics.videos if k in x.tracking]
+            ).items()
+        }
+        for k in metrics.categories
+    }
+    names = next(iter(by_category.values()), {})
+    overall = {name: np.mean([x[name] for x in by_category.values()], 0) for name in names}
+    return (
+        {name: values.tolist() for name, values in overall.items()},
+        {k: {name: x.tolist() for name, x in curves.items()} for k, curves in by_category.items()},
+    )
+
+
 def tracking_figures(counts: Iterable[TrackingCounts]) -> dict[str, float]:
     """HOTA, DetA, AssA, LocA, IDF1 and MOTA in percent, from all counts together.
 
@@ -51,25 +73,40 @@ def resampled_tracking_figures(
     counts: list[TrackingCounts], weights: np.ndarray
 ) -> dict[str, np.ndarray]:
     """(B,) the same figures for each of B sums of N counts, with (B, N) weights."""
+    objects, predicted = (_total(counts, x, weights) for x in ("object_masks", "predicted_masks"))
+    correct, switches = (_total(counts, x, weights) for x in ("clear_matched", "switches"))
+    return {
+        **{name: values.mean(0) for name, values in _curves(counts, weights).items()},
+        "IDF1": 200 * _total(counts, "id_matched", weights) / np.maximum(2, objects + predicted),
+        "MOTA": 100 * (2 * correct - predicted - switches) / np.maximum(1, objects),
+    }
 
-    def total(name: str) -> np.ndarray:
-        values = [getattr(x, name) for x in counts]
-        return weights @ np.array(values) if values else np.zeros(len(weights))
+
+def _curves(
+    counts: list[TrackingCounts], weights: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """(A, B) HOTA, DetA, AssA and LocA in percent at each threshold for each sum of counts; without
+    weights, B is 1 and all counts count once."""
+    if weights is None:
+        weights = np.ones((1, len(counts)), int)
 
     def by_threshold(name: str) -> np.ndarray:
-        return np.broadcast_to(total(name).T, (len(ALPHAS), len(weights)))
+        total = _total(counts, name, weights)
+        return np.broadcast_to(total.T, (len(ALPHAS), len(weights)))
 
-    objects, predicted = total("object_masks"), total("predicted_masks")
-    matched, correct = by_threshold("matched"), total("clear_matched")
-    detection = matched / np.maximum(1, objects + predicted - matched)
+    matched, objects = by_threshold("matched"), by_threshold("object_masks")
+    detection = matched / np.maximum(1, objects + by_threshold("predicted_masks") - matched)
     association = by_threshold("association_sum") / np.maximum(1, matched)
     location = np.maximum(1e-10, by_threshold("iou_sum")) / np.maximum(1e-10, matched)
-    false = predicted - correct
     return {
-        "HOTA": 100 * np.sqrt(detection * association).mean(0),
-        "DetA": 100 * detection.mean(0),
-        "AssA": 100 * association.mean(0),
-        "LocA": 100 * location.mean(0),
-        "IDF1": 100 * 2 * total("id_matched") / np.maximum(2, objects + predicted),
-        "MOTA": 100 * (correct - false - total("switches")) / np.maximum(1, objects),
+        "HOTA": 100 * np.sqrt(detection * association),
+        "DetA": 100 * detection,
+        "AssA": 100 * association,
+        "LocA": 100 * location,
     }
+
+
+def _total(counts: list[TrackingCounts], name: str, weights: np.ndarray) -> np.ndarray:
+    """(B,) or (B, A) the sums of a count."""
+    values = [getattr(x, name) for x in counts]
+    return weights @ np.array(values) if values else np.zeros(len(weights))

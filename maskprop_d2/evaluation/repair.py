@@ -57,6 +57,8 @@ class Scene:
         objects: (G,) their indices in ``truth`` that are no crowds.
         categories: (G,) category ids of the objects.
         visible: (G, L) bool, where the objects are seen.
+        object_areas, prediction_areas: (G, L) and (P, L) in pixels.
+        frame_ious: (L, P, G) of the masks of predictions and objects.
         tracks: the predictions as they are.
     """
 
@@ -65,13 +67,15 @@ class Scene:
         self.objects = np.flatnonzero([not x.is_crowd for x in video.truth])
         self.categories = np.array([x.category_id for x in video.objects], int)
         overlaps = Overlaps(video, [*predictions, *video.objects], video.truth)
-        self.visible = overlaps.truth_areas[self.objects] > 0
+        self.object_areas = overlaps.truth_areas[self.objects]
+        self.visible = self.object_areas > 0
         # A last row of zeros, for masks that are absent: index -1.
         self._areas = np.pad(overlaps.areas, ((0, 1), (0, 0)))
         self._intersections = np.pad(overlaps.intersections, ((0, 0), (0, 1), (0, 0)))
         self._truth_areas = overlaps.truth_areas.sum(1)
         number = self.first_object = len(predictions)
-        ious = overlaps.frame_ious()[:, :number, self.objects]
+        self.prediction_areas = overlaps.areas[:number]
+        ious = self.frame_ious = overlaps.frame_ious()[:, :number, self.objects]
         best = ious.argmax(2) if len(self.objects) else np.zeros(ious.shape[:2], int)
         seen = overlaps.areas[:number] > 0
         self.tracks = Tracks(

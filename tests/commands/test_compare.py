@@ -43,6 +43,17 @@ def test_one_model_has_intervals_too(files, capsys):
     assert "results.json:" in printed and "minus" not in printed
 
 
+def test_a_page_needs_images_and_a_folder_of_its_own(files, tmp_path, capsys):
+    with pytest.raises(SystemExit) as info:
+        main([*files, "--page", str(tmp_path / "page")])
+    assert info.value.code == 2 and "--page needs --images" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as info:
+        main([*files, "--page", str(tmp_path), "--images", str(tmp_path)])
+    error = capsys.readouterr().err
+    assert info.value.code == 2 and "exists and is not a results page" in error
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,42 +1,25 @@
 """The results page in headless Chromium, opened from disk."""
 
 import json
-import shutil
 import time
 from urllib.parse import unquote
 
 import cv2
 import numpy as np
 import pytest
+from benchmarks.browser import start_browser
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from small_results import HEIGHT, NAMES, WIDTH, write_small_results
 
+from maskprop_d2.commands.compare import main as compare
 from maskprop_d2.commands.visualize import main
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1400,1200",
-]
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
 
@@ -98,6 +81,8 @@ def test_figures_plots_and_the_video_with_the_largest_gain(open_page):
     assert page.find_element(By.CSS_SELECTOR, "#figures dt").text == "AP"
     assert len(page.find_elements(By.CSS_SELECTOR, "#category-plot .bar")) == 2
     assert len(page.find_elements(By.CSS_SELECTOR, "#threshold-plot circle")) == 10
+    curves = page.find_elements(By.CSS_SELECTOR, "#hota-plot polyline title")
+    assert [x.get_attribute("textContent") for x in curves] == ["LocA", "AssA", "DetA", "HOTA"]
     # Names are not parsed as markup.
     assert "<b>disk</b>" in text(page, "category-plot")
     order = listed(page)
@@ -155,12 +140,12 @@ def test_an_identity_has_the_same_colour_on_both_sides(open_page):
     page.find_element(By.ID, "show-labels").click()
     before = {
         (canvas, lane): color_in_frame(page, canvas, 8, 20 * lane + 10)
-        for canvas in ("truth", "predictions")
+        for canvas in ("truth", "predictions-0")
         for lane in (0, 1)
     }
     assert np.ptp(before["truth", 0]) > 30
     for lane in (0, 1):
-        assert abs(before["truth", lane] - before["predictions", lane]).max() <= 3
+        assert abs(before["truth", lane] - before["predictions-0", lane]).max() <= 3
     assert abs(before["truth", 0] - before["truth", 1]).max() > 30
     # Outside the masks, the frame is shown unchanged.
     assert abs(color_in_frame(page, "truth", 60, 10) - 20).max() <= 3
@@ -173,7 +158,7 @@ def test_an_identity_has_the_same_colour_on_both_sides(open_page):
     wait(page, lambda: text(page, "frame") == "frame 6 / 7")
     at = 8 * 6 + 8
     for lane in (0, 1):
-        shown = color_in_frame(page, "predictions", at, 20 * lane + 10)
+        shown = color_in_frame(page, "predictions-0", at, 20 * lane + 10)
         assert abs(shown - before["truth", 1 - lane]).max() <= 3
         assert (
             abs(color_in_frame(page, "truth", at, 20 * lane + 10) - before["truth", lane]).max()
@@ -212,6 +197,36 @@ def test_a_link_names_a_frame_and_the_url_follows(open_page):
     assert page.current_url.endswith("#video-3-frame-6")
 
 
+def focused(page):
+    """The name in the chosen row of the timeline, and the parts of the URL after the frame."""
+    rows = page.find_elements(By.CSS_SELECTOR, ".row.chosen .name")
+    return [x.text for x in rows], page.current_url.partition("-frame-")[2]
+
+
+def test_a_link_names_a_track(open_page):
+    page = open_page("#video-3-frame-1-object-2")
+    assert focused(page) == (["2 square"], "1-object-2")
+    page.find_element(By.ID, "show-labels").click()
+    # The object and the prediction that finds it are filled, the other square is not.
+    for canvas in ("truth", "predictions-0"):
+        assert np.ptp(color_in_frame(page, canvas, 16, 30)) > 30
+        assert abs(color_in_frame(page, canvas, 16, 10) - 20).max() <= 3
+    # A click on another name chooses that track, a second one none.
+    page.find_element(By.CSS_SELECTOR, ".row.prediction .name").click()
+    assert focused(page) == (["1 square"], "1-prediction-1")
+    page.find_element(By.CSS_SELECTOR, ".row.prediction .name").click()
+    assert focused(page) == ([], "1")
+    # A link without a frame opens the first one of the track.
+    page = open_page("#video-3-prediction-2")
+    assert text(page, "frame") == "frame 4 / 7"
+
+
+@pytest.mark.parametrize("at", ["-object-9", "-frame-99", "-model-4-prediction-1"])
+def test_a_link_to_something_that_is_not_there_opens_the_video(open_page, at):
+    page = open_page(f"#video-3{at}")
+    assert text(page, "video-name") == NAMES[3]
+
+
 def test_up_and_down_choose_videos(open_page):
     page = open_page()
     order = listed(page)
@@ -227,6 +242,63 @@ def test_what_costs_ap(open_page):
     assert kinds[:3] == ["identity", "missed", "category"]
     Select(page.find_element(By.ID, "worst")).select_by_value("category")
     assert listed(page) == [NAMES[5]]
+
+
+def test_pictures_of_the_worst_cases(open_page):
+    page = open_page("", "--diagnose")
+    kinds = [x.text for x in page.find_elements(By.CSS_SELECTOR, "#case-kinds button")]
+    assert kinds[0] == "identity" and len(kinds) == 6
+    page.find_element(By.CSS_SELECTOR, "[data-kind=background]").click()
+    captions = [x.text for x in page.find_elements(By.CSS_SELECTOR, ".case")]
+    # The prediction on the crowd is none of them.
+    assert captions == [
+        f"{NAMES[5]}, frame 0\n<b>disk</b> 0.91",
+        f"{NAMES[9]}, frame 0\n<b>disk</b> 0.10",
+    ]
+    page.find_element(By.CSS_SELECTOR, "[data-kind=missed]").click()
+    (picture,) = page.find_elements(By.CSS_SELECTOR, ".case")
+    assert picture.text.startswith(f"{NAMES[3]}, frame 2\n<b>disk</b> · −")
+    wait(page, lambda: picture_has_colours(picture))
+    picture.click()
+    wait(page, lambda: text(page, "video-name") == NAMES[3])
+    wait(page, lambda: focused(page) == (["3 <b>disk</b>"], "2-object-3"))
+
+
+def picture_has_colours(node):
+    png = node.find_element(By.TAG_NAME, "canvas").screenshot_as_png
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    return np.ptp(image.reshape(-1, 3).astype(int), axis=1).max() > 60
+
+
+def test_models_beside_each_other(browser, folder):
+    results = json.loads((folder / "results.json").read_text())
+    # The second model has no swap, but lacks a video.
+    better = [x for x in results if x["video_id"] != 9]
+    first, second = (x["segmentations"] for x in better[:2])
+    better[0]["segmentations"] = first[:5] + second[5:]
+    better[1]["segmentations"] = second[:5] + first[5:]
+    (folder / "better.json").write_text(json.dumps(better))
+    files = [str(folder / x) for x in ("valid.json", "results.json", "better.json")]
+    page = ["--page", str(folder / "page"), "--images", str(folder / "JPEGImages")]
+    compare([*files, *page, "--resamples", "100", "--diagnose"])
+    browser.get("about:blank")
+    browser.get(f"{(folder / 'page/index.html').as_uri()}#video-3-frame-6-model-2-prediction-1")
+    wait(browser, lambda: text(browser, "frame") == "frame 6 / 7")
+    rows = browser.find_elements(By.CSS_SELECTOR, "#comparison tr")
+    assert [x.text.split()[0] for x in rows[1:]] == ["results.json", "better.json"]
+    assert "[" in rows[2].text and "[" not in rows[1].text
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#threshold-plot polyline")) == 2
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#hota-plot polyline")) == 2
+    assert listed(browser)[0] == NAMES[9]
+    # The chosen prediction of the second model lies on one square, that of the first on the other.
+    assert focused(browser)[1] == "6-model-2-prediction-1"
+    browser.find_element(By.ID, "show-labels").click()
+    at = 8 * 6 + 8
+    lane = 0 if np.ptp(color_in_frame(browser, "predictions-1", at, 10)) > 30 else 1
+    for canvas in ("truth", "predictions-0", "predictions-1"):
+        assert np.ptp(color_in_frame(browser, canvas, at, 20 * lane + 10)) > 30
+        assert np.ptp(color_in_frame(browser, canvas, at, 30 - 20 * lane)) <= 10
+    assert browser.get_log("browser") == []
 
 
 def test_filters(open_page):
@@ -272,9 +344,9 @@ def test_predictions_alone(open_page, folder):
     assert listed(page) == list(NAMES.values())
     assert not page.find_element(By.ID, "truth").is_displayed()
     assert not page.find_element(By.ID, "category-plot").is_displayed()
-    box = page.find_element(By.ID, "predictions")
+    box = page.find_element(By.ID, "predictions-0")
     assert box.size["width"] / box.size["height"] == pytest.approx(WIDTH / HEIGHT, abs=0.01)
-    assert np.ptp(color_in_frame(page, "predictions", 8, 10)) > 30
+    assert np.ptp(color_in_frame(page, "predictions-0", 8, 10)) > 30
     assert len(page.find_elements(By.CSS_SELECTOR, ".row.prediction .span.seen")) == 3
 
 

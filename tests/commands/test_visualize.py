@@ -37,7 +37,11 @@ def summary(folder):
 
 
 def video(folder, video_id):
-    return read(folder / f"page/data/video_{video_id}.js", "receiveVideo")
+    """A video with what the only model makes of its objects."""
+    shown = read(folder / f"page/data/video_{video_id}.js", "receiveVideo")
+    (model,) = shown["models"]
+    objects = [{**x, **line} for x, line in zip(shown["objects"], model["objects"], strict=True)]
+    return {**shown, **model, "objects": objects}
 
 
 def spans(line):
@@ -102,22 +106,33 @@ def test_the_summary(data, tmp_path):
     found = summary(tmp_path)
     metrics = evaluate(*data, hota=True)
     figures = {k: v for k, v in metrics.as_dict().items() if not k.startswith("AP-")}
-    scored = found["scored"]
+    (model,) = found["models"]
+    scored = model["scored"]
     # IDTP: 5 + 5 + 2 frames of video 3 and 16 of video 9. Objects have 44 frames, and predictions
     # 45 without those in the crowd.
     expected = {**figures, "IDF1": 100 * 2 * 28 / (44 + 45), "ID switches": 2}
     expected |= {k: v for k, v in hota_measures(metrics).items() if k in ("HOTA", "DetA", "AssA")}
     assert scored["figures"] == pytest.approx(expected)
-    assert scored["by_threshold"][0] == pytest.approx(figures["AP50"])
-    assert scored["by_threshold"][5] == pytest.approx(figures["AP75"])
-    assert sum(scored["by_threshold"]) / 10 == pytest.approx(figures["AP"])
+    # Curves are rounded.
+    assert scored["by_threshold"][0] == pytest.approx(figures["AP50"], abs=0.01)
+    assert scored["by_threshold"][5] == pytest.approx(figures["AP75"], abs=0.01)
+    assert sum(scored["by_threshold"]) / 10 == pytest.approx(figures["AP"], abs=0.01)
+    for name in ("HOTA", "DetA", "AssA", "LocA"):
+        assert sum(scored["tracking"][name]) / 19 == pytest.approx(
+            hota_measures(metrics)[name], abs=0.01
+        )
     disk = next(x for x in scored["by_category"] if x["id"] == DISK)
     assert disk["AP"] == pytest.approx(metrics.per_category()["<b>disk</b>"]["AP"])
-    assert disk["by_threshold"][5] == pytest.approx(metrics.per_category()["<b>disk</b>"]["AP75"])
-    assert found["score_threshold"] == 0.9
+    by_category = metrics.per_category()["<b>disk</b>"]
+    assert disk["by_threshold"][5] == pytest.approx(by_category["AP75"], abs=0.01)
+    assert sum(disk["tracking"]["HOTA"]) / 19 == pytest.approx(
+        hota_measures(metrics)["HOTA-<b>disk</b>"], abs=0.01
+    )
+    assert model["score_threshold"] == 0.9
 
-    assert [x["gain"] for x in found["videos"]] == sorted(x["gain"] for x in found["videos"])[::-1]
-    by_id = {x["id"]: x for x in found["videos"]}
+    rows = [{**x, **x["models"][0]} for x in found["videos"]]
+    assert [x["gain"] for x in rows] == sorted(x["gain"] for x in rows)[::-1]
+    by_id = {x["id"]: x for x in rows}
     assert {k: x["name"] for k, x in by_id.items()} == NAMES
     kept = ("switches", "found", "missed", "wrong_category", "false", "objects", "predictions")
     assert {k: [x[name] for name in kept] for k, x in by_id.items()} == {
@@ -141,8 +156,10 @@ def test_predictions_alone(data, tmp_path):
     (tmp_path / "valid.json").write_text(json.dumps(truth))
     write(tmp_path)
     found = summary(tmp_path)
-    assert found["scored"] is None and found["score_threshold"] == 0.3
-    assert [(x["id"], x["gain"]) for x in found["videos"]] == [(3, None), (5, None), (9, None)]
+    (model,) = found["models"]
+    assert model["scored"] is None and model["score_threshold"] == 0.3
+    gains = [(x["id"], x["models"][0]["gain"]) for x in found["videos"]]
+    assert gains == [(3, None), (5, None), (9, None)]
     shown = video(tmp_path, 3)
     assert shown["objects"] == []
     assert [spans(x) for x in shown["predictions"]][1] == [("seen", 4, 6, None)]
@@ -151,7 +168,7 @@ def test_predictions_alone(data, tmp_path):
 def test_no_predictions(data, tmp_path):
     (tmp_path / "results.json").write_text("[]")
     write(tmp_path)
-    assert summary(tmp_path)["scored"]["figures"]["AP"] == 0
+    assert summary(tmp_path)["models"][0]["scored"]["figures"]["AP"] == 0
     assert spans(video(tmp_path, 9)["objects"][0]) == [("missed", 0, 8, None)]
 
 
@@ -207,7 +224,7 @@ def test_the_earlier_page_stays_if_the_disk_is_full(data, tmp_path, monkeypatch,
     def fail(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("maskprop_d2.evaluation.page._video_row", fail)
+    monkeypatch.setattr("maskprop_d2.evaluation.page._write_call", fail)
     with pytest.raises(SystemExit) as exit_info:
         write(tmp_path)
     assert exit_info.value.code == 2

@@ -9,7 +9,7 @@ from random_cases import random_case
 from small_ytvis import track
 
 from maskprop_d2.evaluation import evaluate, hota_measures
-from maskprop_d2.evaluation.hota_figures import hota_per_category, hota_per_video
+from maskprop_d2.evaluation.hota_figures import hota_curves, hota_per_category, hota_per_video
 from maskprop_d2.ops.rle import to_rle
 from maskprop_d2.ytvis import load_json
 
@@ -29,7 +29,8 @@ class Masks(trackeval.datasets.YouTubeVIS):
 
 
 def reference(folder, ground_truth, results):
-    """trackeval's figures: of each category by name, of all, and of each video, by its id."""
+    """trackeval's figures: of all categories, of each by name, and of each video by its id; and the
+    curves of all categories over the thresholds."""
     sizes = {x["id"]: (x["height"], x["width"]) for x in ground_truth["videos"]}
 
     def compressed(tracks):
@@ -78,6 +79,8 @@ def reference(folder, ground_truth, results):
         by_metric = {k: v for x in by_metric.values() for k, v in x.items()}
         return {name: 100 * np.mean(by_metric[name]) for name in NAMES}
 
+    averaged = found["COMBINED_SEQ"]["cls_comb_cls_av"]["HOTA"]
+    curves = {name: (100 * averaged[name]).tolist() for name in NAMES[:4]}
     combined = {k: figures(v) for k, v in found.pop("COMBINED_SEQ").items()}
     videos = {}
     for name, by_category in found.items():
@@ -91,14 +94,16 @@ def reference(folder, ground_truth, results):
         )
     overall = combined.pop("cls_comb_cls_av")
     del combined["cls_comb_det_av"]
-    return overall, combined, videos
+    return overall, combined, videos, curves
 
 
 def check(folder, ground_truth, results):
     metrics = evaluate(ground_truth, results, hota=True)
-    overall, by_category, by_video = reference(folder, ground_truth, results)
+    overall, by_category, by_video, curves = reference(folder, ground_truth, results)
     expected = {**overall, **{f"HOTA-{k}": v["HOTA"] for k, v in by_category.items()}}
     assert hota_measures(metrics) == pytest.approx(expected, abs=1e-8)
+    for name, curve in hota_curves(metrics)[0].items():
+        assert curve == pytest.approx(curves[name], abs=1e-8)
     for ours, theirs in (
         (hota_per_category(metrics), by_category),
         (hota_per_video(metrics), by_video),

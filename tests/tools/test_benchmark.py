@@ -84,3 +84,21 @@ def test_link(tmp_path):
     ]
     assert all(x["tracks"] == 2 and x["peak_mb"] > 10 for x in rows)
     assert flow["ms_per_frame"] > 0
+
+
+def test_page(tmp_path):
+    command = [sys.executable, BENCHMARK, "page", "--json", tmp_path / "out.json"]
+    small = "--videos 3 --predictions 2 --frames 3 --height 30 --width 40 --opened 1"
+    subprocess.run([*command, *small.split()], check=True, capture_output=True)
+    (row,) = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert row["videos"] == 3 and 0 < row["open_s"] < 60
+    assert 10 < row["used_page_mb"] < row["used_browser_mb"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_page_of_2000_videos_opens_quickly(tmp_path):
+    command = [sys.executable, BENCHMARK, "page", "--json", tmp_path / "out.json"]
+    subprocess.run(command, check=True, capture_output=True)
+    (row,) = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert row["open_s"] < 2 and row["used_page_mb"] < 500

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maskprop_d2.evaluation.page import shown_predictions, video_name
+from maskprop_d2.evaluation.page_data import shown_predictions, video_name
 from maskprop_d2.evaluation.timeline import video_timeline
 from maskprop_d2.evaluation.tracks import Track, Video
 from maskprop_d2.files import atomic_file

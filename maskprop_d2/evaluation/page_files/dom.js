@@ -35,3 +35,17 @@ function identityColor(number) {
   const lightness = [0.7, 0.62, 0.8][number % 3];
   return `oklch(${lightness} 0.18 ${(250 + 137.508 * number) % 360})`;
 }
+
+/* The colour of a model, where several are compared. */
+function modelColor(i) {
+  const colors = ["#2f5fd0", "#d9541e", "#22854f", "#8a3fa8", "#b08400", "#0f8a94"];
+  return colors[i % colors.length];
+}
+
+/* Entries of a key: a line or box in a colour or class, and a text. */
+function keyElements(entries) {
+  return entries.flatMap(({ text, color, style }) => [
+    element("i", { class: style || "line", ...(color ? { style: `background:${color}` } : {}) }),
+    ` ${text} `,
+  ]);
+}

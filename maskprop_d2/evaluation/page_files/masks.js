@@ -40,8 +40,8 @@ function maskColumns(counts, height) {
   return columns;
 }
 
-/* The area and the outline of a mask as paths in pixels of the frame, and the position of its label
-   at the top centre. Null for an empty mask. */
+/* The area and the outline of a mask as paths in pixels of the frame, and its bounding box. Null for
+   an empty mask. */
 function maskShape(counts, height) {
   const columns = maskColumns(counts, height);
   if (!columns.size) return null;
@@ -50,6 +50,7 @@ function maskShape(counts, height) {
   let left = Infinity;
   let right = 0;
   let top = Infinity;
+  let bottom = 0;
   for (const [x, rows] of columns) {
     for (let i = 0; i < rows.length; i += 2) {
       area.rect(x, rows[i], 1, rows[i + 1] - rows[i]);
@@ -60,8 +61,9 @@ function maskShape(counts, height) {
     left = Math.min(left, x);
     right = Math.max(right, x + 1);
     top = Math.min(top, rows[0]);
+    bottom = Math.max(bottom, rows[rows.length - 1]);
   }
-  return { area, outline, x: (left + right) / 2, y: top };
+  return { area, outline, left, right, top, bottom };
 }
 
 /* Adds the outline between two columns: it runs where exactly one of them belongs to the mask, which

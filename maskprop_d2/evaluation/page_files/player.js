@@ -2,64 +2,129 @@
 
 /* The player: frames with the masks of ground truth and predictions side by side. */
 
-const KEPT_FRAMES = 64;
+const KEPT_PIXELS = 32e6; // 128 MB.
 const FRAMES_AHEAD = 8;
 const CROWD_COLOR = "#8b93a1";
 
 /* Loads the frames of a video on demand and caches the most recently used. */
 class Frames {
-  constructor(urls) {
-    this.urls = urls;
+  constructor({ frames, width, height }) {
+    this.urls = frames;
+    this.most = Math.max(2 * FRAMES_AHEAD, Math.floor(KEPT_PIXELS / (width * height)));
     this.images = new Map();
   }
 
   /* A promise of the image, or of null if it cannot be loaded. */
   get(t) {
-    let image = this.images.get(t);
-    if (!image) {
-      const node = new Image();
-      node.src = this.urls[t];
-      image = node.decode().then(() => node, () => null);
-    }
+    const image = this.images.get(t) || loadBitmap(this.urls[t]);
     // Move it to the end: the map is ordered by last use.
     this.images.delete(t);
     this.images.set(t, image);
-    if (this.images.size > KEPT_FRAMES) this.images.delete(this.images.keys().next().value);
+    if (this.images.size > this.most) this.close(this.images.keys().next().value);
     return image;
   }
 
   prefetch(t) {
     for (let i = 1; i <= FRAMES_AHEAD; i++) this.get((t + i) % this.urls.length);
   }
+
+  close(t) {
+    this.images.get(t).then((image) => image?.close());
+    this.images.delete(t);
+  }
+
+  closeAll() {
+    for (const t of [...this.images.keys()]) this.close(t);
+  }
+}
+
+/* An ImageBitmap, null if the image cannot be loaded. Chromium never frees what `Image.decode`
+   decodes. */
+async function loadBitmap(url) {
+  const node = new Image();
+  try {
+    await new Promise((resolve, reject) => {
+      node.onload = resolve;
+      node.onerror = reject;
+      node.src = url;
+    });
+    return await createImageBitmap(node);
+  } catch {
+    return null;
+  } finally {
+    node.src = "";
+  }
 }
 
 class Player {
-  /* `onSeek(t)` is called when a frame has been chosen. */
-  constructor(names, onSeek) {
+  /* `onChange()` is called when a frame or a track has been chosen. */
+  constructor(names, models, onChange) {
     this.names = names;
-    this.onSeek = onSeek;
+    this.models = models;
+    this.onChange = onChange;
     this.video = null;
     this.t = 0;
+    this.track = null;
     this.playing = false;
+    models.forEach(({ name }, m) => {
+      const title = models.length > 1 ? name : "Predictions";
+      const canvas = element("canvas", { id: `predictions-${m}` });
+      byId("panes").append(element("figure", {}, element("figcaption", {}, title), canvas));
+    });
     byId("play").addEventListener("click", () => this.toggle());
     byId("seek").addEventListener("input", () => this.seek(Number(byId("seek").value)));
     for (const id of ["show-masks", "show-labels"]) {
       byId(id).addEventListener("change", () => this.show(this.t));
     }
-    new ResizeObserver(() => this.show(this.t)).observe(byId("predictions"));
+    new ResizeObserver(() => this.show(this.t)).observe(byId("predictions-0"));
     document.addEventListener("keydown", (event) => this.onKey(event));
   }
 
-  load(video, first) {
+  load(video, t, track) {
     this.pause();
     this.video = video;
-    this.frames = new Frames(video.frames);
+    this.frames?.closeAll();
+    this.frames = new Frames(video);
     byId("seek").max = video.frames.length - 1;
-    byId("timeline").replaceChildren(timelineElement(video, this.names, (t) => this.seek(t)));
-    for (const id of ["truth", "predictions"]) {
-      byId(id).style.aspectRatio = `${video.width} / ${video.height}`;
+    for (const canvas of byId("panes").querySelectorAll("canvas")) {
+      canvas.style.aspectRatio = `${video.width} / ${video.height}`;
     }
-    return this.show(Math.min(first, video.frames.length - 1));
+    return this.open(t, track);
+  }
+
+  /* Shows a frame and puts a track into focus. Both may be null: then it is the first frame (of the
+     track), and no track. */
+  open(t, track) {
+    this.pause();
+    const spans = track && this.tracks(track)[track.index]?.spans;
+    this.track = spans ? track : null;
+    const first = spans && spans.length ? spans[0].start : 0;
+    byId("timeline").replaceChildren(timelineElement(this));
+    const last = this.video.frames.length - 1;
+    const shown = this.show(Math.min(t === null ? first : t, last));
+    this.onChange();
+    return shown;
+  }
+
+  /* The lines of all tracks of a kind, "object" or "prediction", with their spans. */
+  tracks({ model, kind }) {
+    return this.video.models[model]?.[`${kind}s`] || [];
+  }
+
+  /* Puts a track into focus, or no track if it is already. */
+  focus(track) {
+    const same = this.track && Object.keys(track).every((x) => this.track[x] === track[x]);
+    this.open(this.t, same ? null : track);
+  }
+
+  /* Whether a track is in focus in a frame, itself or since it is paired with the one that is. */
+  inFocus(model, kind, index, t) {
+    if (!this.track) return true;
+    const own = this.track;
+    if (kind === own.kind && (kind === "object" || model === own.model)) return index === own.index;
+    const object = own.kind === "object" ? own.index : partnerAt(this.tracks(own)[own.index], t);
+    if (kind === "object") return index === object;
+    return object !== null && partnerAt(this.video.models[model].predictions[index], t) === object;
   }
 
   toggle() {
@@ -88,9 +153,9 @@ class Player {
   seek(t) {
     this.pause();
     const last = this.video.frames.length - 1;
-    const frame = Math.min(Math.max(t, 0), last);
-    this.onSeek(frame);
-    return this.show(frame);
+    const shown = this.show(Math.min(Math.max(t, 0), last));
+    this.onChange();
+    return shown;
   }
 
   onKey(event) {
@@ -98,6 +163,7 @@ class Player {
     if (!this.video || event.target.closest("input, select, button")) return;
     if (event.key in steps) this.seek(this.t + steps[event.key]);
     else if (event.key === " ") this.toggle();
+    else if (event.key === "Escape" && this.track) this.open(this.t, null);
     else return;
     event.preventDefault();
   }
@@ -113,16 +179,21 @@ class Player {
     byId("frame").textContent = `frame ${t} / ${video.frames.length - 1}`;
     byId("timeline").style.setProperty("--at", t / video.frames.length);
     byId("timeline").style.setProperty("--frame", 1 / video.frames.length);
-    const crowds = video.crowds.map((x) => ({ ...x, css: CROWD_COLOR, label: "crowd" }));
-    const colored = (track, i) => ({
+    const colored = (kind, model) => (track, i) => ({
       ...track,
       css: identityColor(track.color),
       label: [i + 1, this.names[track.category], track.score && scoreText(track.score)]
         .filter((x) => x !== undefined)
         .join(" "),
+      faint: !this.inFocus(model, kind, i, t),
     });
-    this.draw("truth", image, [...crowds, ...video.objects.map(colored)]);
-    this.draw("predictions", image, video.predictions.map(colored));
+    const crowds = video.crowds.map((x) => ({ ...x, css: CROWD_COLOR, label: "crowd", faint: this.track !== null }));
+    // Objects have the same colours for all models.
+    const objects = video.objects.map((x, i) => ({ ...x, ...video.models[0].objects[i] }));
+    this.draw("truth", image, [...crowds, ...objects.map(colored("object", 0))]);
+    video.models.forEach((model, m) => {
+      this.draw(`predictions-${m}`, image, model.predictions.map(colored("prediction", m)));
+    });
   }
 
   draw(id, image, tracks) {
@@ -148,22 +219,33 @@ class Player {
       .map((x) => ({ track: x.track, shape: maskShape(x.counts, height) }))
       .filter((x) => x.shape !== null);
     if (byId("show-masks").checked) {
-      for (const { track, shape } of shapes) drawMask(context, shape, track.css, scale, pixels);
+      for (const { track, shape } of shapes) {
+        if (track.faint) drawOutline(context, shape, track.css, scale, pixels);
+        else drawMask(context, shape, track.css, scale, pixels);
+      }
     }
     if (byId("show-labels").checked) {
       const taken = [];
-      for (const { track, shape } of shapes) {
-        drawLabel(context, track.label, shape.x * scale, shape.y * scale, track.css, pixels, taken);
+      for (const { track, shape } of shapes.filter((x) => !x.track.faint)) {
+        const x = ((shape.left + shape.right) / 2) * scale;
+        drawLabel(context, track.label, x, shape.top * scale, track.css, pixels, taken);
       }
     }
   }
 }
 
-function drawMask(context, shape, color, scale, pixels) {
+/* The index of the track that a track is paired with in a frame, null for none. */
+function partnerAt(track, t) {
+  const span = track.spans.find((x) => x.start <= t && t < x.end);
+  return span ? span.partner : null;
+}
+
+/* Fills and outlines a mask; the alpha is that of the filling. */
+function drawMask(context, shape, color, scale, pixels, alpha = 0.4) {
   context.save();
   context.scale(scale, scale);
   context.lineCap = "round";
-  context.globalAlpha = 0.4;
+  context.globalAlpha = alpha;
   context.fillStyle = color;
   context.fill(shape.area);
   context.globalAlpha = 0.55;
@@ -172,6 +254,17 @@ function drawMask(context, shape, color, scale, pixels) {
   context.stroke(shape.outline);
   context.globalAlpha = 1;
   context.lineWidth = (1.75 * pixels) / scale;
+  context.strokeStyle = color;
+  context.stroke(shape.outline);
+  context.restore();
+}
+
+/* What remains of a mask that is not in focus. */
+function drawOutline(context, shape, color, scale, pixels) {
+  context.save();
+  context.scale(scale, scale);
+  context.globalAlpha = 0.35;
+  context.lineWidth = pixels / scale;
   context.strokeStyle = color;
   context.stroke(shape.outline);
   context.restore();

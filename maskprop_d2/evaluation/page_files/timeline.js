@@ -11,17 +11,22 @@ const LEGEND = {
   ignored: "on a crowd, not counted",
 };
 
-function timelineElement(video, names, seek) {
+function timelineElement(player) {
+  const { video, models } = player;
   const length = video.frames.length;
   const root = element("div", { class: "timeline" });
-  const add = (title, tracks, partners) => {
-    if (!tracks.length) return;
-    root.append(element("h3", {}, title));
-    tracks.forEach((track, i) => root.append(timelineRow(video, names, track, i, partners, seek)));
-  };
-  add("Objects and the predictions that find them", video.objects, video.predictions);
-  const objects = video.objects.length ? " and the objects that they cover" : "";
-  add(`Predictions${objects}`, video.predictions, video.objects);
+  video.models.forEach((model, m) => {
+    const of = models.length > 1 ? `${models[m].name}: ` : "";
+    const objects = model.objects.map((x, i) => ({ ...x, category: video.objects[i].category }));
+    const add = (title, kind, tracks, partners) => {
+      if (!tracks.length) return;
+      root.append(element("h3", {}, `${of}${title}`));
+      tracks.forEach((_, i) => root.append(timelineRow(player, { kind, model: m, index: i }, tracks, partners)));
+    };
+    add("Objects and the predictions that find them", "object", objects, model.predictions);
+    const covered = objects.length ? " and the objects that they cover" : "";
+    add(`Predictions${covered}`, "prediction", model.predictions, objects);
+  });
   const axis = element("div", { class: "axis" });
   for (const t of ticks(length)) {
     axis.append(element("span", { style: `left:${(100 * (t + 0.5)) / length}%` }, `${t}`));
@@ -31,7 +36,9 @@ function timelineElement(video, names, seek) {
   return root;
 }
 
-function timelineRow(video, names, track, i, partners, seek) {
+function timelineRow(player, key, tracks, partners) {
+  const { video, names } = player;
+  const track = tracks[key.index];
   const length = video.frames.length;
   const place = (from, to) => `left:${(100 * from) / length}%;width:${(100 * (to - from)) / length}%`;
   const strip = element("div", { class: "strip" });
@@ -49,20 +56,24 @@ function timelineRow(video, names, track, i, partners, seek) {
   }
   strip.addEventListener("click", (event) => {
     const box = strip.getBoundingClientRect();
-    seek(Math.floor((length * (event.clientX - box.left)) / box.width));
+    player.seek(Math.floor((length * (event.clientX - box.left)) / box.width));
   });
-  const isPrediction = track.score !== undefined;
+  const name = element(
+    "span",
+    { class: "name", title: `${names[track.category]}: show only this track` },
+    element("i", { class: "swatch", style: `background:${identityColor(track.color)}` }),
+    `${key.index + 1} ${names[track.category]}`,
+  );
+  name.addEventListener("click", () => player.focus(key));
+  const { track: own } = player;
+  const chosen = own && Object.keys(key).every((x) => own[x] === key[x]);
+  const note = key.kind === "prediction" ? scoreText(track.score) : objectNote(track);
   return element(
     "div",
-    { class: `row ${isPrediction ? "prediction" : "object"}` },
-    element(
-      "span",
-      { class: "name", title: names[track.category] },
-      element("i", { class: "swatch", style: `background:${identityColor(track.color)}` }),
-      `${i + 1} ${names[track.category]}`,
-    ),
+    { class: `row ${key.kind}${chosen ? " chosen" : ""}` },
+    name,
     strip,
-    element("span", { class: "note" }, isPrediction ? scoreText(track.score) : objectNote(track)),
+    element("span", { class: "note" }, note),
   );
 }
 
@@ -94,7 +105,7 @@ function ticks(length) {
 
 /* The states that occur in this timeline. */
 function legend(video) {
-  const tracks = [...video.objects, ...video.predictions];
+  const tracks = video.models.flatMap((x) => [...x.objects, ...x.predictions]);
   const states = new Set(tracks.flatMap((x) => x.spans.map((span) => span.state)));
   const keys = Object.entries(LEGEND)
     .filter(([state]) => states.has(state))
