@@ -20,7 +20,6 @@ from ..errors import InputError
 
 MIN_SHARE = 1e-4
 """Shares below this count as this, so that their logarithm is finite."""
-INNER_POWER = 4
 
 
 class AffinityReadout(nn.Module):
@@ -117,21 +116,20 @@ class AffinityReadout(nn.Module):
         return read.unflatten(0, (-1, height, width)).permute(0, 3, 1, 2)
 
 
-def pooled_keys(keys: Tensor, masks: Tensor) -> Tensor:
+def pooled_keys(keys: Tensor, masks: Tensor, power: float = 1.0) -> Tensor:
     """Describe what objects look like: the mean key under each mask.
-
-    Cells at the border of a mask also show what lies beside the object, and count less: by the
-    ``INNER_POWER``-th power of the mask's share of the cell.
 
     Args:
         keys: (E, h', w') keys of a frame.
         masks: (N, h, w) soft masks of its objects.
+        power: a cell counts by this power of the mask's share of it. With more than 1, cells at
+            the border of a mask, which also show what lies beside the object, count less.
 
     Returns:
         (N, E) of unit length; 0 for an empty mask.
     """
     shares = F.interpolate(masks[None].to(keys), keys.shape[-2:], mode="area")[0]
-    return F.normalize(shares.flatten(1) ** INNER_POWER @ keys.flatten(1).T, dim=1)
+    return F.normalize(shares.flatten(1) ** power @ keys.flatten(1).T, dim=1)
 
 
 def cell_places(keys: Tensor) -> Tensor:

@@ -109,12 +109,12 @@ def test_pooled_keys_are_mean_keys_of_unit_length():
     assert (pooled[2] == 0).all()
 
 
-def test_cells_at_the_border_of_a_mask_hardly_count_for_its_appearance():
+def test_with_a_power_cells_at_the_border_of_a_mask_hardly_count():
     keys = F.normalize(torch.randn(5, 4, 6), dim=0)
     mask = torch.zeros(1, 8, 12)
     mask[0, :2, :2] = 1.0
     mask[0, :2, 2] = 1.0  # Half of the next cell.
-    assert pooled_keys(keys, mask)[0] @ keys[:, 0, 0] > 0.99
+    assert pooled_keys(keys, mask, 4)[0] @ keys[:, 0, 0] > 0.99
 
 
 @pytest.mark.parametrize("options", [{"stride": 0}, {"channels": 0}, {"stride": 1.5}])
