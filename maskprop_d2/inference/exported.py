@@ -79,7 +79,7 @@ class ExportedNetwork(DetectorNetwork):
         except (*WRONG_ENTRY, RuntimeError) as error:
             raise not_as_exported(path, error) from error
         try:
-            self._program = self._load_program(exported["program"], weights)
+            self.program = self._load_program(exported["program"], weights)
         except RuntimeError as error:
             raise ModelFileError(
                 f"{path} was exported with torch {exported.get('torch')}: torch "
@@ -98,7 +98,7 @@ class ExportedNetwork(DetectorNetwork):
         self.frame_settings = FrameSettings(**exported["frame_settings"])
         if score_threshold is None:
             score_threshold = exported["score_threshold"]
-        self._score_threshold = torch.tensor(score_threshold)
+        self.score_threshold = torch.tensor(score_threshold)
         # A wrong file could ask for any number of dilations: compare it with the weights first.
         options, deform_weight = exported["propagation"], weights["propagation.deform_weight"]
         sizes = len(options["dilations"]), options["in_channels"]
@@ -138,15 +138,15 @@ class ExportedNetwork(DetectorNetwork):
         return weight.to(self.device, dtype, copy=True)
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
-        return self._program.pyramid(images)
+        return self.program.pyramid(images)
 
     def find_objects(
         self, pyramid: dict[str, Tensor], image_size: tuple[int, int]
     ) -> list[Detections]:
         # The program was traced with one frame and takes one at a time.
-        size, threshold = torch.tensor(image_size), self._score_threshold
+        size, threshold = torch.tensor(image_size), self.score_threshold
         return [
-            Detections(*self._program.find_objects(levels, size, threshold))
+            Detections(*self.program.find_objects(levels, size, threshold))
             for levels in split_frames(pyramid)
         ]
 

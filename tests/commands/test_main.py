@@ -72,7 +72,7 @@ def test_the_remaining_arguments_go_to_the_command(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "status"), [("train", 2), ("export", 2), ("track", 0), ("demo", 0), ("evaluate", 0)]
+    ("name", "status"), [("train", 2), ("export", 0), ("track", 0), ("demo", 0), ("evaluate", 0)]
 )
 def test_without_detectron2_a_command_works_or_says_that_it_is_missing(name, status):
     command = [sys.executable, "-c", REFUSE_DETECTRON2, name, "--help"]
