@@ -171,6 +171,9 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.MODEL.MASKPROP.MASKTRACK.ENABLED = False
     # Channels of its two fully connected layers.
     cfg.MODEL.MASKPROP.MASKTRACK.FC_DIM = 1024
+    # "original", or "mmtracking" for weights of mmtracking or mmdetection: its head samples regions
+    # differently and ends with a ReLU.
+    cfg.MODEL.MASKPROP.MASKTRACK.VARIANT = "original"
     cfg.MODEL.MASKPROP.MASKTRACK.LOSS_WEIGHT = 1.0
 
     # DeepSORT: number of frames without a detection after which a track ends, and maximum cosine

@@ -1,8 +1,9 @@
 """
 Reading weights files without running any code in them.
 
-There are two kinds: archives that ``torch.save`` writes (.pth, .pt; checkpoints and exported
-models) and pickles of NumPy arrays (.pkl; Detectron2's model zoo).
+There are two kinds: files that ``torch.save`` writes (.pth, .pt; checkpoints and exported models),
+which are archives or, before torch 1.6, several pickles; and pickles of NumPy arrays (.pkl;
+Detectron2's model zoo).
 """
 
 import io
@@ -10,6 +11,8 @@ import pickle
 import pickletools
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ import numpy as np
 import torch
 
 from .errors import WeightsFileError
+
+# NumPy has two names for its inner package.
+_CORES = ("numpy.core", "numpy._core")
 
 
 def read_weights(path: str | Path) -> dict[str, Any]:
@@ -57,6 +63,15 @@ def _not_allowed(name: str) -> pickle.UnpicklingError:
 
 def _read_archive(path: Path) -> Any:
     size = path.stat().st_size
+    with path.open("rb") as file:
+        is_old = file.read(len(_OLD_START)) == _OLD_START
+    if is_old:
+        try:
+            contents = _load(path)
+        except pickle.UnpicklingError as error:
+            raise _not_allowed(_globals(path.read_bytes(), 4)) from error
+        _check_tensors(contents, size)
+        return contents
     with zipfile.ZipFile(path) as archive:
         if sum(x.file_size for x in archive.infolist()) > size:
             raise zipfile.BadZipFile("its entries are larger than the file")
@@ -64,18 +79,68 @@ def _read_archive(path: Path) -> Any:
     if damaged:
         raise zipfile.BadZipFile(f"{damaged} does not match its checksum")
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        contents = _load(path, mmap=True)
     except pickle.UnpicklingError as error:
-        raise _not_allowed(_globals(path)) from error
+        with zipfile.ZipFile(path) as archive:
+            (name,) = (x for x in archive.namelist() if x.endswith("/data.pkl"))
+            raise _not_allowed(_globals(archive.read(name))) from error
     _check_tensors(contents, size)
     return contents
 
 
-def _globals(path: Path) -> str:
-    """The names of the classes and functions in an archive that no tensor needs."""
-    with zipfile.ZipFile(path) as archive:
-        (name,) = (x for x in archive.namelist() if x.endswith("/data.pkl"))
-        opcodes = list(pickletools.genops(archive.read(name)))
+# What torch.save wrote before it wrote archives: the pickle of a magic number.
+_OLD_START = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+
+
+def _load(path: Path, **options: Any) -> Any:
+    with _ignored_classes():
+        return torch.load(path, map_location="cpu", weights_only=True, **options)
+
+
+class _Ignored:
+    """Stands for an object that is not needed, which is read as this."""
+
+    def __init__(self, *_: Any, **__: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _ignore(name: str) -> type:
+    """A class that torch takes for the one with this name."""
+    module, _, attribute = name.rpartition(".")
+    return type(attribute, (_Ignored,), {"__module__": module})
+
+
+# The log of a training that mmengine writes into checkpoints, and what it is made of.
+_IGNORED: list[Any] = [
+    _ignore(name)
+    for name in (
+        "mmengine.logging.history_buffer.HistoryBuffer",
+        *(f"{module}.getattr" for module in ("builtins", "__builtin__")),
+        *(f"numpy.{x}" for x in ("ndarray", "dtype")),
+        *(f"{x}.multiarray.{y}" for x in _CORES for y in ("_reconstruct", "scalar")),
+    )
+]
+
+
+@contextmanager
+def _ignored_classes() -> Iterator[None]:
+    """Within the block, ``torch.load`` reads objects of ``_IGNORED`` without running their code."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals(_IGNORED)
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+def _globals(data: bytes, pickles: int = 1) -> str:
+    """The names of the classes and functions in pickles that no tensor needs."""
+    file = io.BytesIO(data)
+    opcodes = [x for _ in range(pickles) for x in pickletools.genops(file)]
     names = {str(argument) for opcode, argument, _ in opcodes if opcode.name == "GLOBAL"}
     tensor_modules = ("torch", "torch._utils", "torch._tensor", "collections")
     found = [x.replace(" ", ".") for x in names if x.split()[0] not in tensor_modules]
@@ -204,7 +269,7 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-# What pickled arrays refer to, and what they get. NumPy has two names for its inner package.
+# What pickled arrays refer to, and what they get.
 _ALLOWED: dict[str, Any] = {
     "numpy.dtype": _Dtype,
     "numpy.ndarray": _Array,
@@ -213,7 +278,7 @@ _ALLOWED: dict[str, Any] = {
     # For empty bytes in old protocols.
     "__builtin__.bytes": lambda: b"",
 }
-for _core in ("numpy.core", "numpy._core"):
+for _core in _CORES:
     _ALLOWED[f"{_core}.multiarray._reconstruct"] = _Array
     _ALLOWED[f"{_core}.multiarray.scalar"] = _scalar
     _ALLOWED[f"{_core}.numeric._frombuffer"] = _array_from_buffer

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "maskprop_d2"
 WITH_DETECTRON2 = ["commands", "archive", "model_zoo", "engine", "modeling", "data"]
 WITHOUT_DETECTRON2 = [
     *("inference", "evaluation", "tracking", "networks"),
-    *("detections", "annotation_tools", "ytvis", "video", "ops"),
+    *("mmdetection", "detections", "annotation_tools", "ytvis", "video", "ops"),
 ]
 LAYERS = [*WITH_DETECTRON2, *WITHOUT_DETECTRON2]
 """The packages, from the top down. Modules of the package's root may be imported anywhere."""

@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "compare the results of models, with confidence intervals",
     "diagnose": "say what costs AP",
     "visualize": "write an HTML page of results",
+    "convert": "convert a checkpoint of mmdetection or mmtracking",
     "export": "export a model that runs without Detectron2",
     "install-detectron2": "install Detectron2 without compiling it",
 }
@@ -31,8 +32,8 @@ examples:
   maskprop train --config-file configs/moving_shapes/maskprop_tiny.yaml
   maskprop evaluate annotations.json results.json
 
-Run "maskprop COMMAND --help" for the options of a command. "train" and "export" need Detectron2;
-"track" and "demo" need it for some models: maskprop install-detectron2
+Run "maskprop COMMAND --help" for the options of a command. "train", "convert" and "export" need
+Detectron2; "track" and "demo" need it for some models: maskprop install-detectron2
 """
 
 

@@ -4,7 +4,7 @@ import argparse
 
 from ..model_zoo import PRESETS, Preset, default_preset, has_detectron2, local_path
 
-HEADER = "model", "dataset", "categories", "mask AP", "size", "license", "weights"
+HEADER = "model", "dataset", "categories", "mask AP", "video AP", "size", "license", "weights"
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:
@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     for row in rows:
         cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
         print("  ".join(cells).rstrip())
-    print("\nMask AP: as published, on COCO val2017.")
+    print("\nAs published: mask AP on COCO val2017, video AP on the validation set of the dataset.")
     print(f"Default on this machine: {default_preset().name}")
 
 
@@ -24,7 +24,7 @@ def _row(preset: Preset) -> tuple[str, ...]:
         preset.name,
         preset.dataset,
         str(preset.num_categories),
-        "-" if preset.mask_ap is None else f"{preset.mask_ap:.1f}",
+        *("-" if ap is None else f"{ap:.1f}" for ap in (preset.mask_ap, preset.video_ap)),
         f"{preset.megabytes} MB",
         preset.license,
         _state(preset),
@@ -33,7 +33,7 @@ def _row(preset: Preset) -> tuple[str, ...]:
 
 def _state(preset: Preset) -> str:
     """Whether a preset can run on this machine."""
-    if preset.kind == "detectron2" and not has_detectron2():
+    if preset.kind in ("detectron2", "mmdetection") and not has_detectron2():
         return "need Detectron2, which is not installed"
     if local_path(preset).is_file():
         return "on this machine"

@@ -9,13 +9,14 @@ from detectron2.checkpoint import DetectionCheckpointer
 
 from ..errors import InputError, MissingWeightsError, TrainingError, WeightsFileError
 from ..files import atomic_file
+from ..mmdetection import convert, is_foreign
 from ..tracking import OWN_WEIGHTS
 from ..weights_file import read_weights
 
 
 class Checkpointer(DetectionCheckpointer):
     """Detectron2's checkpointer, which writes files atomically and loads weights without running
-    code in the file.
+    code in the file, also those of mmdetection and mmtracking.
 
     ``last_checkpoint`` names a complete file at any time.
 
@@ -89,6 +90,11 @@ class Checkpointer(DetectionCheckpointer):
         if filename.endswith(".pyth"):
             weights = contents["model_state"]
             return {"model": weights, "__author__": "pycls", "matching_heuristics": True}
+        if is_foreign(contents):
+            try:
+                return {"model": convert(contents).weights}
+            except InputError as error:
+                raise WeightsFileError(filename, str(error)) from error
         contents = contents if "model" in contents else {"model": contents}
         if self._match_names:
             contents["matching_heuristics"] = True

@@ -73,16 +73,22 @@ def check_weights_file(path: Path, preset: Preset) -> None:
     if not preset.checksum:
         return
     algorithm, expected = preset.checksum.split(":")
+    digest = file_digest(path, algorithm)
+    if not digest.startswith(expected):
+        raise FetchError(
+            f"{path} is damaged or another file: its {algorithm} is "
+            f"{digest[: len(expected)]}..., not {expected}... as published for "
+            f"{preset.name}. Delete it, and fetch it again from {preset.url}"
+        )
+
+
+def file_digest(path: Path, algorithm: str) -> str:
+    """The checksum of a file in hexadecimal digits."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(2**20):
             digest.update(chunk)
-    if not digest.hexdigest().startswith(expected):
-        raise FetchError(
-            f"{path} is damaged or another file: its {algorithm} is "
-            f"{digest.hexdigest()[: len(expected)]}..., not {expected}... as published for "
-            f"{preset.name}. Delete it, and fetch it again from {preset.url}"
-        )
+    return digest.hexdigest()
 
 
 def _fetch(preset: Preset, path: Path) -> None:

@@ -115,11 +115,13 @@ def load_model(model: str, options: ModelOptions) -> VideoSegmenter:
                 raise ConfigError(f"{model} is an exported model: it contains its weights")
             return _load_exported(model, options)
         raise ConfigError(f"{model} is neither a file nor one of {', '.join(PRESETS)}")
-    if preset.kind == "detectron2":
+    if preset.kind in ("detectron2", "mmdetection"):
         _require_detectron2(preset.name)
     options = replace(options, weights=get_weights(preset, options.weights))
     if preset.kind == "exported":
         return _load_exported(str(options.weights), options)
+    if preset.kind == "mmdetection":
+        return _load_config_model(get_config_file(preset.name), options)
     options = replace(options, short_side=options.short_side or SHORT_SIDE)
     if preset.kind == "detectron2":
         return _load_config_model(get_config_file(preset.name), options)
@@ -174,6 +176,9 @@ def _load_config_model(config_file: str, options: ModelOptions) -> VideoSegmente
             f"{config_file}: MODEL.WEIGHTS is empty: name weights with --weights FILE"
         )
     model, missing = build_trained_model(cfg)
+    if cfg.MODEL.MASKPROP.TRACKER == "masktrack":
+        # Its published weights have no propagation branch, which it does not use.
+        missing = [name for name in missing if not name.startswith("propagation.")]
     # Partly random, it would give tracks that look like any others.
     if missing:
         parts = ", ".join(sorted({name.split(".")[0] for name in missing}))

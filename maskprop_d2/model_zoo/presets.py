@@ -9,6 +9,7 @@ from ..errors import ConfigError
 PACKAGE = Path(__file__).parents[1]
 CONFIGS = PACKAGE / "configs"
 DETECTRON2_URL = "https://dl.fbaipublicfiles.com/detectron2"
+OPENMMLAB_URL = "https://download.openmmlab.com"
 TORCHVISION_URL = "https://download.pytorch.org/models"
 
 
@@ -18,18 +19,19 @@ class Preset:
 
     Attributes:
         name: its name on the command line.
-        kind: "detectron2" or "torchvision", a detector whose masks are linked; or "exported", a
-            MaskProp model in one file.
+        kind: "detectron2" or "torchvision", a detector whose masks are linked; "mmdetection", such
+            a detector or MaskTrack R-CNN; or "exported", a MaskProp model in one file.
         url: address of the weights; the path of the file for an exported model.
         checksum: algorithm and first digits of the file's checksum, as ``md5:f10217``, which its
             publisher puts in its name; empty for a file of this repository.
-        config_file: path in ``configs/``, of Detectron2's model zoo or, for an exported model, of
-            this package; empty for torchvision.
+        config_file: path in ``configs/``, of Detectron2's model zoo or else of this package; empty
+            for torchvision.
         dataset: what it was trained on.
         num_categories: K.
         mask_ap: published mask AP on COCO val2017 in percent, or None.
         megabytes: size of the weights.
         license: license of the weights.
+        video_ap: published AP on the validation set of ``dataset`` in percent, if it tracks.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Preset:
     mask_ap: float | None
     megabytes: int
     license: str
+    video_ap: float | None = None
 
 
 def _detectron2(config_file: str, weights: str, mask_ap: float, megabytes: int) -> Preset:
@@ -76,6 +79,43 @@ def _torchvision(name: str, weights: str, mask_ap: float, megabytes: int) -> Pre
     )
 
 
+def _htc(config: str, name: str, date_and_checksum: str, mask_ap: float, megabytes: int) -> Preset:
+    """A Hybrid Task Cascade of mmdetection's ``configs/htc/metafile.yml``."""
+    return Preset(
+        name=config,
+        kind="mmdetection",
+        url=f"{OPENMMLAB_URL}/mmdetection/v2.0/htc/{name}/{name}_{date_and_checksum}.pth",
+        checksum=f"sha256:{date_and_checksum.rpartition('-')[2]}",
+        config_file=f"coco/{config}.yaml",
+        dataset="COCO",
+        num_categories=80,
+        mask_ap=mask_ap,
+        megabytes=megabytes,
+        license="Apache-2.0",
+    )
+
+
+def _masktrack(
+    backbone: str, year: int, date_and_checksum: str, video_ap: float, megabytes: int
+) -> Preset:
+    """A MaskTrack R-CNN of mmtracking's ``configs/vis/masktrack_rcnn/metafile.yml``."""
+    short = {"R_50": "r50", "R_101": "r101", "X_101_64x4d": "x101"}[backbone]
+    name = f"masktrack_rcnn_{short}_fpn_12e_youtubevis{year}"
+    return Preset(
+        name=f"masktrack_rcnn_{backbone}_FPN_{year}",
+        kind="mmdetection",
+        url=f"{OPENMMLAB_URL}/mmtracking/vis/masktrack_rcnn/{name}/{name}_{date_and_checksum}.pth",
+        checksum=f"sha256:{date_and_checksum.rpartition('-')[2]}",
+        config_file=f"youtubevis_{year}/masktrack_rcnn_{backbone}_FPN.yaml",
+        dataset=f"YouTube-VIS {year}",
+        num_categories=40,
+        mask_ap=None,
+        megabytes=megabytes,
+        license="Apache-2.0",
+        video_ap=video_ap,
+    )
+
+
 _ALL = [
     _detectron2(
         "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x",
@@ -105,6 +145,23 @@ _ALL = [
     _torchvision(
         "maskrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth", 41.8, 186
     ),
+    _htc("htc_R_50_FPN", "htc_r50_fpn_20e_coco", "20200319-fe28c577", 38.3, 320),
+    _htc("htc_R_101_FPN", "htc_r101_fpn_20e_coco", "20200317-9b41b48f", 39.6, 396),
+    _htc("htc_X_101_32x4d_FPN", "htc_x101_32x4d_fpn_16x1_20e_coco", "20200318-de97ae01", 40.5, 395),
+    _htc("htc_X_101_64x4d_FPN", "htc_x101_64x4d_fpn_16x1_20e_coco", "20200318-b181fd7a", 41.4, 553),
+    _htc(
+        "htc_X_101_64x4d_FPN_dcn",
+        "htc_x101_64x4d_fpn_dconv_c3-c5_mstrain_400_1400_16x1_20e_coco",
+        "20200312-946fd751",
+        43.8,
+        560,
+    ),
+    _masktrack("R_50", 2019, "20211022_194830-6ca6b91e", 30.2, 232),
+    _masktrack("R_101", 2019, "20211023_150038-454dc48b", 32.2, 308),
+    _masktrack("X_101_64x4d", 2019, "20211023_153205-fff7a102", 34.7, 465),
+    _masktrack("R_50", 2021, "20211026_044948-10da90d9", 28.7, 232),
+    _masktrack("R_101", 2021, "20211026_045509-3c49e4f3", 31.3, 308),
+    _masktrack("X_101_64x4d", 2021, "20211026_095943-90831df4", 33.5, 465),
     Preset(
         name="maskprop_tiny",
         kind="exported",
@@ -159,7 +216,7 @@ def get_config_file(name: str) -> str:
     preset = get_preset(name)
     if preset.kind == "torchvision":
         raise ConfigError(f"{preset.name} is a model of torchvision, which has no config file")
-    if preset.kind == "exported":
+    if preset.kind in ("exported", "mmdetection"):
         return str(CONFIGS / preset.config_file)
     # Not with detectron2.model_zoo, which imports pkg_resources, no longer part of setuptools.
     try:

@@ -90,7 +90,7 @@ def embedding_options(cfg: Any, shapes: dict[str, ShapeSpec]) -> dict[str, Any]:
         "in_channels": shapes[levels[0]].channels,
         # As published.
         "resolution": 7,
-        "fc_dim": options.FC_DIM,
+        **lower_keys(options, "FC_DIM", "VARIANT"),
     }
 
 

@@ -173,6 +173,16 @@ def test_each_mask_head_is_trained_on_refined_boxes_of_its_stage(pyramid, monkey
     assert losses["loss_mask_stage2"] > 0
 
 
+def test_boxes_shrink_as_much_as_they_grow_at_most():
+    """Hybrid Task Cascade limits both; Detectron2's cascade only growth."""
+    for predictor, weight in zip(build().box_predictor, (5, 10, 1 / 0.067), strict=True):
+        decode = predictor.box2box_transform.apply_deltas
+        box = torch.tensor([[0.0, 0.0, 100.0, 100.0]])
+        size = decode(torch.tensor([[0.0, 0.0, -30.0 * weight, -2.0 * weight]]), box)[0]
+        torch.testing.assert_close(size[2] - size[0], torch.tensor(1.6))
+        torch.testing.assert_close(size[3] - size[1], 100 * torch.tensor(-2.0).exp())
+
+
 def test_stage_losses_are_weighted(pyramid):
     names = ("MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS", [1.0, 1.0, 1.0])
     plain, weighted = train(build(*names), pyramid), train(build(), pyramid)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
+from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.roi_heads import (
     ROI_HEADS_REGISTRY,
     CascadeROIHeads,
@@ -84,6 +85,14 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
                 f"IOUS has {number} stages"
             )
         return {**super().from_config(cfg, input_shape), "stage_loss_weights": weights}
+
+    @classmethod
+    def _init_box_head(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        args = super()._init_box_head(cfg, input_shape)
+        for predictor in args["box_predictors"]:
+            weights = predictor.box2box_transform.weights
+            predictor.box2box_transform = BoxTransform(weights)
+        return args
 
     @classmethod
     def _init_mask_head(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
@@ -264,6 +273,15 @@ class HybridTaskCascadeHeads(SemanticPooling, CascadeROIHeads):
             for head, x in zip(self.mask_head, stage_features, strict=True)
         ]
         return list(torch.stack(stage_masks).mean(0).split([len(x) for x in boxes]))
+
+
+class BoxTransform(Box2BoxTransform):
+    """Detectron2's coding of boxes, which also limits how much smaller a refined box can be."""
+
+    def apply_deltas(self, deltas: Tensor, boxes: Tensor) -> Tensor:
+        sizes = [-weight * self.scale_clamp for weight in self.weights[2:]]
+        lowest = deltas.new_tensor([-torch.inf, -torch.inf, *sizes])
+        return super().apply_deltas(torch.maximum(deltas, lowest), boxes)
 
 
 def upsampled_logits(head: MaskRCNNConvUpsampleHead, features: Tensor) -> Tensor:
