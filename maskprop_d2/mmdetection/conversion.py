@@ -59,21 +59,28 @@ def convert(contents: Mapping[str, Any]) -> Conversion:
     text = meta.get("config", meta.get("cfg"))
     config = parse_config(text) if isinstance(text, str) else {}
     weights = rename(given)
-    try:
-        keys = config_keys(weights, config)
-    except KeyError as error:
-        raise InputError(f"it lacks the weight {error.args[0]}") from error
-    # A config can have any value in place of a dict or a number.
-    except (AttributeError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("its config or the shapes of its weights are not understood") from error
     dataset = meta.get("dataset_meta")
     names = meta.get("CLASSES") or (dataset.get("classes") if isinstance(dataset, dict) else None)
-    _sort_categories(weights, keys, names)
-    if model == MASKTRACK:
-        keys["MODEL.MASKPROP.MASKTRACK.VARIANT"] = "mmtracking"
-        keys["MODEL.MASKPROP.MASKTRACK.FC_DIM"] = len(weights["embedding.layers.3.weight"])
+    try:
+        keys = config_keys(weights, config)
+        _sort_categories(weights, keys, names)
+        if model == MASKTRACK:
+            keys["MODEL.MASKPROP.MASKTRACK.VARIANT"] = "mmtracking"
+            keys["MODEL.MASKPROP.MASKTRACK.FC_DIM"] = len(weights["embedding.layers.3.weight"])
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(f"it lacks the weight {error.args[0]}") from error
+    # A config can have any value in place of a dict or a number, and weights any shape.
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+        LookupError,
+        ArithmeticError,
+        RuntimeError,
+    ) as error:
+        raise InputError("its config or the shapes of its weights are not understood") from error
     return Conversion(model, weights, keys, bool(config.get("model")))
 
 
@@ -106,7 +113,7 @@ def _recognize(weights: dict[str, torch.Tensor]) -> str:
 def _sort_categories(weights: dict[str, torch.Tensor], keys: dict[str, Any], names: Any) -> None:
     """Bring the categories into the order of their dataset, which is added to the keys."""
     number = keys["MODEL.ROI_HEADS.NUM_CLASSES"]
-    if names is None:
+    if not isinstance(names, list | tuple):
         # All published checkpoints with 80 categories are of COCO.
         if number == 80:
             keys["DATASETS.TEST"] = ["coco_2017_val"]

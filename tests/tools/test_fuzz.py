@@ -44,6 +44,7 @@ def test_each_reader_reads_undamaged_input(tmp_path, monkeypatch):
     monkeypatch.setattr("fuzzing.mutate.damage", lambda _, data: data)
     monkeypatch.setattr("fuzzing.detections.damage", lambda _, data: data)
     monkeypatch.setattr("fuzzing.annotation_tools.damage", lambda _, data: data)
+    monkeypatch.setattr("fuzzing.foreign.damage", lambda _, data: data)
     monkeypatch.setattr("fuzzing.mutate.replace_values", lambda _, value, *more: value)
     monkeypatch.setattr("fuzzing.readers.replace_values", lambda _, value, *more: value)
 

@@ -29,7 +29,7 @@ from maskprop_d2.ytvis import iterate_json, load_json
 from maskprop_d2.ytvis.track_table import check_entries, iterate_track_table, write_track_table
 from maskprop_d2.ytvis.validation import find_problems
 
-from . import annotation_tools, detections, scoring
+from . import annotation_tools, detections, foreign, scoring
 from .mutate import VALUES, damage, damage_json, damage_pickle, damage_zip, replace_values
 
 TINY = Path(__file__).parents[2] / "demo/maskprop_tiny.pt"
@@ -237,6 +237,7 @@ READERS = {
         read_weights,
     ),
     "zoo": Reader(".pkl", lambda x: damage_pickle(x, _zoo()), read_weights),
+    "foreign_checkpoint": Reader(".json", foreign.make_checkpoint, foreign.read_checkpoint),
     "exported": Reader(
         ".pt", _make_exported, lambda path: VideoSegmenter.from_exported(path, device="cpu")
     ),
