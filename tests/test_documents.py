@@ -56,7 +56,7 @@ def test_the_quick_start_runs(tmp_path, monkeypatch, capsys):
 def test_the_page_on_models_has_the_table():
     text = (ROOT / "docs/models.md").read_text()
     for preset in model_zoo.PRESETS.values():
-        needs_detectron2 = "yes" if preset.kind == "detectron2" else "no"
+        needs_detectron2 = "yes" if preset.kind in ("detectron2", "mmdetection") else "no"
         cells = [f"`{preset.name}`", needs_detectron2, preset.dataset, preset.num_categories]
         cells += [preset.mask_ap or "-", f"{preset.megabytes} MB", preset.license]
         assert f"| {' | '.join(map(str, cells))} |" in text
