@@ -69,7 +69,7 @@ def _xml_errors(path: Path) -> Iterator[None]:
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise AnnotationError(f"{path} is damaged or cannot be read") from error
     # A zip file without annotations.xml, or with a password; an unknown encoding.
-    except (KeyError, RuntimeError, NotImplementedError, LookupError) as error:
+    except (RuntimeError, LookupError) as error:
         raise AnnotationError(f"{path} is not an export of CVAT: {error.args[0]}") from error
     except ValueError as error:
         raise AnnotationError(f"{path}: {error}") from error
