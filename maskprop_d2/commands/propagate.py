@@ -166,7 +166,9 @@ def run(args: argparse.Namespace) -> None:
     writer = IdMaskWriter(args.output)
     count = 0
     with Interruption() as interruption:
-        results = tqdm(propagate_ids(video, index, values, masks), total=video.num_frames)
+        results = tqdm(
+            propagate_ids(video, index, values, masks), total=video.num_frames, disable=None
+        )
         for frame, ids in interruption.until_signal(results):
             writer.write(ids, frame_name(video, frame))
             count += 1

@@ -236,7 +236,7 @@ def write_tracks(
     start, num_frames = time.perf_counter(), 0
     with Interruption() as interruption:
         with ExitStack() as stack:
-            bar = stack.enter_context(tqdm(total=source.num_frames, unit="frame"))
+            bar = stack.enter_context(tqdm(total=source.num_frames, unit="frame", disable=None))
             stack.enter_context(logging_redirect_tqdm())
             sinks = _open_sinks(args, source, stack)
             finished = stack.enter_context(prefetch(stream, 2)) if read_ahead else stream

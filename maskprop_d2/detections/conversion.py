@@ -79,8 +79,7 @@ def check_size(mask_size: tuple[int, ...], image_size: tuple[int, int]) -> None:
     if min(h, w) == 0 or min(abs(h - height * w / width), abs(w - width * h / height)) > 1:
         raise DetectionsError(
             f"masks of {w} x {h} pixels do not fit a frame of {width} x {height}: pass masks in "
-            "the size of the frame. (If the model pads its input, remove the padding; Ultralytics "
-            "does so with retina_masks=True)"
+            "the size of the frame"
         )
 
 

@@ -132,7 +132,8 @@ def check_range(path: str | Path, numbers: np.ndarray, video: VideoFile | FrameF
     if last > length - 1 + slack or (last == length and first >= 1):
         raise DetectionsError(
             f"{path} has detections in the frames {first} to {last}, but the input has {length} "
-            "frames: count frames from 0, or give detections the names of image files"
+            "frames: count frames from 0, or give detections the names of image files. For a part "
+            "of a video, give the whole one and --start and --duration"
         )
 
 

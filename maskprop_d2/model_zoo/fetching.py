@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
@@ -107,7 +108,8 @@ def _fetch(preset: Preset, path: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 torch.hub.download_url_to_file(preset.url, str(path))
     except (OSError, HTTPException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        cause = error.reason if type(error) is URLError else error
+        reason = " ".join(str(cause).split()) or type(cause).__name__
         raise FetchError(
             f"{preset.name}: {path.name} ({preset.megabytes} MB) cannot be fetched from "
             f"{preset.url}: {reason}. Copy it to this machine and name it with --weights FILE"

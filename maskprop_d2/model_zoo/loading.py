@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..devices import choose_device
-from ..errors import ConfigError
+from ..errors import ConfigError, FetchError
 from ..inference import VideoSegmenter
 from ..inference.image_detector import MAX_SIDE, SHORT_SIDE, ImageDetector, category_indices
 from ..inference.linking import build_linker
@@ -40,12 +40,14 @@ def get_weights(preset: Preset, weights: str | Path | None = None) -> Path:
             name of the published one is compared with its checksum.
 
     Raises:
-        FetchError: if they cannot be fetched, or the checksum is wrong.
+        FetchError: if there is no such file, they cannot be fetched, or the checksum is wrong.
     """
     if weights is None:
         return fetch_weights(preset)
     path = Path(weights)
-    if path.name == local_path(preset).name and path.is_file():
+    if not path.is_file():
+        raise FetchError(f"{path}: there is no such file of weights for {preset.name}")
+    if path.name == local_path(preset).name:
         check_weights_file(path, preset)
     return path
 
@@ -114,7 +116,7 @@ def load_model(model: str, options: ModelOptions) -> VideoSegmenter:
             if options.weights:
                 raise ConfigError(f"{model} is an exported model: it contains its weights")
             return _load_exported(model, options)
-        raise ConfigError(f"{model} is neither a file nor one of {', '.join(PRESETS)}")
+        preset = get_preset(model)
     if preset.kind in ("detectron2", "mmdetection"):
         _require_detectron2(preset.name)
     options = replace(options, weights=get_weights(preset, options.weights))

@@ -1,6 +1,7 @@
 """The table of published models."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -196,7 +197,9 @@ def get_preset(name: str) -> Preset:
     """
     if preset := find_preset(name):
         return preset
-    raise ConfigError(f"there is no preset '{name}': choose one of {', '.join(PRESETS)}")
+    similar = get_close_matches(name, PRESETS)
+    hint = f"did you mean {' or '.join(similar)}?" if similar else "`maskprop models` lists them"
+    raise ConfigError(f"there is no file or published model '{name}': {hint}")
 
 
 def get_config_file(name: str) -> str:

@@ -164,7 +164,7 @@ def _place_label(
     width: int, height: int, box: Box, covered: np.ndarray, placed: list[Box]
 ) -> tuple[int, int]:
     """The top left corner of a label: of the positions around the box, moved into the frame, the
-    first that covers least of other labels and objects."""
+    first that covers least of other labels and objects, and is not far from the box."""
     x0, y0, x1, y1 = box
     above, below = y0 - height, y1
     corners = [
@@ -185,8 +185,9 @@ def _place_label(
             max(min(c, right) - max(a, left), 0) * max(min(d, bottom) - max(b, top), 0)
             for left, top, right, bottom in placed
         )
+        gap_pixels = width * max(y0 - d, b - y1, 0)
         # Covering a label is worse: it cannot be read, while an object is tinted anyway.
-        return object_pixels + 4 * label_pixels
+        return object_pixels + 4 * label_pixels + gap_pixels
 
     return min(positions, key=cost)
 

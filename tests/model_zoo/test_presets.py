@@ -58,7 +58,7 @@ def test_configs_without_published_weights():
     name = "youtubevis_2019/maskprop_R_50_FPN"
     assert Path(model_zoo.get_config_file(name)).is_file()
     for function in (model_zoo.get_checkpoint_url, model_zoo.get):
-        with pytest.raises(ConfigError, match=f"no preset '{name}': choose one of mask_rcnn"):
+        with pytest.raises(ConfigError, match=f"no file or published model '{name}'"):
             function(name)
-    with pytest.raises(ConfigError, match="no preset 'gone'"):
+    with pytest.raises(ConfigError, match=r"'gone': `maskprop models` lists them"):
         model_zoo.get_config_file("gone")

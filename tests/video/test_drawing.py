@@ -115,6 +115,16 @@ def test_labels_do_not_cover_other_objects(drawn_labels):
     assert (right <= 100 or left >= 200) and top >= 110
 
 
+def test_a_label_stays_beside_its_object(drawn_labels):
+    """Even where it then covers a little of another object."""
+    frame = np.zeros((240, 320, 3), np.uint8)
+    thing = rectangle(240, 320, 60, 0, 80, 320)
+    around = rectangle(240, 320, 47, 0, 52, 320) | rectangle(240, 320, 85, 0, 90, 320)
+    draw_tracks(frame, [around, thing], [0, 1], ["wall", "rope"], [1, 1])
+    _, top, _, bottom, *_ = drawn_labels[1]
+    assert bottom == 60 or top == 80
+
+
 def test_the_text_has_contrast(drawn_labels):
     mask = rectangle(40, 60, 20, 10, 30, 20)
     for i in range(30):
