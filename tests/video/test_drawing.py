@@ -118,10 +118,10 @@ def test_labels_do_not_cover_other_objects(drawn_labels):
 def test_a_label_stays_beside_its_object(drawn_labels):
     """Even where it then covers a little of another object."""
     frame = np.zeros((240, 320, 3), np.uint8)
-    thing = rectangle(240, 320, 60, 0, 80, 320)
-    around = rectangle(240, 320, 47, 0, 52, 320) | rectangle(240, 320, 85, 0, 90, 320)
-    draw_tracks(frame, [around, thing], [0, 1], ["wall", "rope"], [1, 1])
-    _, top, _, bottom, *_ = drawn_labels[1]
+    rows = (60, 80), (47, 52), (85, 90)
+    masks = [rectangle(240, 320, top, 0, bottom, 320) for top, bottom in rows]
+    draw_tracks(frame, masks, [0, 1, 2], ["rope", "rail", "rail"], [1, 1, 1])
+    _, top, _, bottom, *_ = drawn_labels[0]
     assert bottom == 60 or top == 80
 
 
