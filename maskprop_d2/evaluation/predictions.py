@@ -11,10 +11,10 @@ from ..errors import AnnotationError, MaskSizeError
 from ..ops.rle import compress_tracks
 from ..ytvis.checks import is_id, is_number
 from ..ytvis.problems import EntryProblem, ProblemReport
-from .tracks import Track, Video, average_area, best_by_category, read_videos
+from .track_spool import add_prediction
+from .tracks import Track, Video, average_area, read_videos
 
 BATCH = 8  # Entries whose masks are checked together: more do not fit into the processor's cache.
-TRIM_EVERY = 1000  # After this many predictions of a video, those that cannot count are dropped.
 
 
 def read_tracks(
@@ -31,21 +31,35 @@ def read_tracks(
             malformed, or, if strict, do not match the ground truth. It lists all of them by kind.
     """
     videos = read_videos(ground_truth, sources[0])
+    for video, track in iterate_tracks(ground_truth, videos, results, sources[1], strict=strict):
+        add_prediction(video.predictions, track)
+    return list(videos.values())
+
+
+def iterate_tracks(
+    ground_truth: Any,
+    videos: dict[int, Video],
+    results: Iterable[Any],
+    source: str | Path,
+    *,
+    strict: bool = False,
+) -> Iterator[tuple[Video, Track]]:
+    """The predictions of the known ``videos``, in file order; other arguments as for ``evaluate``.
+
+    Raises:
+        AnnotationError: at the end, if entries are malformed, or, if strict, do not match the
+            ground truth. It lists all of them by kind.
+    """
     if not isinstance(results, Iterable) or isinstance(results, dict | str):
-        raise AnnotationError(f"{sources[1]}: must be a list of predicted tracks")
+        raise AnnotationError(f"{source}: must be a list of predicted tracks")
     category_ids = {x["id"] for x in ground_truth["categories"]}
     report = ProblemReport()
-    for video, track in read_predictions(results, videos, category_ids, report):
-        video.predictions.append(track)
-        if len(video.predictions) % TRIM_EVERY == 0:
-            best = best_by_category(video.predictions)
-            video.predictions = list(itertools.chain(*best.values()))
+    yield from read_predictions(results, videos, category_ids, report)
     lines = "; ".join(describe(report))
     if report.fatal or (strict and report.counts):
-        raise AnnotationError(f"{sources[1]}: {lines}")
+        raise AnnotationError(f"{source}: {lines}")
     if report.counts:
-        logging.getLogger(__name__).warning("%s: dropped %s", sources[1], lines)
-    return list(videos.values())
+        logging.getLogger(__name__).warning("%s: dropped %s", source, lines)
 
 
 def read_predictions(

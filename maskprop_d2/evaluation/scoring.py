@@ -1,6 +1,7 @@
 """Scoring the videos one by one: everything that needs their masks, in parallel."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -14,7 +15,8 @@ from .reappearance import reappearances
 from .tracks import Track, Video, best_by_category
 
 Result = TypeVar("Result")
-PARALLEL_FROM = 10**6  # Pairs of masks for which processes are started.
+PARALLEL_FROM = 10**6  # Pairs of masks after which processes are started.
+VIDEOS_AHEAD = 8  # Videos that wait for each process.
 
 
 @dataclass
@@ -66,7 +68,7 @@ def _file_order(video: Video, predictions: list[Track]) -> list[int]:
 
 
 def score_videos(
-    videos: list[Video], oracle: str | None, identity: bool, hota: bool, processes: int
+    videos: Iterable[Video], oracle: str | None, identity: bool, hota: bool, processes: int
 ) -> list[VideoMatches]:
     """``score_video`` for each video."""
     score = partial(score_video, oracle=oracle, identity=identity, hota=hota)
@@ -74,17 +76,27 @@ def score_videos(
 
 
 def map_videos(
-    function: Callable[[Video], Result], videos: list[Video], processes: int
+    function: Callable[[Video], Result], videos: Iterable[Video], processes: int
 ) -> list[Result]:
     """The result of a function for each video, in several processes for large inputs."""
-    pairs = sum(len(x.predictions) * len(x.truth) * x.length for x in videos)
-    if processes == 1 or pairs < PARALLEL_FROM:
-        return [function(video) for video in videos]
+    videos = iter(videos)
+    results: list[Result] = []
+    pairs = 0
+    while processes == 1 or pairs < PARALLEL_FROM:
+        if (video := next(videos, None)) is None:
+            return results
+        results.append(function(video))
+        pairs += len(video.predictions) * len(video.truth) * video.length
     # Imported late because it takes time.
     import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import Future, ProcessPoolExecutor
 
     # Forking a process with threads can hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(videos)), context) as pool:
-        return list(pool.map(function, videos))
+    waiting: deque[Future[Result]] = deque()
+    with ProcessPoolExecutor(processes, context) as pool:
+        for video in videos:
+            waiting.append(pool.submit(function, video))
+            if len(waiting) > VIDEOS_AHEAD * processes:
+                results.append(waiting.popleft().result())
+        return results + [x.result() for x in waiting]

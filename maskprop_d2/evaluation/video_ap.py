@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from .matching import AREA_RANGES, IOU_THRESHOLDS, Matches
-from .predictions import read_tracks
+from .predictions import iterate_tracks
 from .scoring import VideoMatches, score_videos
-from .tracks import Video
+from .track_spool import TrackSpool
+from .tracks import Video, read_videos
 
 RECALL_POINTS = np.linspace(0, 1, 101)
 MAX_DETECTIONS = (1, 10, 100)
@@ -111,15 +112,25 @@ def evaluate(
     Raises:
         AnnotationError: if either is malformed, or, if strict, entries do not match.
     """
-    videos = read_tracks(ground_truth, results, sources, strict=strict)
+    videos = read_videos(ground_truth, sources[0])
     categories = {x["id"]: x["name"] for x in ground_truth["categories"]}
-    return score_tracks(
-        videos, categories, oracle=oracle, identity=identity, hota=hota, processes=processes
-    )
+    with TrackSpool() as spool:
+        for video, track in iterate_tracks(
+            ground_truth, videos, results, sources[1], strict=strict
+        ):
+            spool.add(video, track)
+        return score_tracks(
+            spool.read(videos.values()),
+            categories,
+            oracle=oracle,
+            identity=identity,
+            hota=hota,
+            processes=processes,
+        )
 
 
 def score_tracks(
-    videos: list[Video],
+    videos: Iterable[Video],
     categories: dict[int, str],
     *,
     oracle: str | None = None,
@@ -127,8 +138,10 @@ def score_tracks(
     hota: bool = False,
     processes: int = 1,
 ) -> Metrics:
-    """Score tracks that ``read_tracks`` has read; other arguments as for ``evaluate``, with the
-    names of the categories by id."""
+    """Score videos with their predictions, by rising id.
+
+    The other arguments are those of ``evaluate``, with the names of the categories by id.
+    """
     categories = dict(sorted(categories.items()))
     matches = score_videos(videos, oracle, identity, hota, processes)
 
