@@ -57,14 +57,30 @@ def _connect(ray: Any, address: str | None) -> None:
 
 
 def _process(ray: Any, videos: Sequence[Video], job: Job, workers: int | None) -> Iterator[Outcome]:
-    resources = ray.cluster_resources()
-    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-    count = min(workers or default_workers(cpus, gpus), len(videos))
-    job = replace(job, threads=max(1, cpus // count))
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     # A video that kills its worker again and again must not end the run.
     context.max_errored_blocks = -1
+    missing = {video.address: video for video in videos}
+    # Ray gives up the tasks of a lost node while it still waits for the node.
+    for _ in range(1 + job.retries):
+        for outcome in _process_once(ray, list(missing.values()), job, workers):
+            del missing[outcome.video.address]
+            yield outcome
+        if not missing:
+            return
+    for video in missing.values():
+        yield Outcome(video, reason=DIED)
+
+
+def _process_once(
+    ray: Any, videos: Sequence[Video], job: Job, workers: int | None
+) -> Iterator[Outcome]:
+    """The outcomes of all videos but those whose worker or node is lost."""
+    resources = ray.cluster_resources()
+    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    count = min(workers or default_workers(cpus, gpus), len(videos))
+    job = replace(job, threads=max(1, cpus // count))
     rows = [{"index": i, **asdict(video)} for i, video in enumerate(videos)]
     outcomes = ray.data.from_items(
         rows, override_num_blocks=min(len(videos), MAX_BLOCKS)
@@ -78,14 +94,10 @@ def _process(ray: Any, videos: Sequence[Video], job: Job, workers: int | None) -
         max_restarts=-1,
         max_task_retries=job.retries,
     )
-    missing = set(range(len(videos)))
     for row in outcomes.iter_rows():
-        index = row["index"]
-        missing.discard(index)
         reason, details = row["reason"] or None, row["details"] or None
-        yield Outcome(videos[index], row["frames"], reason, details, row["stops_run"])
-    for index in sorted(missing):
-        yield Outcome(videos[index], reason=DIED)
+        video = videos[row["index"]]
+        yield Outcome(video, row["frames"], reason, details, row["stops_run"])
 
 
 class _Actor:

@@ -5,13 +5,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from small_archive import LENGTH, LINKED, read_files, write_archive
 
+from maskprop_d2.archive import ray_engine
 from maskprop_d2.archive.inputs import Video
-from maskprop_d2.archive.jobs import Job
+from maskprop_d2.archive.jobs import Job, Outcome
 from maskprop_d2.archive.ray_engine import _Actor, process_on_ray
 from maskprop_d2.archive.storage import open_output
 from maskprop_d2.errors import InputError
@@ -51,6 +53,26 @@ def test_without_ray_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"ray, which is not installed: pip install .*\[ray\]"):
         next(process_on_ray([Video("v.mp4")], Job(LINKED, str(tmp_path))))
+
+
+@pytest.mark.parametrize("lost", [1, 5])
+def test_videos_of_a_lost_node_are_tried_again(lost, tmp_path, monkeypatch):
+    videos, tried = [Video(f"v{i}.mp4") for i in range(3)], []
+
+    def process_once(ray, videos, job, workers):
+        tried.append([x.address for x in videos])
+        done = videos if len(tried) > lost else videos[:1]
+        yield from map(Outcome, done)
+
+    monkeypatch.setattr(ray_engine, "_process_once", process_once)
+    context = SimpleNamespace(get_current=SimpleNamespace)
+    ray = SimpleNamespace(data=SimpleNamespace(DataContext=context), is_initialized=lambda: True)
+    monkeypatch.setattr(ray_engine, "_import_ray", lambda: ray)
+    job = Job(LINKED, str(tmp_path), retries=1)
+    found = {x.video.address: x.reason for x in process_on_ray(videos, job)}
+    assert tried == [["v0.mp4", "v1.mp4", "v2.mp4"], ["v1.mp4", "v2.mp4"]]
+    assert list(found) == ["v0.mp4", "v1.mp4", "v2.mp4"]
+    assert found["v2.mp4"] == (None if lost == 1 else ray_engine.DIED)
 
 
 @pytest.mark.slow
