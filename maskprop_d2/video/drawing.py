@@ -90,7 +90,7 @@ def draw_masks(
     """Like ``draw_tracks``, with N arbitrary texts as labels."""
     drawn = frame.copy()
     covered = np.zeros(frame.shape[:2], np.uint8)
-    labels: list[tuple[str, Box, Color]] = []
+    labels: list[tuple[str, Box, np.ndarray, Color]] = []
     centers: dict[int, Point] = {}
     for mask, track_id, text in zip(masks, track_ids, texts, strict=True):
         color = track_color(track_id)
@@ -98,7 +98,7 @@ def draw_masks(
         if crop.size:
             x0, y0, x1, y1 = box
             covered[y0:y1, x0:x1] |= crop
-            labels.append((text, box, color))
+            labels.append((text, box, crop, color))
             if trails is not None:
                 m = cv2.moments(crop, binaryImage=True)
                 centers[track_id] = x0 + m["m10"] / m["m00"], y0 + m["m01"] / m["m00"]
@@ -133,12 +133,19 @@ def draw_mask(image: np.ndarray, mask: RLE | np.ndarray, color: Color) -> tuple[
 
 
 def _draw_label(
-    image: np.ndarray, text: str, box: Box, color: Color, covered: np.ndarray, placed: list[Box]
+    image: np.ndarray,
+    text: str,
+    box: Box,
+    crop: np.ndarray,
+    color: Color,
+    covered: np.ndarray,
+    placed: list[Box],
 ) -> Box:
-    """Write a label on a filled rectangle next to the object in ``box``; returns the rectangle.
+    """Write a label on a filled rectangle next to an object; returns the rectangle.
 
-    ``covered``, (H, W) uint8, is nonzero where there is any object, and ``placed`` are the
-    labels drawn so far. Characters that are not ASCII become question marks.
+    ``crop`` is the object's mask in its ``box``. ``covered``, (H, W) uint8, is nonzero where there
+    is any object, and ``placed`` are the labels drawn so far. Characters that are not ASCII become
+    question marks.
     """
     height, width = image.shape[:2]
     scale = max(0.3, min(height, width) / 800)
@@ -150,7 +157,7 @@ def _draw_label(
     thickness = max(1, round(scale * 1.6))
     (text_width, text_height), baseline = cv2.getTextSize(text, FONT, scale, thickness)
     label_width, label_height = text_width + 2 * pad, text_height + baseline + 2 * pad - 1
-    x, y = _place_label(label_width, label_height, box, covered, placed)
+    x, y = _place_label(label_width, label_height, box, crop, covered, placed)
     cv2.rectangle(image, (x, y), (x + label_width - 1, y + label_height - 1), color, -1)
     # Black or white text, whichever has the higher contrast (WCAG) to the rectangle.
     luminance = np.dot([0.2126, 0.7152, 0.0722], (np.array(color) / 255) ** 2.2)
@@ -161,15 +168,22 @@ def _draw_label(
 
 
 def _place_label(
-    width: int, height: int, box: Box, covered: np.ndarray, placed: list[Box]
+    width: int,
+    height: int,
+    box: Box,
+    crop: np.ndarray,
+    covered: np.ndarray,
+    placed: list[Box],
 ) -> tuple[int, int]:
-    """The top left corner of a label: of the positions around the box, moved into the frame, the
-    first that covers least of other labels and objects, and is not far from the box."""
+    """The top left corner of a label: of the positions around the object, moved into the frame, the
+    first that covers least of other labels and objects, and is not far from the object."""
     x0, y0, x1, y1 = box
     above, below = y0 - height, y1
+    top, bottom = (x0 + int(row.argmax()) for row in (crop[0], crop[-1]))
     corners = [
         *((x, y) for x in (x0, x1 - width) for y in (above, below)),
         *((x, y) for y in (y0, y1 - height) for x in (x1, x0 - width)),
+        *((top, above), (bottom, below)),
         *((x0, y) for y in (above - height, below + height)),
         (x0, y0),
     ]
@@ -185,7 +199,9 @@ def _place_label(
             max(min(c, right) - max(a, left), 0) * max(min(d, bottom) - max(b, top), 0)
             for left, top, right, bottom in placed
         )
-        gap_pixels = width * max(y0 - d, b - y1, 0)
+        rows = slice(max(b - height - y0, 0), max(d + height - y0, 0))
+        columns = slice(max(a - height - x0, 0), max(c + height - x0, 0))
+        gap_pixels = 0 if crop[rows, columns].any() else width * height
         # Covering a label is worse: it cannot be read, while an object is tinted anyway.
         return object_pixels + 4 * label_pixels + gap_pixels
 

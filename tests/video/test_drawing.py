@@ -125,6 +125,15 @@ def test_a_label_stays_beside_its_object(drawn_labels):
     assert bottom == 60 or top == 80
 
 
+def test_a_label_is_near_the_mask_where_its_box_is_mostly_empty(drawn_labels):
+    mask = np.zeros((240, 320), np.uint8)
+    cv2.line(mask, (100, 0), (300, 150), 1, 12)
+    draw_tracks(np.zeros((240, 320, 3), np.uint8), [mask.astype(bool)], [1], ["arm"], [1])
+    x0, y0, x1, y1, *_ = drawn_labels[0]
+    height = y1 - y0
+    assert mask[max(y0 - height, 0) : y1 + height, x0 - height : x1 + height].any()
+
+
 def test_the_text_has_contrast(drawn_labels):
     mask = rectangle(40, 60, 20, 10, 30, 20)
     for i in range(30):
