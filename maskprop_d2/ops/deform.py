@@ -111,6 +111,19 @@ def triton_kernel(device: torch.device) -> Callable[..., Tensor] | None:
     return kernel
 
 
+@cache
+def table_needs_gradient() -> bool:
+    """Whether this version of torch cannot compute the gradient of ``embedding_bag``'s weights
+    alone, as 2.5."""
+    with torch.inference_mode(False), torch.enable_grad():
+        weights, zero = torch.ones(1, requires_grad=True), torch.zeros(1, dtype=torch.int)
+        try:
+            F.embedding_bag(zero, torch.ones(1, 1), zero, per_sample_weights=weights, mode="sum")
+        except RuntimeError:
+            return True
+    return False
+
+
 def sample_and_sum_torch(
     masks: Tensor, maps: Tensor, offsets: Tensor, dilations: Sequence[int]
 ) -> Tensor:
@@ -144,6 +157,8 @@ def sample_and_sum_torch(
     up, left = 1 - down, 1 - right
     corners = ((0, up * left), (1, up * right), (stride, down * left), (stride + 1, down * right))
     mask_table = F.pad(masks, (2, 2, 2, 2)).flatten(1).T.contiguous()
+    if maps.requires_grad and torch.is_grad_enabled() and table_needs_gradient():
+        mask_table.requires_grad_()
     map_tables = F.pad(maps, (2, 2, 2, 2)).flatten(1)
     sums = []
     for map_table in map_tables:
