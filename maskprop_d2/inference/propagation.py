@@ -1,6 +1,6 @@
 """Carrying given masks through a video with the generic propagation network."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -11,14 +11,14 @@ from .generic import FrameGrid, load_generic_propagation
 
 
 def propagate(
-    frames: Sequence[np.ndarray], masks: np.ndarray, source: int = 0, *, device: str = "cpu"
+    frames: Iterable[np.ndarray], masks: np.ndarray, source: int = 0, *, device: str = "cpu"
 ) -> np.ndarray:
     """Propagate masks of one frame to all frames of a clip.
 
     >>> propagate(frames, masks)[5] > 0.5  # The objects in frame 5.
 
     Args:
-        frames: L arrays (H, W, 3) uint8 RGB.
+        frames: L arrays (H, W, 3) uint8 RGB, or a ``VideoFile``; all are read into memory.
         masks: (N, H, W) masks of N objects in one frame, bool or in [0, 1].
         source: index of that frame.
         device: where to run.
@@ -29,6 +29,7 @@ def propagate(
     Raises:
         InputError: for arrays of other shapes or types, or a source that is not in the clip.
     """
+    frames = list(frames)
     if not 0 <= source < len(frames):
         raise InputError(f"source must be one of the {len(frames)} frames, not {source}")
     later = list(propagate_stream(frames[source:], masks, device=device))

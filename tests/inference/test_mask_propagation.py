@@ -55,6 +55,11 @@ def test_type_of_the_masks_does_not_matter(frames, dtype):
     np.testing.assert_allclose(result, expected, atol=0.02)
 
 
+def test_frames_may_come_one_by_one(frames):
+    expected = propagate(frames[:3], true_masks(1), source=1)
+    np.testing.assert_array_equal(propagate(iter(frames[:3]), true_masks(1), source=1), expected)
+
+
 def test_no_objects(frames):
     assert propagate(frames, np.zeros((0, HEIGHT, WIDTH))).shape == (LENGTH, 0, HEIGHT, WIDTH)
 
