@@ -188,7 +188,7 @@ class FrameResult:
         ``class_id`` and ``tracker_id``, and if the names are known ``data["class_name"]``.
 
         Raises:
-            InputError: if the package supervision is not installed.
+            InputError: if the package supervision is not installed, or a label has no name.
         """
         try:
             import supervision
@@ -204,6 +204,10 @@ class FrameResult:
             mask[:] = decode(rle)
         data: dict[str, Any] = {}
         if self.class_names is not None:
+            if max(self.labels, default=-1) >= len(self.class_names):
+                raise InputError(
+                    f"there are {len(self.class_names)} class names, but a label {max(self.labels)}"
+                )
             data["class_name"] = np.array([self.class_names[x] for x in self.labels], str)
         return supervision.Detections(
             xyxy=supervision.mask_to_xyxy(masks).astype(np.float32),

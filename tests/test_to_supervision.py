@@ -42,6 +42,12 @@ def test_without_objects_and_names():
     assert len(found) == 0 and found.mask.shape == (0, *SIZE)
 
 
+def test_a_label_without_a_name_is_refused():
+    pytest.importorskip("supervision", reason="needs supervision")
+    with pytest.raises(InputError, match="there are 1 class names, but a label 1"):
+        result(2, ["cat"])[1].to_supervision()
+
+
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(InputError, match="pip install supervision"):
