@@ -2,5 +2,6 @@
 
 import warnings
 
-# Detectron2 does this while it is imported, before a command can set up its logging.
-warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated")
+# Detectron2 calls script while it is imported, before a command can set up its logging; exported
+# models are loaded with load.
+warnings.filterwarnings("ignore", r"`torch\.jit\.(script|load)` is deprecated")
