@@ -1,5 +1,6 @@
 """Torchvision's Mask R-CNN, trained on COCO; needs no Detectron2."""
 
+import pickle
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -122,6 +123,10 @@ def _load(model: MaskRCNN, path: Path) -> None:
         contents = contents.get("model", contents)
         # Renames the weights of older versions of torchvision, as the published files have them.
         missing, _ = model.load_state_dict(contents, strict=False)
+    # Its text says how to run the code in a file, which is no advice for the users of a command.
+    except pickle.UnpicklingError as error:
+        reason = "it is damaged, or holds more than weights"
+        raise WeightsFileError(path, reason) from error
     # A damaged file can raise anything.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

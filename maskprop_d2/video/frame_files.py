@@ -99,7 +99,8 @@ def find_frames(inputs: Iterable[str]) -> list[str]:
             matches = [name] if Path(name).is_file() else glob.glob(name)
         images = [path for path in matches if Path(path).suffix.lower() in IMAGE_SUFFIXES]
         if not images:
-            raise VideoError(f"there is no image at {name} (looked for {sorted(IMAGE_SUFFIXES)})")
+            suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+            raise VideoError(f"there is no image at {name} (looked for {suffixes})")
         found.update(images)
     return natural_sort(found)
 

@@ -51,7 +51,7 @@ def iterate_json(path: str | Path, key: str | None = None) -> Iterator[Any]:
                 else:
                     reader.read_value()
             if not found:
-                raise ValueError(f"must be a list, or an object with the list '{key}'")
+                raise AnnotationError(f"{path} must be a list, or an object with the list '{key}'")
         reader.check_end()
 
 

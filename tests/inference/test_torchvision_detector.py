@@ -121,7 +121,8 @@ def test_wrong_files_are_refused_in_one_line(v1_file, torch_home, tmp_path):
     cases = [
         (lambda: None, "there is no such file"),
         (lambda: path.write_bytes(data[: len(data) // 2]), "damaged"),
-        (lambda: torch.save({"a": Bomb()}, path), "damaged"),
+        (lambda: torch.save({"a": Bomb()}, path), "damaged, or holds more than weights$"),
+        (lambda: path.write_text("no weights"), "damaged, or holds more than weights$"),
         (lambda: torch.save({}, path), r"lacks 307 weights of the model, such as backbone"),
         (lambda: torch.save({k: v[:1] for k, v in weights.items()}, path), "of another model"),
     ]

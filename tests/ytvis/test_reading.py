@@ -29,8 +29,6 @@ def test_an_object_is_read_member_by_member(indent, chunk, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "must be a list, or an object with the list 'list'"),
-        ('{"other": []}', "must be a list, or an object with the list 'list'"),
         ('{"list": 3}', "must be a list"),
         ("3", "must be a list or an object"),
         ("", "must be a list or an object"),
@@ -48,6 +46,15 @@ def test_what_is_not_an_object_with_the_list(text, message, tmp_path):
     with pytest.raises(AnnotationError, match=message) as error:
         list(iterate_json(path, "list"))
     assert str(error.value).startswith(f"{path} is not valid json: ")
+
+
+@pytest.mark.parametrize("text", ["{}", '{"other": []}'])
+def test_an_object_without_the_list_is_valid_json(text, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(AnnotationError) as error:
+        list(iterate_json(path, "list"))
+    assert str(error.value) == f"{path} must be a list, or an object with the list 'list'"
 
 
 def test_the_list_is_not_loaded_into_memory(tmp_path):
