@@ -16,9 +16,10 @@ demo-shapes: .venv/.installed
 	$(BIN)/python demo/run_shapes.py --output output/demo_shapes
 
 # One single-threaded process per core; loadfile runs the tests of a file in the same process, since
-# they share fixtures. Without Detectron2 many tests are skipped, and coverage is not checked.
+# they share fixtures. Without Detectron2 many tests are skipped, and coverage is not checked. Tests
+# start many processes: where Python is told to write no bytecode, each would compile all of PyTorch.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov \
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov \
 		$$(test ! -e .venv/.detectron2 || echo --cov-fail-under=90)
 
 # Built from scratch, with warnings as errors: a broken link fails.

@@ -5,7 +5,7 @@ from itertools import count
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import chi2
+from scipy.special import chdtri
 from torchvision.ops import box_iou
 
 from ..errors import InputError
@@ -15,7 +15,7 @@ from .kalman import BoxFilter, to_measurements
 from .matching import color_histograms
 
 # Squared Mahalanobis distance above which a box does not belong to a track.
-GATE = float(chi2.ppf(0.95, df=4))
+GATE = float(chdtri(4, 0.05))
 MAX_IOU_DISTANCE = 0.7
 HITS_TO_CONFIRM = 3
 GALLERY_SIZE = 100
