@@ -1,11 +1,11 @@
 """FLOP counts equal those computed by hand."""
 
 import json
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import benchmark
 import pytest
 import torch
 from torch import nn
@@ -112,15 +112,15 @@ def test_counts_of_small_images_scale_to_large_ones():
     assert row["parameters"]["refinement"] == parameters(model.refinement)
 
 
-def test_command(tmp_path):
-    command = [sys.executable, Path(__file__).parents[2] / "tools/benchmark.py", "costs"]
+def test_command(tmp_path, monkeypatch, capsys):
     # Resized by the config.
     small = f"--height 64 --width 64 --instances 2 --json {tmp_path / 'out.json'} --config-file"
     configs = [CONFIGS / f"moving_shapes/maskprop_tiny_{x}.yaml" for x in ("masktrack", "osmn")]
-    done = subprocess.run([*command, *small.split(), *configs], check=True, capture_output=True)
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "costs", *small.split(), *map(str, configs)])
+    benchmark.main()
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert [x["config"] for x in rows] == ["maskprop_tiny_masktrack", "maskprop_tiny_osmn"]
-    assert b"| `maskprop_tiny_osmn` | 128 x 128 |" in done.stdout
+    assert "| `maskprop_tiny_osmn` | 128 x 128 |" in capsys.readouterr().out
     for row in rows:
         for counts in (row["parameters"], row["flops"]):
             parts = [counts[x] for x in ("backbone", "detector", "propagation", "refinement")]

@@ -36,8 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     """One row per program."""
     rows: list[dict[str, Any]] = []
+    context = multiprocessing.get_context("forkserver")
+    # Import once for all programs.
+    context.set_forkserver_preload([__name__])
     for program in (predictor, detector_pass, whole):
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
+        with context.Pool(1) as pool:
             row = pool.apply(measure, (program, args))
         row["to_predictor"] = row["ms_per_frame"] / (rows[0] if rows else row)["ms_per_frame"]
         rows.append(row)
