@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +44,23 @@ def _no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", connect_locally)
         yield
+
+
+class RefuseDetectron2:
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name.partition(".")[0] == "detectron2":
+            raise ModuleNotFoundError("detectron2 was imported", name="detectron2")
+
+
+@pytest.fixture
+def without_detectron2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing Detectron2 fails, as where it is not installed, also for modules of ours that have
+    imported it already."""
+    needed_by = ("engine", "modeling", "data", "commands.train")
+    loaded = ("detectron2.", *(f"maskprop_d2.{x}." for x in needed_by))
+    for name in [x for x in sys.modules if f"{x}.".startswith(loaded)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [RefuseDetectron2(), *sys.meta_path])
 
 
 def pytest_configure(config: pytest.Config) -> None:

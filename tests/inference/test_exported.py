@@ -1,9 +1,6 @@
 """The exported tiny model of the repository, which runs without Detectron2."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +19,6 @@ from maskprop_d2.video.writing import VideoWriter
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "demo/maskprop_tiny.pt"
-WITHOUT_DETECTRON2 = """
-import runpy, sys
-
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "detectron2":
-            raise ModuleNotFoundError("detectron2 was imported", name="detectron2")
-
-sys.meta_path.insert(0, Refuse())
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -149,23 +134,12 @@ def test_missing_weights_of_a_method_are_named(changed, method):
         segmenter.segment(draw(2)[0])
 
 
-def demo_without_detectron2(*options, status=0):
-    result = subprocess.run(
-        [sys.executable, "-c", WITHOUT_DETECTRON2, str(ROOT / "demo/demo.py"), *map(str, options)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == status, result.stderr[-3000:]
-    return result
-
-
-def test_demo_runs_without_detectron2(segmenter, tmp_path):
+def test_demo_runs_without_detectron2(segmenter, tmp_path, without_detectron2, capsys):
     with VideoWriter(tmp_path / "clip.mp4", 5) as writer:
         for frame in draw(8)[0]:
             writer.write(frame)
     clip, output = tmp_path / "clip.mp4", tmp_path / "out/annotated.mp4"
-    demo_without_detectron2("--model", TINY, "--video-input", clip, "--output", output)
+    run_demo(["--model", str(TINY), "--video-input", str(clip), "--output", str(output)])
     assert len(list(VideoFile(output))) == 8
     entries = json.loads((tmp_path / "out/results.json").read_text())
     expected = segmenter.segment(VideoFile(clip))
@@ -173,10 +147,13 @@ def test_demo_runs_without_detectron2(segmenter, tmp_path):
     assert [x["segmentations"] for x in entries] == expected.pred_masks
     names = segmenter.network.class_names
     assert [x["category_name"] for x in entries] == [names[i] for i in expected.pred_labels]
-    options = ["--config-file", "a.yaml", "--video-input", clip, "--output", "o.mp4"]
-    config = demo_without_detectron2(*options, status=2)
-    assert config.stderr.count("\n") == 1
-    assert config.stderr.startswith("error: --config-file needs detectron2, which is not installed")
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as info:
+        run_demo(["--config-file", "a.yaml", "--video-input", str(clip), "--output", "o.mp4"])
+    assert info.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("error: --config-file needs detectron2, which is not installed")
 
 
 def test_options_of_the_demo_with_an_exported_model(tmp_path, capsys):
