@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from small_training import small_data_sets
@@ -15,3 +17,10 @@ def data_sets(tmp_path_factory):
         patch.setenv("OMP_NUM_THREADS", "1")
         yield folder
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """``launch`` forks the processes of a training: new ones would import everything first."""
+    start = partial(torch.multiprocessing.start_processes, start_method="fork")
+    monkeypatch.setattr(torch.multiprocessing, "start_processes", start)

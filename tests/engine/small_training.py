@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -79,28 +80,36 @@ def run_here(*options, config_file=TINY, status=0):
     return out.getvalue(), err.getvalue()
 
 
-def start(arguments, log, *, ignore_sigint=False):
-    """Start a command in a new process group, with its output in a file.
+def start(main, log, *, ignore_sigint=False):
+    """Fork a process that calls a function, with its output in a file: a new process would import
+    everything first. It is in a new process group.
 
     Args:
         ignore_sigint: as in the background of a shell script.
     """
-    handler = signal.SIG_IGN if ignore_sigint else signal.default_int_handler
-    with log.open("w") as file:
-        return subprocess.Popen(
-            arguments,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, handler),
+
+    def call():
+        os.setsid()
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN if ignore_sigint else signal.default_int_handler
         )
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with log.open("w", buffering=1) as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            sys.stdout = sys.stderr = file
+            main()
+
+    process = multiprocessing.get_context("fork").Process(target=call)
+    process.start()
+    return process
 
 
 def wait_for(path, process, log, seconds=200):
     """Wait until a running process has written a file."""
     deadline = time.monotonic() + seconds
     while not path.exists():
-        assert process.poll() is None, log.read_text()[-3000:]
+        assert process.is_alive(), log.read_text()[-3000:]
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

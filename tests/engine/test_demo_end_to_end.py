@@ -1,6 +1,7 @@
 """The demo as a user runs it, with a config and weights."""
 
 import json
+import os
 import re
 import signal
 from fractions import Fraction
@@ -56,7 +57,7 @@ def test_an_excerpt_with_trails_and_id_masks(frames, tmp_path):
     video += ["--start", "0.5", "--duration", "1", "--stride", "3"]
     video += ["--trails", "--id-masks", str(tmp_path / "ids")]
     result = run(command(*video, *options(tmp_path), script="demo/demo.py"))
-    assert "4/4" in result.stderr and "is_fx_tracing" not in result.stderr + result.stdout
+    assert "4 frames in " in result.stdout and "is_fx_tracing" not in result.stderr + result.stdout
     assert VideoFile(tmp_path / "o.mp4").fps == Fraction(10, 3)
     check_output(tmp_path, 4)
     ids = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (tmp_path / "ids").iterdir()]
@@ -81,12 +82,13 @@ def test_an_interrupted_demo_keeps_what_is_finished(frames, tmp_path, monkeypatc
     video = [source, str(tmp_path / "clip.mp4"), "--output", str(tmp_path / "out/o.mp4")]
     video += ["--trails", "--id-masks", str(tmp_path / "out/ids")]
     log = tmp_path / "log"
-    arguments = command(*video, *options(tmp_path), script="demo/demo.py")
-    process = start(arguments, log, ignore_sigint=True)
+    arguments = ["--config-file", str(TINY), *video, *options(tmp_path)]
+    process = start(lambda: demo(arguments), log, ignore_sigint=True)
     wait_for(tmp_path / "out/ids/00002.png", process, log)
-    process.send_signal(number)
+    os.kill(process.pid, number)
+    process.join(60)
     # Interruption is how a camera ends.
-    assert process.wait(60) == (128 + number if source == "--video-input" else 0)
+    assert process.exitcode == (128 + number if source == "--video-input" else 0)
     printed = log.read_text()
     assert "Interrupted: the finished frames are kept." in printed and "Traceback" not in printed
     done = int(re.search(r"^(\d+) frames in ", printed, re.MULTILINE)[1])

@@ -26,7 +26,7 @@ OPTIONS = [
 ]
 
 
-def test_losses_and_gradients_are_equal(tmp_path):
+def test_losses_and_gradients_are_equal(tmp_path, data_sets, forked):
     for processes, passes in PROCESSES_AND_PASSES:
         launch(step, processes, dist_url="auto", args=(tmp_path, passes))
     one, many = (torch.load(tmp_path / f"{a}_{b}.pt") for a, b in PROCESSES_AND_PASSES)

@@ -6,7 +6,10 @@ import time
 import zipfile
 
 import pytest
-from small_training import command, ended, run, run_here, small, start, wait_for
+from small_training import TINY, ended, run_here, small, start, wait_for
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from maskprop_d2.commands.train import main as train
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +62,13 @@ def test_missing_weights_of_a_tracking_method_are_explained(trained, tmp_path):
     assert not (tmp_path / "out/inference").exists()
 
 
-def test_two_processes_give_the_same_results_as_one(trained, tmp_path):
+def test_two_processes_give_the_same_results_as_one(trained, tmp_path, forked):
     run_here("--num-gpus", "2", "--eval-only", *small(tmp_path, 4, *weights(trained)))
     assert load_results(tmp_path) == load_results(trained[0])
 
 
 def test_errors_of_two_processes(data_sets, tmp_path, capfd):
+    """In new processes, as for a user."""
     options = small(tmp_path, 4, "DATASETS.TRAIN", "('moving_shapes_hard_train',)")
     run_here("--num-gpus", "2", *options, status=2)
     error = capfd.readouterr().err
@@ -72,9 +76,17 @@ def test_errors_of_two_processes(data_sets, tmp_path, capfd):
 
 
 def test_torchrun_gives_the_same_results(trained, tmp_path):
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    python, *arguments = command("--eval-only", *small(tmp_path, 4, *weights(trained)))
-    run([python, *launcher, *arguments])
+    launcher = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        start_method="fork",
+        monitor_interval=0.1,
+    )
+    options = ["--eval-only", *small(tmp_path, 4, *weights(trained))]
+    elastic_launch(launcher, train)(["--config-file", str(TINY), *options])
     assert load_results(tmp_path) == load_results(trained[0])
 
 
@@ -90,18 +102,18 @@ def test_a_data_set_without_annotations_gives_a_submission(trained, data_sets, t
     assert (tmp_path / "out/inference/results.zip").exists()
 
 
-def test_a_killed_training_stops_all_processes_and_can_be_resumed(data_sets, tmp_path, capfd):
-    two = ["--num-gpus", "2"]
+def test_a_killed_training_stops_all_processes_and_can_be_resumed(data_sets, tmp_path, forked):
+    two = ["--config-file", str(TINY), "--num-gpus", "2"]
     log = tmp_path / "log"
     options = small(tmp_path, 1000, "DATASETS.TEST", "()")
-    process = start(command(*two, *options), log, ignore_sigint=True)
-    wait_for(tmp_path / "model_0000003.pth", process, log)
-    time.sleep(0.5)
+    process = start(lambda: train([*two, *options]), log, ignore_sigint=True)
+    wait_for(tmp_path / "model_0000001.pth", process, log)
+    time.sleep(0.2)
     process.kill()
-    process.wait()
+    process.join()
     assert ended(process.pid, seconds=60), "a process trains on without the main process"
     last = int(re.search(r"\d+", (tmp_path / "last_checkpoint").read_text())[0])
-    options = small(tmp_path, last + 3, "DATASETS.TEST", "()")
-    run_here(*two, "--resume", *options)
-    assert f"Starting training from iteration {last + 1}" in capfd.readouterr().out
+    options = small(tmp_path, last + 2, "DATASETS.TEST", "()")
+    run_here(*two[2:], "--resume", *options)
+    assert f"Starting training from iteration {last + 1}" in (tmp_path / "log.txt").read_text()
     assert (tmp_path / "model_final.pth").exists()

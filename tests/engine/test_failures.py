@@ -2,18 +2,19 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import re
 import resource
 import signal
 import subprocess
-import sys
 
 import pytest
 import torch
-from small_training import command, ended, run_here, small, start, wait_for
+from small_training import TINY, ended, run_here, small, start, wait_for
 from torch import nn
 
+from maskprop_d2.commands.train import main as train
 from maskprop_d2.engine.checkpoint import Checkpointer
 from maskprop_d2.engine.failures import explain_failures
 from maskprop_d2.engine.reproducibility import truncate_metrics
@@ -53,26 +54,24 @@ def checkpointer(folder, value=0.0):
     return Checkpointer(model, str(folder))
 
 
-KILLED_WHILE_SAVING = """
-import os, signal, sys, torch
-sys.path = {path!r}
-from test_failures import checkpointer
-keep = checkpointer({folder!r}, 1.0)
-keep.save("model_0000001", iteration=1)
-save = torch.save
-def cut(contents, file):
-    save(contents, file)
-    os.truncate(file, 500)
-    os.kill(os.getpid(), signal.SIGKILL)
-torch.save = cut
-keep.save("model_0000003", iteration=3)
-"""
-
-
 def test_killed_while_saving_keeps_the_previous_checkpoint(tmp_path):
-    code = KILLED_WHILE_SAVING.format(path=sys.path, folder=str(tmp_path))
-    result = subprocess.run([sys.executable, "-c", code])
-    assert result.returncode == -signal.SIGKILL
+    def save_and_be_killed():
+        keep = checkpointer(tmp_path, 1.0)
+        keep.save("model_0000001", iteration=1)
+        save = torch.save
+
+        def cut(contents, file):
+            save(contents, file)
+            os.truncate(file, 500)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        torch.save = cut
+        keep.save("model_0000003", iteration=3)
+
+    process = multiprocessing.get_context("fork").Process(target=save_and_be_killed)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
     names = sorted(x.name for x in tmp_path.iterdir())
     assert names == ["last_checkpoint", "model_0000001.pth", "model_0000003.pth.partial"]
     other = checkpointer(tmp_path)
@@ -153,20 +152,21 @@ def test_a_diverged_training_keeps_finite_checkpoints_and_records_its_seed(data_
     assert len(entry["data_sets"]["moving_shapes_train"]["sha256"]) == 64
 
 
-def test_if_one_of_two_processes_is_killed_the_other_stops(data_sets, tmp_path):
+def test_if_one_of_two_processes_is_killed_the_other_stops(data_sets, tmp_path, forked):
     log = tmp_path / "log"
     options = ["--num-gpus", "2", *small(tmp_path, 1000, "DATASETS.TEST", "()")]
-    process = start(command(*options), log)
+    process = start(lambda: train(["--config-file", str(TINY), *options]), log)
     wait_for(tmp_path / "model_0000001.pth", process, log)
     children = subprocess.run(
-        ["pgrep", "-P", str(process.pid), "-f", "spawn_main"], capture_output=True, text=True
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True
     ).stdout.split()
     assert len(children) == 2
     os.kill(int(children[1]), signal.SIGKILL)
+    process.join(60)
     # Either the killed process is reported, or the broken connection of the other.
-    if process.wait(60) == 2:
+    if process.exitcode == 2:
         error = [x for x in log.read_text().splitlines() if x.startswith("error: ")][-1]
         assert "was killed by SIGKILL" in error and "--resume" in error
     else:
-        assert "RuntimeError" in log.read_text()
+        assert process.exitcode == 1 and "RuntimeError" in log.read_text()
     assert ended(process.pid, seconds=20)

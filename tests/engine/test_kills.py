@@ -1,23 +1,31 @@
 """Killed and resumed trainings and evaluations give the same results as undisturbed ones."""
 
 import json
-import os
 import sys
 
+import kill_and_resume
 import pytest
 import torch
-from small_training import ROOT, TINY, WEIGHTS, run, small, small_data_sets
+from small_training import TINY, WEIGHTS, run_here, small, small_data_sets, start
 
 
-def kill_and_resume(data_sets, output, kills, *options):
-    """Run ``tools/kill_and_resume.py``. Returns what it prints."""
-    tool = [sys.executable, str(ROOT / "tools/kill_and_resume.py"), "--kills", str(kills)]
-    arguments = ["--", "--config-file", str(TINY)]
-    environment = {**os.environ, "DETECTRON2_DATASETS": str(data_sets), "OMP_NUM_THREADS": "1"}
-    result = run([*tool, *arguments, *options], env=environment)
-    report = next(x for x in result.stdout.splitlines() if x.startswith('{"kills"'))
-    assert json.loads(report)["kills"] == kills
-    return result.stdout
+@pytest.fixture
+def run_and_kill(tmp_path, data_sets, monkeypatch):
+    """Runs ``tools/kill_and_resume.py`` in a fork of this process. Returns what it prints."""
+
+    def run(kills, *options):
+        arguments = ["--kills", str(kills), "--within", "0.1", "--", "--config-file", str(TINY)]
+        monkeypatch.setattr(sys, "argv", ["kill_and_resume.py", *arguments, *options])
+        log = tmp_path / "log"
+        process = start(kill_and_resume.main, log)
+        process.join()
+        printed = log.read_text()
+        assert process.exitcode == 0, printed[-3000:]
+        report = next(x for x in printed.splitlines() if x.startswith('{"kills"'))
+        assert json.loads(report)["kills"] == kills
+        return printed
+
+    return run
 
 
 def final_metrics(output):
@@ -28,13 +36,12 @@ def final_metrics(output):
 
 @pytest.mark.parametrize(
     ("kills", "iterations"),
-    [(2, 20), pytest.param(20, 140, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    [(2, 10), pytest.param(20, 140, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
-def test_training(tmp_path, kills, iterations):
-    data_sets = small_data_sets(tmp_path / "datasets")
+def test_training(tmp_path, run_and_kill, kills, iterations):
     outputs = [tmp_path / "undisturbed", tmp_path / "killed"]
-    for output, number in zip(outputs, (0, kills), strict=True):
-        kill_and_resume(data_sets, output, number, *small(output, iterations))
+    run_here(*small(outputs[0], iterations))
+    run_and_kill(kills, *small(outputs[1], iterations))
     models = [torch.load(x / "model_final.pth", weights_only=True)["model"] for x in outputs]
     assert models[0].keys() == models[1].keys()
     assert all(torch.equal(models[0][k], models[1][k]) for k in models[0])
@@ -49,15 +56,17 @@ def test_training(tmp_path, kills, iterations):
 
 @pytest.mark.parametrize(
     ("kills", "videos"),
-    [(1, 12), pytest.param(10, 80, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    [(1, 6), pytest.param(10, 80, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
-def test_evaluation(tmp_path, kills, videos):
-    data_sets = small_data_sets(tmp_path / "datasets", val=videos)
+def test_evaluation(tmp_path, run_and_kill, kills, videos):
+    name = f"killed_{videos}_val"
+    folder = small_data_sets(tmp_path / "datasets", train=1, val=videos) / "moving_shapes"
+    entry = [name, str(folder / "valid.json"), str(folder / "valid/JPEGImages")]
+    data = ["DATASETS.REGISTER", str([entry]), "DATASETS.TEST", f"('{name}',)"]
     weights = ["MODEL.WEIGHTS", str(WEIGHTS)]
     outputs = [tmp_path / "undisturbed", tmp_path / "killed"]
-    for output, number in zip(outputs, (0, kills), strict=True):
-        options = ["--eval-only", *small(output, 1, *weights)]
-        printed = kill_and_resume(data_sets, output, number, *options)
+    run_here("--eval-only", *small(outputs[0], 1, *data, *weights))
+    printed = run_and_kill(kills, "--eval-only", *small(outputs[1], 1, *data, *weights))
     assert "Resuming an interrupted evaluation" in printed
     results = [(x / "inference/results.json").read_text() for x in outputs]
     assert results[0] == results[1] != "[]"

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import signal
 from types import SimpleNamespace
 
@@ -9,10 +10,11 @@ import pytest
 import torch
 from detectron2.engine import HookBase
 from detectron2.utils.events import EventStorage
-from small_training import command, run, small, start, wait_for
+from small_training import TINY, command, run, small, start, wait_for
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader
 
+from maskprop_d2.commands.train import main as train
 from maskprop_d2.engine import Trainer, monitoring
 from maskprop_d2.engine.failures import message_in_one_line
 from maskprop_d2.engine.monitoring import TrainingMetrics, write_summary
@@ -87,10 +89,11 @@ def test_the_summary(finished):
 def test_an_interrupted_training_has_a_summary(data_sets, tmp_path):
     log = tmp_path / "log"
     options = small(tmp_path, 1000, "DATASETS.TEST", "()", "DATALOADER.NUM_WORKERS", "1")
-    process = start(command(*options), log)
+    process = start(lambda: train(["--config-file", str(TINY), *options]), log)
     wait_for(tmp_path / "model_0000001.pth", process, log)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 130
     printed = log.read_text()
     last_line = printed.splitlines()[-1]
     assert last_line.startswith("Interrupted. ") and "--resume" in last_line

@@ -61,7 +61,7 @@ def test_the_final_evaluation_uses_the_saved_weights(trained, tmp_path):
     assert load_results(tmp_path) == load_results(trained) != []
 
 
-def test_two_processes(data_sets, tmp_path):
+def test_two_processes(data_sets, tmp_path, forked):
     options = [*OPTIONS, "DATASETS.TEST", "()"]
     run_here("--num-gpus", "2", *small(tmp_path, 2, *options))
     averaged, raw = load(tmp_path / "model_final.pth")
