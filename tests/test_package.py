@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -42,8 +44,9 @@ def wheel(tmp_path_factory):
 def run(wheel, tmp_path_factory):
     """Runs commands of the installed wheel in a folder, in one process."""
     site = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site]
-    subprocess.run([*command, wheel], check=True)
+    # As pip would do, which takes seconds.
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
 
     def run_in(folder, *commands):
         environment = {**os.environ, "PYTHONPATH": str(site), "DETECTRON2_DATASETS": str(folder)}
@@ -61,6 +64,7 @@ def run(wheel, tmp_path_factory):
 
 
 def test_commands_run_outside_of_a_checkout(run, tmp_path):
+    """They find configs and weights by name."""
     write_data_set(tmp_path)
     write_small_results(tmp_path / "scored")
     detections = [{"image_id": 0, "category_id": 1, "score": 0.9, "bbox": [5, 10, 10, 10]}]
@@ -70,23 +74,6 @@ def test_commands_run_outside_of_a_checkout(run, tmp_path):
     (tmp_path / "detections.json").write_text(json.dumps(detections))
     scored = [tmp_path / "scored" / x for x in ("valid.json", "results.json")]
     page = ["--json", scored[0], "--results", scored[1], "--images", "scored/JPEGImages"]
-    run(
-        tmp_path,
-        ["link", "--detections", "detections.json", "--input", "v", "--output", "linked"],
-        ["track", "v", "--model", "maskprop_tiny", "--output", "tracked"],
-        ["demo", "--model", "maskprop_tiny", "--input", "v", "--output", "demo.mp4"],
-        ["evaluate", *scored, "--output", "metrics.json"],
-        ["visualize", *page, "--output", "page"],
-    )
-    assert json.loads((tmp_path / "linked/results.json").read_text())
-    assert (tmp_path / "tracked/results.json").is_file() and (tmp_path / "demo.mp4").is_file()
-    assert json.loads((tmp_path / "metrics.json").read_text())["AP"] > 0
-    assert (tmp_path / "page/index.html").is_file()
-
-
-def test_training_finds_configs_and_weights_by_name(run, tmp_path):
-    pytest.importorskip("detectron2", reason="needs Detectron2")
-    write_data_set(tmp_path)
     options = {
         "DATASETS.REGISTER": f"[['small', '{tmp_path}/train.json', '{tmp_path}']]",
         "DATASETS.TRAIN": "('small',)",
@@ -99,9 +86,19 @@ def test_training_finds_configs_and_weights_by_name(run, tmp_path):
         "DATALOADER.NUM_WORKERS": "0",
     }
     pairs = [x for pair in options.items() for x in pair]
+    # Starts from the tiny model.
+    train = ["train", "--config-file", "moving_shapes/maskprop_tiny_masktrack.yaml", *pairs]
     run(
         tmp_path,
-        # Starts from the tiny model.
-        ["train", "--config-file", "moving_shapes/maskprop_tiny_masktrack.yaml", *pairs],
+        ["link", "--detections", "detections.json", "--input", "v", "--output", "linked"],
+        ["track", "v", "--model", "maskprop_tiny", "--output", "tracked"],
+        ["demo", "--model", "maskprop_tiny", "--input", "v", "--output", "demo.mp4"],
+        ["evaluate", *scored, "--output", "metrics.json"],
+        ["visualize", *page, "--output", "page"],
+        *([train] if find_spec("detectron2") else []),
     )
-    assert list(tmp_path.glob("output/**/model_final.pth"))
+    assert json.loads((tmp_path / "linked/results.json").read_text())
+    assert (tmp_path / "tracked/results.json").is_file() and (tmp_path / "demo.mp4").is_file()
+    assert json.loads((tmp_path / "metrics.json").read_text())["AP"] > 0
+    assert (tmp_path / "page/index.html").is_file()
+    assert list(tmp_path.glob("output/**/model_final.pth")) or not find_spec("detectron2")

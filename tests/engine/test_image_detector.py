@@ -35,17 +35,20 @@ def config(weights, *options):
     return load_config(file, [*SMALL, "MODEL.WEIGHTS", str(weights), *options])
 
 
+@pytest.fixture(scope="module")
+def detector(weights):
+    return Detectron2Detector(config(weights))
+
+
 def frames():
     # Of the size to which they are resized: Detectron2 resizes in 8 bits.
     generator = torch.Generator().manual_seed(0)
     return torch.randint(256, (2, 3, 48, 80), generator=generator, dtype=torch.uint8)
 
 
-def test_detections_are_those_of_detectron2(weights):
-    cfg = config(weights)
-    detector = Detectron2Detector(cfg)
+def test_detections_are_those_of_detectron2(weights, detector):
     assert detector.class_names == MetadataCatalog.get("coco_2017_val").thing_classes
-    predictor = DefaultPredictor(cfg)
+    predictor = DefaultPredictor(config(weights))
     for frame, found in zip(frames(), detector.detect(frames()), strict=True):
         expected = predictor(frame.permute(1, 2, 0).numpy()[:, :, ::-1])["instances"]
         assert len(found) > 5
@@ -55,12 +58,11 @@ def test_detections_are_those_of_detectron2(weights):
         assert (found.masks == expected.pred_masks.numpy()).mean() > 0.999
 
 
-def test_only_the_wanted_categories_are_detected(weights):
-    detector = Detectron2Detector(config(weights))
-    everything, _ = detector.detect(frames())
+def test_only_the_wanted_categories_are_detected(weights, detector):
+    (everything,) = detector.detect(frames()[:1])
     label = everything.labels[0]
     wanted = [detector.class_names[label]]
-    found, _ = Detectron2Detector(config(weights), categories=wanted).detect(frames())
+    (found,) = Detectron2Detector(config(weights), categories=wanted).detect(frames()[:1])
     assert set(found.labels) == {label} and len(found) == sum(everything.labels == label)
     assert len(found) < len(everything)
     with pytest.raises(InputError, match="no category 'unicorn'"):

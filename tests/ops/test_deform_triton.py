@@ -9,8 +9,6 @@ import torch
 
 from maskprop_d2.ops import deform
 
-DILATIONS = (1, 5)
-
 
 @pytest.mark.skipif(not find_spec("triton"), reason="Triton is not installed")
 def test_kernels_equal_torch():
@@ -29,20 +27,22 @@ def test_without_working_kernels_there_is_one_warning(caplog):
     assert "Triton does not work here" in record.getMessage()
 
 
-def check(num_masks, num_maps, mask_gradient):
-    """Compare values and gradients of kernels and torch."""
+def check(num_masks, num_maps, num_targets, size, dilations, mask_gradient):
+    """Compare values and gradients of kernels and torch. The interpreter takes a time per program,
+    of which there are one for each target, tap and block of 64 cells."""
     from maskprop_d2.ops import deform_triton
 
     torch.manual_seed(0)
-    masks = torch.rand(num_masks, 5, 14)
+    taps = 9 * len(dilations)
+    masks = torch.rand(num_masks, *size)
     masks[:, :, 4:11] = 0
-    maps = torch.randn(num_maps, 18, 5, 14, requires_grad=True)
-    offsets = 3 * torch.randn(2, 18, 2, 5, 14)
+    maps = torch.randn(num_maps, taps, *size, requires_grad=True)
+    offsets = 3 * torch.randn(num_targets, taps, 2, *size)
     offsets[0, 0, 0, 0, :4] = torch.tensor([1e30, -1e30, float("inf"), -float("inf")])
     offsets.requires_grad_()
     inputs = [maps, offsets] + ([masks.requires_grad_()] if mask_gradient else [])
-    expected = deform.sample_and_sum_torch(masks, maps, offsets, DILATIONS)
-    actual = deform_triton.sample_and_sum(masks, maps, offsets, DILATIONS)
+    expected = deform.sample_and_sum_torch(masks, maps, offsets, dilations)
+    actual = deform_triton.sample_and_sum(masks, maps, offsets, dilations)
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4)
     upstream = torch.randn_like(expected)
     for a, b in zip(
@@ -55,5 +55,7 @@ def check(num_masks, num_maps, mask_gradient):
 
 
 if __name__ == "__main__":
-    check(num_masks=3, num_maps=2, mask_gradient=False)
-    check(num_masks=19, num_maps=1, mask_gradient=True)
+    # Two blocks, where the second is too far from all masks for some taps.
+    check(3, num_maps=2, num_targets=2, size=(5, 14), dilations=(5,), mask_gradient=False)
+    # More instances than a program processes at once.
+    check(19, num_maps=1, num_targets=1, size=(4, 6), dilations=(1, 5), mask_gradient=True)
