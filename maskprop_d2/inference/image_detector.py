@@ -55,5 +55,5 @@ def category_indices(class_names: Sequence[str], wanted: Sequence[str] | None) -
     for name in wanted:
         if name.lower() not in known:
             close = difflib.get_close_matches(name.lower(), known, n=3) or list(known)
-            raise InputError(f"the model has no category '{name}': it has {', '.join(close)}")
+            raise InputError(f"there is no category '{name}': choose from {', '.join(close)}")
     return sorted({known[name.lower()] for name in wanted})

@@ -1,6 +1,7 @@
 """Linking the masks of any detector into tracks."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,8 @@ def link(
         InputError: for an unknown method or option, or a wrong value; while iterating, for frames
             or detections that cannot be used, or if their numbers differ.
     """
+    if isinstance(frames, str | Path):
+        raise InputError(f"frames must be arrays, not a path: pass VideoFile({str(frames)!r})")
     given = _GivenDetections(detections)
     segmenter = build_linker(
         given.take, tracker=tracker, class_names=class_names, device=device, **options

@@ -3,13 +3,16 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..ops.masks import soft_masks
+from ..ops.masks import soft_masks, without_specks
 from .generic_propagation import EncodedFrame, GenericPropagation, MemoryFrame
 
 SPACING = 2
 """Frames between those that are remembered for longer."""
 MAX_FRAMES = 3
 """Frames remembered at a time: the latest, and earlier ones."""
+
+MIN_PART = 0.05
+"""Area of the smallest part of an object, as a share of its largest part."""
 
 
 class PropagationMemory:
@@ -27,7 +30,8 @@ class PropagationMemory:
 
     def propagate(self, frame: EncodedFrame, index: int) -> Tensor:
         """(N, h, w) soft masks in the frame with this index."""
-        return soft_masks(self.network(self.frames, frame, index))
+        soft = soft_masks(self.network(self.frames, frame, index))
+        return without_specks(soft, MIN_PART)
 
     def add(self, frame: EncodedFrame, index: int, masks: Tensor) -> None:
         """Remember a frame.

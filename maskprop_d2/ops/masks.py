@@ -1,5 +1,7 @@
 """Masks from logits, pasting of soft masks into a frame, non-maximum suppression of masks."""
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -76,3 +78,24 @@ def suppress(same: Tensor, scores: Tensor) -> Tensor:
         if not others[kept].any():
             kept.append(i)
     return order[kept]
+
+
+def without_specks(masks: Tensor, min_part: float) -> Tensor:
+    """Remove small parts of masks, such as background that looks like an object.
+
+    Args:
+        masks: (N, h, w) soft masks.
+        min_part: area of the smallest part that is kept, as a share of the object's largest part.
+
+    Returns:
+        (N, h, w) the masks, 0 in the removed parts.
+    """
+    removed = np.zeros(masks.shape, bool)
+    for inside, specks in zip((masks > 0.5).cpu().numpy(), removed, strict=True):
+        count, parts, stats, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8))
+        if count > 2:
+            areas = stats[:, cv2.CC_STAT_AREA]
+            is_speck = areas < min_part * areas[1:].max()
+            is_speck[0] = False
+            specks[:] = is_speck[parts]
+    return masks.masked_fill(torch.from_numpy(removed).to(masks.device), 0)

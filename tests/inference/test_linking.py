@@ -140,6 +140,11 @@ def test_too_few_and_too_many_detections(frames):
         link_all(frames[:3], detections())
 
 
+def test_a_path_instead_of_frames():
+    with pytest.raises(InputError, match=r"frames must be arrays.*VideoFile\('a.mp4'\)"):
+        link("a.mp4", [])
+
+
 def test_wrong_detections_name_their_frame(frames):
     given = list(detections())
     given[2] = {"masks": np.zeros((1, 2, 3, 4))}

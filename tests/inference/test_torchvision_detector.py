@@ -87,7 +87,7 @@ def test_only_the_wanted_categories_are_detected(v1_file, v1_found):
     (found,) = TorchvisionDetector(V1, v1_file, categories=wanted, **OPTIONS).detect(frames())
     assert {NAMES[i].upper() for i in found.labels} == set(wanted)
     assert 0 < len(found) == len(found.masks) < len(v1_found)
-    with pytest.raises(InputError, match=r"no category 'persn': it has person"):
+    with pytest.raises(InputError, match=r"no category 'persn': choose from person"):
         TorchvisionDetector(V1, v1_file, categories=["persn"])
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from maskprop_d2.ops.masks import paste_binary_mask, paste_masks, suppress
+from maskprop_d2.ops.masks import paste_binary_mask, paste_masks, suppress, without_specks
 
 
 def test_pasting_a_full_mask_fills_its_box():
@@ -29,3 +29,16 @@ def test_suppression_keeps_the_best_of_the_same():
     chain = torch.tensor([[True, True, False], [True, True, True], [False, True, True]])
     assert suppress(chain, torch.tensor([0.9, 0.5, 0.3])).tolist() == [0, 2]
     assert suppress(same[:0, :0], torch.zeros(0)).tolist() == []
+
+
+def test_small_parts_of_masks_are_removed():
+    masks = torch.full((3, 12, 20), 0.2)
+    masks[0, :, :10] = 0.9  # 120 pixels
+    masks[0, 2:4, 12:14] = 0.8  # 3 %
+    masks[0, 6:10, 12:14] = 0.7  # 7 %
+    masks[1, 3, 3] = 0.6
+    found = without_specks(masks, 0.05)
+    expected = masks.clone()
+    expected[0, 2:4, 12:14] = 0
+    torch.testing.assert_close(found, expected)
+    assert without_specks(masks[:0], 0.05).shape == (0, 12, 20)
