@@ -18,6 +18,9 @@ from torch import Tensor
 
 from .deform import tap_offsets
 
+if triton.__version__.startswith(("2.", "3.0.", "3.1.")):
+    raise ImportError(f"Triton {triton.__version__} computes wrong sums: 3.2 or newer is needed")
+
 CELLS = 64  # Target cells per program.
 INSTANCES = 16  # Most instances that a program processes at once.
 
