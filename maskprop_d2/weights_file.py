@@ -6,6 +6,7 @@ which are archives or, before torch 1.6, several pickles; and pickles of NumPy a
 Detectron2's model zoo).
 """
 
+import _codecs
 import io
 import pickle
 import pickletools
@@ -129,7 +130,8 @@ _IGNORED: list[Any] = [
 def _ignored_classes() -> Iterator[None]:
     """Within the block, ``torch.load`` reads objects of ``_IGNORED`` without running their code."""
     before = torch.serialization.get_safe_globals()
-    torch.serialization.add_safe_globals(_IGNORED)
+    # torch 2.4 does not allow the codecs of byte strings, as newer versions do.
+    torch.serialization.add_safe_globals([*_IGNORED, _codecs.encode])
     try:
         yield
     finally:

@@ -65,7 +65,7 @@ def test_files_of_old_versions_of_torch_are_read_and_checked(tmp_path):
     whole = path.read_bytes()
     for damaged in (whole[:-40], whole[:100], whole[:20]):
         path.write_bytes(damaged)
-        with pytest.raises(WeightsFileError, match=r"old\.pth: .* damaged"):
+        with pytest.raises(WeightsFileError, match=r"old\.pth: .* (damaged|weights)"):
             read_weights(path)
     old({"a": torch.zeros(1).expand(10**12)}, path)
     with pytest.raises(WeightsFileError, match="not plain numbers"):
