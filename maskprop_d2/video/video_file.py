@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,6 +15,11 @@ import numpy as np
 from ..errors import VideoError
 from ..ops.rle import MAX_PIXELS
 from .excerpt import Excerpt
+
+# The metadata of old files is not always UTF-8; PyAV 19 reads it when it is asked for.
+OPEN_OPTIONS: dict[str, Any] = (
+    {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+)
 
 
 class VideoFile:
@@ -40,7 +46,8 @@ class VideoFile:
         self._excerpt = excerpt or Excerpt()
         with self._open() as container:
             stream = container.streams.video[0]
-            self._rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+            rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+            self._rate = Fraction(rate.numerator, rate.denominator)
             self._has_frame_count = stream.frames > 0
             # Some formats have no frame count, but the duration of the longest stream.
             seconds = Fraction(container.duration or 0, av.time_base)
@@ -145,8 +152,7 @@ class VideoFile:
     @contextmanager
     def _open(self) -> Iterator[av.container.InputContainer]:
         try:
-            # The metadata of old files is not always UTF-8.
-            container = av.open(self.path, metadata_errors="replace")
+            container = av.open(self.path, **OPEN_OPTIONS)
         except (av.FFmpegError, OSError) as error:
             reason = error.strerror or error
             raise VideoError(f"{self.path} cannot be opened as a video: {reason}") from error
