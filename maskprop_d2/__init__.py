@@ -3,9 +3,13 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["add_maskprop_config", "link", "model_zoo", "propagate"]
+__all__ = ["add_maskprop_config", "link", "model_zoo", "propagate", "track_streams"]
 
-FUNCTIONS = {"link": ".inference.linking", "propagate": ".inference.propagation"}
+FUNCTIONS = {
+    "link": ".inference.linking",
+    "propagate": ".inference.propagation",
+    "track_streams": ".inference.streams",
+}
 """Functions by the modules that define them."""
 
 

@@ -1,14 +1,18 @@
-"""Segment and track real objects in a video, without training."""
+"""Segment and track real objects in videos, without training."""
 
 import argparse
 import itertools
+import re
 from pathlib import Path
 from urllib.parse import urlparse
 
 from .. import model_zoo
 from ..errors import VideoError
-from ..video import Camera, FrameFiles, Source, VideoFile, find_frames
-from ..video.writing import VIDEO_SUFFIXES
+from ..inference import VideoSegmenter
+from ..inference.streams import track_streams
+from ..video import Camera, Excerpt, FrameFiles, Source, VideoFile, find_frames
+from ..video.writing import VIDEO_SUFFIXES, is_video_name
+from .streams import write_streams
 from .video_io import (
     add_device_argument,
     add_excerpt_arguments,
@@ -16,15 +20,18 @@ from .video_io import (
     add_threads_argument,
     add_threshold_argument,
     check_output,
+    check_path,
     parse_excerpt,
     run_video_command,
     write_tracks,
 )
+from .video_outputs import VideoOutputs
 
 EPILOG = """\
 examples:
   maskprop track my_video.mp4
   maskprop track my_video.mp4 --classes person car --trails
+  maskprop track 0 rtsp://192.168.0.20/stream my_video.mp4 --output tracked
   maskprop track rtsp://192.168.0.20/stream --model maskrcnn_resnet50_fpn_v2
 
 "maskprop models" lists the published models. Their weights are downloaded on first use.
@@ -40,9 +47,11 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "video",
+        "videos",
+        nargs="+",
         metavar="VIDEO",
-        help="video file, folder of images, camera number, or address (http://, rtsp://)",
+        help="video file, folder of images, camera number, or address (http://, rtsp://); several "
+        "are processed side by side",
     )
     parser.add_argument(
         "--model",
@@ -55,7 +64,11 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
         metavar="FILE",
         help="weights to use instead of the downloaded ones, or of those named in the config",
     )
-    add_output_arguments(parser, default="VIDEO's name with _tracks.mp4, beside it")
+    add_output_arguments(
+        parser,
+        default="VIDEO's name with _tracks.mp4, beside it; for several "
+        "videos, a folder for these files",
+    )
     parser.add_argument(
         "--classes", nargs="+", metavar="NAME", help="categories to track (default: all)"
     )
@@ -80,27 +93,34 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     return args
 
 
-def open_video(args: argparse.Namespace) -> Source:
+def open_video(name: str, excerpt: Excerpt) -> Source:
     """Open the file, folder, camera or address."""
-    name = args.video
     if Path(name).is_dir():
-        return FrameFiles(find_frames([name]), excerpt=args.excerpt)
+        return FrameFiles(find_frames([name]), excerpt=excerpt)
     if Path(name).exists():
-        return VideoFile(name, args.excerpt)
+        return VideoFile(name, excerpt)
     if name.isdigit():
-        return Camera(int(name), args.excerpt)
+        return Camera(int(name), excerpt)
     address = urlparse(name)
     if address.scheme and address.netloc:
         # A file on a web server has an end and a frame rate; anything else is a live stream.
         if Path(address.path).suffix.lower() in VIDEO_SUFFIXES:
-            return VideoFile(name, args.excerpt)
-        return Camera(name, args.excerpt)
+            return VideoFile(name, excerpt)
+        return Camera(name, excerpt)
     raise VideoError(f"there is no video, folder or camera '{name}'")
 
 
-def default_output(video: str) -> Path:
-    """NAME_tracks.mp4 beside a video, or in the current folder for a camera or an address; with a
-    number if there is one already."""
+def default_output(
+    video: str, output_folder: Path | None = None, *, whole_address: bool = False
+) -> Path:
+    """NAME_tracks.mp4, with a number if there is one already.
+
+    Args:
+        video: the video, camera or address.
+        output_folder: where it is (default: beside a video, or in the current folder for a camera
+            or an address).
+        whole_address: an address is named by its host and path, not only by the end of the path.
+    """
     path = Path(video).resolve()
     if path.exists():
         folder, name = path.parent, path.name if path.is_dir() else path.stem
@@ -109,6 +129,10 @@ def default_output(video: str) -> Path:
     else:
         address = urlparse(video)
         folder, name = Path(), Path(address.path).stem or address.hostname or "camera"
+        if whole_address:
+            parts = address.hostname or "", *Path(address.path).with_suffix("").parts
+            name = "_".join(re.findall(r"[\w.-]+", " ".join(parts)))
+    folder = output_folder or folder
     for number in itertools.count(1):
         output = folder / f"{name}_tracks{f'_{number}' if number > 1 else ''}.mp4"
         if not output.exists() and not output.with_suffix(".json").exists():
@@ -116,14 +140,30 @@ def default_output(video: str) -> Path:
     return output
 
 
-def run(args: argparse.Namespace) -> None:
-    """Write the outputs."""
-    source = open_video(args)
-    results = None
-    if args.output is None:
-        args.output = default_output(args.video)
-        results = args.output.with_suffix(".json")
-    check_output(args.output, source, args.id_masks)
+def default_outputs(videos: list[str], folder: Path | None) -> list[Path]:
+    """The ``default_output`` of each of several videos.
+
+    Raises:
+        VideoError: if two have the same.
+    """
+    outputs = [default_output(video, folder) for video in videos]
+    # Many cameras have the same path at different hosts.
+    outputs = [
+        default_output(video, folder, whole_address=True) if outputs.count(output) > 1 else output
+        for video, output in zip(videos, outputs, strict=True)
+    ]
+    for i, output in enumerate(outputs):
+        if output in outputs[:i]:
+            first = videos[outputs.index(output)]
+            raise VideoError(
+                f"{first} and {videos[i]} would both be written to {output}: run them one after "
+                "the other"
+            )
+    return outputs
+
+
+def load_segmenter(args: argparse.Namespace, sources: list[Source]) -> VideoSegmenter:
+    """Load the model."""
     options = model_zoo.ModelOptions(
         weights=args.weights,
         score_threshold=args.confidence_threshold,
@@ -133,14 +173,62 @@ def run(args: argparse.Namespace) -> None:
         device=args.device,
     )
     segmenter = model_zoo.load_model(args.model or model_zoo.default_preset().name, options)
-    if isinstance(source, Camera):
+    if any(isinstance(source, Camera) for source in sources):
         # Waiting for a batch of frames would delay the output.
         segmenter.frames_per_batch = 1
+    return segmenter
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the outputs."""
+    sources = [open_video(video, args.excerpt) for video in args.videos]
+    if len(sources) > 1:
+        run_together(args, sources)
+        return
+    (source,) = sources
+    results = None
+    if args.output is None:
+        args.output = default_output(args.videos[0])
+        results = args.output.with_suffix(".json")
+    check_output(args.output, source, args.id_masks)
+    segmenter = load_segmenter(args, sources)
     on_gpu = segmenter.network.device.type == "cuda"
     stream = segmenter.stream(source)
     write_tracks(
         stream, source, segmenter.network.class_names, args, results=results, read_ahead=on_gpu
     )
+
+
+def run_together(args: argparse.Namespace, sources: list[Source]) -> None:
+    """Write the outputs of several videos."""
+    folder: Path | None = args.output
+    if folder and is_video_name(folder) and not folder.is_dir():
+        raise VideoError(f"--output {folder}: for several videos, name a folder")
+    outputs = default_outputs(args.videos, folder)
+    id_masks = [args.id_masks and args.id_masks / output.stem for output in outputs]
+    for source, output, masks in zip(sources, outputs, id_masks, strict=True):
+        if folder:
+            check_path("--output", folder, source, is_folder=True)
+        check_output(output, source, masks)
+    segmenter = load_segmenter(args, sources)
+    names = segmenter.network.class_names
+    written = [
+        VideoOutputs(
+            source,
+            names,
+            output,
+            output.with_suffix(".json"),
+            id_masks=masks,
+            trails=args.trails,
+            title=video,
+        )
+        for source, output, masks, video in zip(
+            sources, outputs, id_masks, args.videos, strict=True
+        )
+    ]
+    on_gpu = segmenter.network.device.type == "cuda"
+    streams = track_streams(segmenter, sources)
+    write_streams(streams, args.videos, sources, written, read_ahead=on_gpu)
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> None:

@@ -9,30 +9,21 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import VideoError, run_command
-from ..structures import FrameResult
 from ..threads import set_threads
 from ..video import Camera, Excerpt, FrameFiles, Source, VideoFile, find_frames
-from ..video.drawing import Trails, draw_tracks
-from ..video.frame_files import frame_name
-from ..video.id_masks import IdMaskWriter, draw_id_mask
 from ..video.prefetch import prefetch
-from ..video.window import open_window
-from ..video.writing import VIDEO_SUFFIXES, FrameFolderWriter, VideoWriter, is_video_name
-from ..ytvis.writing import track_entries, write_results
+from ..video.writing import VIDEO_SUFFIXES, is_video_name
 from .interruption import Interruption
 from .log_setup import setup_logging
+from .video_outputs import VideoOutputs
 
 if TYPE_CHECKING:
     # Loads torch, without which commands start faster.
     from ..inference import VideoStream
-
-Sink = Callable[[FrameResult, np.ndarray], bool]
-"""Receives a finished frame and its drawing, (H, W, 3) uint8 RGB. Returns False to stop."""
 
 
 def add_source_arguments(
@@ -232,63 +223,40 @@ def write_tracks(
         read_ahead: process the next frames while these are drawn and encoded, which helps if the
             network runs on a GPU. On a CPU it already uses all cores.
     """
-    trails = Trails(length=max(1, round(source.fps))) if args.trails else None
-    start, num_frames = time.perf_counter(), 0
+    folder = args.output.parent if is_video_name(args.output) else args.output
+    outputs = VideoOutputs(
+        source,
+        names,
+        args.output,
+        results or folder / "results.json",
+        id_masks=args.id_masks,
+        trails=args.trails,
+        category_ids=category_ids,
+    )
+    start = time.perf_counter()
     with Interruption() as interruption:
         with ExitStack() as stack:
             bar = stack.enter_context(tqdm(total=source.num_frames, unit="frame", disable=None))
             stack.enter_context(logging_redirect_tqdm())
-            sinks = _open_sinks(args, source, stack)
+            stack.enter_context(outputs)
             finished = stack.enter_context(prefetch(stream, 2)) if read_ahead else stream
             for result in interruption.until_signal(finished):
-                labels = [names[label] for label in result.labels]
-                objects = result.masks, result.track_ids, labels, result.scores
-                drawn = draw_tracks(result.frame, *objects, trails)
-                go_on = [sink(result, drawn) for sink in sinks]
+                go_on = outputs.write(result)
                 bar.update()
-                num_frames += 1
-                if not all(go_on):
+                if not go_on:
                     break
-        if interruption.signal and not num_frames:
+        if interruption.signal and not outputs.num_frames:
             print("Interrupted before the first frame was finished.", file=sys.stderr)
             sys.exit(128 + interruption.signal)
-        folder = args.output.parent if is_video_name(args.output) else args.output
-        ids = category_ids or range(1, len(names) + 1)
-        results = results or folder / "results.json"
-        write_results(track_entries(stream.iter_tracks(num_frames), names, ids), results)
+        outputs.finish(stream)
     if interruption.signal:
         print("Interrupted: the finished frames are kept.", file=sys.stderr)
     seconds = time.perf_counter() - start
-    print(f"{num_frames} frames in {seconds:.1f} s, {num_frames / seconds:.1f} frames/s")
-    written = [args.output, results, *filter(None, [args.id_masks])]
-    print(f"wrote {', '.join(map(str, written))}")
+    print(
+        f"{outputs.num_frames} frames in {seconds:.1f} s, "
+        f"{outputs.num_frames / seconds:.1f} frames/s"
+    )
+    print(f"wrote {', '.join(map(str, outputs.paths))}")
     # For a camera, Ctrl-C is the normal end.
     if interruption.signal and not isinstance(source, Camera):
         sys.exit(128 + interruption.signal)
-
-
-def _open_sinks(args: argparse.Namespace, source: Source, stack: ExitStack) -> list[Sink]:
-    """The outputs of the command; they are complete when ``stack`` is closed."""
-    writer: VideoWriter | FrameFolderWriter = FrameFolderWriter(args.output)
-    if is_video_name(args.output):
-        writer = stack.enter_context(VideoWriter(args.output, source.fps))
-    timestamps = source.timestamps if isinstance(source, Camera) else None
-
-    def write_drawn(result: FrameResult, drawn: np.ndarray) -> bool:
-        writer.write(drawn, timestamps.popleft() if timestamps else None)
-        return True
-
-    sinks: list[Sink] = [write_drawn]
-    if args.id_masks:
-        id_masks = IdMaskWriter(args.id_masks)
-
-        def write_id_mask(result: FrameResult, drawn: np.ndarray) -> bool:
-            size = result.frame.shape[:2]
-            ids = draw_id_mask(result.masks, result.track_ids, result.scores, *size)
-            id_masks.write(ids, frame_name(source, result.index))
-            return True
-
-        sinks.append(write_id_mask)
-    if isinstance(source, Camera) and (window := open_window("MaskProp")):
-        sinks.append(lambda result, drawn: window.show(drawn))
-    return sinks

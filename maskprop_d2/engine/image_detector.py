@@ -1,6 +1,6 @@
 """Detectors of Detectron2 for linking: any model that finds masks in single images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -52,17 +52,23 @@ class Detectron2Detector(ImageDetector):
         checkpointer.load(cfg.MODEL.WEIGHTS)
         check_complete(cfg.MODEL.WEIGHTS, checkpointer.missing)
 
-    @torch.inference_mode()
-    def detect(self, frames: Tensor) -> list[Detections]:
-        height, width = frames.shape[-2:]
+    def prepare(self, frame: Tensor) -> Tensor:
         size = ResizeShortestEdge.get_output_shape(
-            height, width, self._input.MIN_SIZE_TEST, self._input.MAX_SIZE_TEST
+            frame.shape[1], frame.shape[2], self._input.MIN_SIZE_TEST, self._input.MAX_SIZE_TEST
         )
-        images = frames.to(self.device).float()
+        image = frame[None].to(self.device).float()
         if self._input.FORMAT == "BGR":
-            images = images.flip(1)
-        images = F.interpolate(images, size, mode="bilinear", antialias=True)
-        inputs = [{"image": image, "height": height, "width": width} for image in images]
-        found = [output["instances"] for output in self._model(inputs)]
-        kept = [x[torch.isin(x.pred_classes, self._labels)] for x in found]
-        return [as_detections(x, (height, width)) for x in kept]
+            image = image.flip(1)
+        return F.interpolate(image, size, mode="bilinear", antialias=True)[0]
+
+    def detect_batch(
+        self, images: Tensor, frame_sizes: Sequence[tuple[int, int]]
+    ) -> Iterator[Detections]:
+        inputs = [
+            {"image": image, "height": height, "width": width}
+            for image, (height, width) in zip(images, frame_sizes, strict=True)
+        ]
+        for output, frame_size in zip(self._model(inputs), frame_sizes, strict=True):
+            found = output["instances"]
+            kept = found[torch.isin(found.pred_classes, self._labels)]
+            yield as_detections(kept, frame_size)

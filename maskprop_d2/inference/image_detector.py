@@ -2,7 +2,7 @@
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -26,9 +26,41 @@ class ImageDetector(ABC):
     class_names: list[str]
     device: torch.device
 
+    @torch.inference_mode()
+    def detect(self, frames: Iterable[Tensor]) -> list[Detections]:
+        """Detect in frames of any sizes, (3, H, W) uint8 RGB each, that do not influence each
+        other.
+
+        Frames that have the same size after resizing are one batch. Others are not padded to a
+        common size: what is found near the padding would depend on the other frames.
+        """
+        batches: dict[torch.Size, list[int]] = {}
+        images, frame_sizes = [], []
+        for index, frame in enumerate(frames):
+            images.append(self.prepare(frame))
+            frame_sizes.append((frame.shape[1], frame.shape[2]))
+            batches.setdefault(images[-1].shape, []).append(index)
+        found: dict[int, Detections] = {}
+        for indices in batches.values():
+            batch = torch.stack([images[i] for i in indices])
+            detections = self.detect_batch(batch, [frame_sizes[i] for i in indices])
+            found.update(zip(indices, detections, strict=True))
+        return [found[i] for i in range(len(images))]
+
     @abstractmethod
-    def detect(self, frames: Tensor) -> list[Detections]:
-        """Detect in B frames, (B, 3, H, W) uint8 RGB, that do not influence each other."""
+    def prepare(self, frame: Tensor) -> Tensor:
+        """Resize a frame, (3, H, W) uint8 RGB, for the network: (3, h, w) float, on ``device``."""
+
+    @abstractmethod
+    def detect_batch(
+        self, images: Tensor, frame_sizes: Sequence[tuple[int, int]]
+    ) -> Iterable[Detections]:
+        """Detect in B frames.
+
+        Args:
+            images: (B, 3, h, w) from ``prepare``.
+            frame_sizes: (H, W) of each frame, which is that of its masks.
+        """
 
 
 def check_complete(path: str | Path, missing: Sequence[str]) -> None:

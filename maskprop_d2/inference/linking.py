@@ -16,9 +16,11 @@ from ..ops.soft_iou import pairwise_containment, pairwise_soft_iou
 from ..structures import Detections, FrameOutput, FrameResult
 from ..tracking import LINKING_TRACKERS, FrameNetwork, MaskPropagator
 from .generic import FrameGrid, load_generic_propagation
+from .image_detector import ImageDetector
 from .segmenter import VideoSegmenter
 from .stream import VideoStream
 
+DEFAULT_TRACKER = "maskprop"
 DUPLICATE_THRESHOLD = 0.6
 """Of two detections with a greater mask IoU, only the one with the higher score is linked."""
 PART_THRESHOLD = 0.7
@@ -30,7 +32,7 @@ def link(
     frames: Iterable[np.ndarray],
     detections: Iterable[Any],
     *,
-    tracker: str = "maskprop",
+    tracker: str = DEFAULT_TRACKER,
     class_names: Sequence[str] | None = None,
     device: str = "cpu",
     **options: Any,
@@ -73,9 +75,9 @@ class _GivenDetections:
         self._remaining = iter(detections)
         self._count = 0
 
-    def take(self, frames: Tensor) -> list[Detections]:
-        """The detections of the next frames, (B, 3, H, W)."""
-        return [self._next((frames.shape[2], frames.shape[3])) for _ in frames]
+    def take(self, frames: Sequence[Tensor]) -> list[Detections]:
+        """The detections of the next frames, (3, H, W) each."""
+        return [self._next((frame.shape[1], frame.shape[2])) for frame in frames]
 
     def _next(self, image_size: tuple[int, int]) -> Detections:
         try:
@@ -112,15 +114,15 @@ class _LinkedStream(VideoStream):
 
 
 def build_linker(
-    detect: Callable[[Tensor], list[Detections]],
+    detect: Callable[[Sequence[Tensor]], list[Detections]],
     *,
-    tracker: str = "maskprop",
+    tracker: str = DEFAULT_TRACKER,
     class_names: Sequence[str] | None = None,
     device: str = "cpu",
     frames_per_batch: int = 1,
     **options: Any,
 ) -> VideoSegmenter:
-    """A segmenter that links what a function detects in (B, 3, H, W) uint8 RGB frames.
+    """A segmenter that links what a function detects in frames, (3, H, W) uint8 RGB each.
 
     The other arguments are those of ``link`` and ``VideoSegmenter``.
 
@@ -134,6 +136,20 @@ def build_linker(
     return VideoSegmenter.from_options(network, tracker=chosen, frames_per_batch=frames_per_batch)
 
 
+def link_detector(detector: ImageDetector, tracker: str = DEFAULT_TRACKER) -> VideoSegmenter:
+    """A segmenter that links what a detector finds; ``tracker`` is that of ``link``.
+
+    Raises:
+        InputError: for an unknown method.
+    """
+    return build_linker(
+        detector.detect,
+        tracker=tracker,
+        class_names=detector.class_names,
+        device=str(detector.device),
+    )
+
+
 class LinkingNetwork(FrameNetwork):
     """A frame network around the detections of any detector.
 
@@ -144,24 +160,25 @@ class LinkingNetwork(FrameNetwork):
 
     class_names: Sequence[str] | None = None
 
-    def __init__(self, detect: Callable[[Tensor], list[Detections]], device: str):
+    def __init__(self, detect: Callable[[Sequence[Tensor]], list[Detections]], device: str):
         """
         Args:
-            detect: called for the batches of a video's frames, in order.
+            detect: called for the batches of a video's frames, in order, or for one frame each of
+                several videos.
             device: where tensors are.
         """
         self._detect = detect
         self.device = torch.device(device)
 
-    def detect(self, frames: Tensor) -> list[FrameOutput]:
-        grid = FrameGrid(*frames.shape[2:], fine=False)
-        images = frames.permute(0, 2, 3, 1).numpy()
+    def detect(self, frames: Iterable[Tensor]) -> list[FrameOutput]:
+        """Detect in frames, (3, H, W) uint8 RGB each, of one video or of several."""
+        frames = list(frames)
         return [
-            self._output(grid, image, found)
-            for image, found in zip(images, self._detect(frames), strict=True)
+            self._output(FrameGrid(*frame.shape[1:], fine=False), frame, found)
+            for frame, found in zip(frames, self._detect(frames), strict=True)
         ]
 
-    def _output(self, grid: FrameGrid, image: np.ndarray, found: Detections) -> FrameOutput:
+    def _output(self, grid: FrameGrid, frame: Tensor, found: Detections) -> FrameOutput:
         height, width = grid.image_size
         grid_masks = grid.shrink_masks(found.masks)
         scores, labels = torch.from_numpy(found.scores), torch.from_numpy(found.labels)
@@ -180,7 +197,7 @@ class LinkingNetwork(FrameNetwork):
             box_masks=torch.from_numpy(masks),
             grid_masks=grid_masks[keep].to(self.device),
             grid_box_video=torch.tensor([0.0, 0.0, *grid.box], device=self.device),
-            maps=self.maps(grid, image),
+            maps=self.maps(grid, frame.permute(1, 2, 0).numpy()),
             crops_video=whole.expand(len(keep), -1),
         )
 
@@ -198,7 +215,7 @@ class LinkingNetwork(FrameNetwork):
 class GenericLinkingNetwork(LinkingNetwork):
     """A ``LinkingNetwork`` that also encodes frames with the generic propagation network."""
 
-    def __init__(self, detect: Callable[[Tensor], list[Detections]], device: str):
+    def __init__(self, detect: Callable[[Sequence[Tensor]], list[Detections]], device: str):
         super().__init__(detect, device)
         self.generic = load_generic_propagation(device)
 

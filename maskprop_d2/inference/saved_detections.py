@@ -63,7 +63,7 @@ def link_saved_detections(
     indices = itertools.count(source.first_index, stride)
     selected = _select(detections, indices, labels, min_score)
 
-    def take(frames: Tensor) -> list[Detections]:
+    def take(frames: Sequence[Tensor]) -> list[Detections]:
         # A video file may have fewer frames than its header says, so that ``link``, which wants as
         # many detections as frames, would not do.
         return [next(selected) for _ in frames]

@@ -12,7 +12,14 @@ from torch import Tensor
 from ..errors import VideoError
 from ..ops.masks import paste_binary_mask
 from ..ops.rle import encode
-from ..structures import Frame, FrameResult, VideoTrack, VideoTracks
+from ..structures import (
+    Frame,
+    FrameOutput,
+    FrameResult,
+    TrackedFrame,
+    VideoTrack,
+    VideoTracks,
+)
 from ..video.prefetch import prefetch
 from .track_records import TrackRecords
 
@@ -20,16 +27,18 @@ if TYPE_CHECKING:
     from .segmenter import VideoSegmenter
 
 
-class VideoStream:
-    """An iterator over the finished frames of one video, which takes frames in as it needs them.
+class VideoState:
+    """The tracks of one video, to which frames are added with what was detected in them.
 
     It holds the frames that are not finished, and the RLEs of those that are. How many frames wait
-    depends on the tracking method: T, or all until the end of the video for an offline method; and
-    K more if the network samples features from K later frames (``networks/stsn.py``).
+    depends on the tracking method: T, or all until the end of the video for an offline method.
+
+    Attributes:
+        num_finished: the number of frames finished so far.
     """
 
-    def __init__(self, segmenter: "VideoSegmenter", frames: Iterable[np.ndarray]):
-        """The arguments are those of ``VideoSegmenter.stream``."""
+    def __init__(self, segmenter: "VideoSegmenter"):
+        """``segmenter``: has the options."""
         self.segmenter = segmenter
         self.tracker = segmenter.make_tracker(segmenter.network)
         # Without clips the detections are all there is.
@@ -38,18 +47,57 @@ class VideoStream:
         self._lag = 0 if self._final_mask == "center" else self.tracker.clip_radius
         self._records = TrackRecords(getattr(segmenter.network, "class_names", None))
         self._image_size: tuple[int, int] | None = None
-        # Frames that wait for their detections, and frames that wait to be finished.
-        self._undetected: deque[np.ndarray] = deque()
+        # Frames that wait to be finished.
         self._pending: deque[_PendingFrame] = deque()
+        self._num_added = 0
         self._num_tracked = 0
-        self._num_finished = 0
-        self._results = self._run(frames)
+        self.num_finished = 0
 
-    def __iter__(self) -> Iterator[FrameResult]:
-        return self._results
+    def check(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The frames of the video, each checked when it is read.
 
-    def __next__(self) -> FrameResult:
-        return next(self._results)
+        Raises:
+            VideoError: while iterating, for a frame that is not uint8 RGB or has another size than
+                the first.
+        """
+        for index, frame in enumerate(frames):
+            if self._image_size is None:
+                self._image_size = frame.shape[:2]
+            if frame.dtype != np.uint8 or frame.shape != (*self._image_size, 3):
+                raise VideoError(
+                    f"frame {index} is a {frame.dtype} array of shape {frame.shape}: all frames "
+                    f"of a video must be uint8 RGB and of one size, here {self._image_size}"
+                )
+            yield frame
+
+    def add(self, image: np.ndarray, output: FrameOutput) -> Iterator[FrameResult]:
+        """Add the next frame, (H, W, 3) uint8 RGB; returns the frames that this finishes."""
+        frame = Frame(self._num_added, image, output)
+        self._num_added += 1
+        self._pending.append(_PendingFrame(frame))
+        self._store(self.tracker.add(frame))
+        while self.num_finished < self._num_tracked - self._lag:
+            yield self._finish_next()
+
+    def finish(self) -> Iterator[FrameResult]:
+        """The remaining frames, after the end of the video."""
+        self._store(self.tracker.finish())
+        while self._pending:
+            yield self._finish_next()
+
+    @torch.inference_mode()
+    def run(self, frames: Iterable[np.ndarray]) -> Iterator[FrameResult]:
+        """Detect in all frames of the video, which are read as they are needed. More of them wait
+        if the network samples features from K later frames (``networks/stsn.py``).
+
+        Raises:
+            VideoError: see ``check``.
+        """
+        undetected: deque[np.ndarray] = deque()
+        batches = self._batches(self.check(frames), undetected)
+        for output in self.segmenter.network.detect_stream(batches):
+            yield from self.add(undetected.popleft(), output)
+        yield from self.finish()
 
     def tracks(self, num_frames: int | None = None) -> VideoTracks:
         """The video-level tracks in the first ``num_frames`` frames (default: in all so far).
@@ -72,58 +120,31 @@ class VideoStream:
         options = self.segmenter
         return self._records.tracks(options.class_floor, options.track_score, num_frames)
 
-    @torch.inference_mode()
-    def _run(self, frames: Iterable[np.ndarray]) -> Iterator[FrameResult]:
-        with prefetch(frames, 2 * self.segmenter.frames_per_batch) as prefetched:
-            outputs = self.segmenter.network.detect_stream(self._batches(prefetched))
-            for index, output in enumerate(outputs):
-                self._track(Frame(index, self._undetected.popleft(), output))
-                while self._num_finished < self._num_tracked - self._lag:
-                    yield self._finish_next()
-        self._track(None)
-        while self._pending:
-            yield self._finish_next()
-
-    def _batches(self, frames: Iterator[np.ndarray]) -> Iterator[Tensor]:
-        """(B, 3, H, W) batches of frames."""
-        checked = self._check(frames)
-        while batch := list(islice(checked, self.segmenter.frames_per_batch)):
-            self._undetected += batch
+    def _batches(
+        self, frames: Iterator[np.ndarray], undetected: deque[np.ndarray]
+    ) -> Iterator[Tensor]:
+        """(B, 3, H, W) batches of frames, which are appended to ``undetected``."""
+        while batch := list(islice(frames, self.segmenter.frames_per_batch)):
+            undetected += batch
             yield torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
 
-    def _check(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        for index, frame in enumerate(frames):
-            if self._image_size is None:
-                self._image_size = frame.shape[:2]
-            if frame.dtype != np.uint8 or frame.shape != (*self._image_size, 3):
-                raise VideoError(
-                    f"frame {index} is a {frame.dtype} array of shape {frame.shape}: all frames "
-                    f"of a video must be uint8 RGB and of one size, here {self._image_size}"
-                )
-            yield frame
-
-    def _track(self, frame: Frame | None) -> None:
-        """Pass the next frame, or the end of the video, to the tracker, and store its output."""
-        if frame is None:
-            tracked_frames = self.tracker.finish()
-        else:
-            self._pending.append(_PendingFrame(frame))
-            tracked_frames = self.tracker.add(frame)
+    def _store(self, tracked_frames: Iterable[TrackedFrame]) -> None:
+        """Store the output of the tracker."""
         for tracked in tracked_frames:
             self._num_tracked += 1
-            center = self._pending[tracked.index - self._num_finished]
+            center = self._pending[tracked.index - self.num_finished]
             center.ids = tracked.ids
             center.filled = tracked.filled
             scores = center.class_scores if tracked.class_scores is None else tracked.class_scores
             self._records.add_scores(tracked.ids, scores)
             if self._final_mask != "center" and tracked.clip is not None:
                 for s, masks in zip(tracked.clip.frames, tracked.clip.masks, strict=True):
-                    self._pending[s - self._num_finished].add_clip_masks(tracked.ids, masks)
+                    self._pending[s - self.num_finished].add_clip_masks(tracked.ids, masks)
 
     def _finish_next(self) -> FrameResult:
         """Encode the final masks of the first pending frame."""
         frame = self._pending.popleft()
-        self._num_finished += 1
+        self.num_finished += 1
         masks = frame.filled_masks()
         if self._final_mask != "center":
             masks |= frame.averaged_masks()
@@ -131,6 +152,25 @@ class VideoStream:
             masks |= frame.detected_masks()
         rles = {k: encode(m.cpu().numpy()) for k, m in sorted(masks.items()) if m.any()}
         return self._records.add_frame(frame.image, rles)
+
+
+class VideoStream(VideoState):
+    """An iterator over the finished frames of one video, which takes frames in as it needs them."""
+
+    def __init__(self, segmenter: "VideoSegmenter", frames: Iterable[np.ndarray]):
+        """The arguments are those of ``VideoSegmenter.stream``."""
+        super().__init__(segmenter)
+        self._results = self._run(frames)
+
+    def __iter__(self) -> Iterator[FrameResult]:
+        return self._results
+
+    def __next__(self) -> FrameResult:
+        return next(self._results)
+
+    def _run(self, frames: Iterable[np.ndarray]) -> Iterator[FrameResult]:
+        with prefetch(frames, 2 * self.segmenter.frames_per_batch) as prefetched:
+            yield from self.run(prefetched)
 
 
 class _PendingFrame:

@@ -1,7 +1,7 @@
 """Torchvision's Mask R-CNN, trained on COCO; needs no Detectron2."""
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torchvision.models.detection import (
     maskrcnn_resnet50_fpn_v2,
 )
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
 
 from ..detections import as_detections
@@ -96,17 +97,32 @@ class TorchvisionDetector(ImageDetector):
         for index in wanted:
             self._index[list(COCO)[index]] = index
 
-    @torch.inference_mode()
-    def detect(self, frames: Tensor) -> list[Detections]:
-        # One frame at a time: the soft masks of a batch, in full size, could fill the memory.
-        return [self._detect(frame.to(self.device)) for frame in frames]
+    def prepare(self, frame: Tensor) -> Tensor:
+        images, _ = self._model.transform([frame.to(self.device) / 255])
+        ((height, width),) = images.image_sizes
+        return images.tensors[0, :, :height, :width]
 
-    def _detect(self, frame: Tensor) -> Detections:
-        (found,) = self._model([frame / 255])
-        labels = self._index[found["labels"]]
-        keep = labels >= 0
-        kept = found["masks"][keep], found["scores"][keep], labels[keep]
-        return as_detections(kept, (frame.shape[1], frame.shape[2]))
+    def detect_batch(
+        self, images: Tensor, frame_sizes: Sequence[tuple[int, int]]
+    ) -> Iterator[Detections]:
+        model = self._model
+        size = images.shape[2], images.shape[3]
+        padded = model.transform.batch_images(list(images), model.transform.size_divisible)
+        inputs = ImageList(padded, [size] * len(images))
+        # Torchvision derives these from the first frame that it ever sees. For frames of less than
+        # about 75 pixels, that is wrong for other sizes.
+        for pool in (model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool):
+            pool.scales = None
+        features = model.backbone(padded)
+        proposals, _ = model.rpn(inputs, features)
+        batch, _ = model.roi_heads(features, proposals, inputs.image_sizes)
+        for found, frame_size in zip(batch, frame_sizes, strict=True):
+            # One frame at a time: the soft masks of a batch, in full size, could fill the memory.
+            (pasted,) = model.transform.postprocess([dict(found)], [size], [frame_size])
+            labels = self._index[pasted["labels"]]
+            keep = labels >= 0
+            kept = pasted["masks"][keep], pasted["scores"][keep], labels[keep]
+            yield as_detections(kept, frame_size)
 
 
 def _load(model: MaskRCNN, path: Path) -> None:

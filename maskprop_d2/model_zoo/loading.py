@@ -10,8 +10,8 @@ import torch
 from ..devices import choose_device
 from ..errors import ConfigError, FetchError
 from ..inference import VideoSegmenter
-from ..inference.image_detector import MAX_SIDE, SHORT_SIDE, ImageDetector, category_indices
-from ..inference.linking import build_linker
+from ..inference.image_detector import MAX_SIDE, SHORT_SIDE, category_indices
+from ..inference.linking import DEFAULT_TRACKER, link_detector
 from ..inference.torchvision_detector import TorchvisionDetector
 from .fetching import check_weights_file, fetch_weights, has_detectron2, local_path
 from .presets import PRESETS, Preset, find_preset, get_config_file, get_preset
@@ -135,7 +135,7 @@ def load_model(model: str, options: ModelOptions) -> VideoSegmenter:
         short_side=options.short_side,
         device=options.device,
     )
-    return _link(detector, options.tracker)
+    return link_detector(detector, options.tracker or DEFAULT_TRACKER)
 
 
 def _load_exported(path: str, options: ModelOptions) -> VideoSegmenter:
@@ -172,7 +172,7 @@ def _load_config_model(config_file: str, options: ModelOptions) -> VideoSegmente
     if cfg.MODEL.META_ARCHITECTURE != "MaskProp":
         cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = _score_threshold(options)
         detector = Detectron2Detector(cfg, categories=options.categories)
-        return _link(detector, options.tracker)
+        return link_detector(detector, options.tracker or DEFAULT_TRACKER)
     if not cfg.MODEL.WEIGHTS:
         raise ConfigError(
             f"{config_file}: MODEL.WEIGHTS is empty: name weights with --weights FILE"
@@ -191,14 +191,6 @@ def _load_config_model(config_file: str, options: ModelOptions) -> VideoSegmente
     model.class_names = class_names(cfg)
     model.labels = category_indices(model.class_names, options.categories)
     return model.segmenter
-
-
-def _link(detector: ImageDetector, tracker: str | None) -> VideoSegmenter:
-    """A segmenter that links what a detector finds."""
-    options = {} if tracker is None else {"tracker": tracker}
-    segmenter = build_linker(detector.detect, device=str(detector.device), **options)
-    segmenter.network.class_names = detector.class_names
-    return segmenter
 
 
 def _score_threshold(options: ModelOptions) -> float:

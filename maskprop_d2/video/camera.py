@@ -20,6 +20,7 @@ class Camera:
     Attributes:
         fps: the camera's frames per second, divided by the excerpt's stride.
         num_frames: None.
+        problem: why it stopped, unless the excerpt is over; None before.
         timestamps: of the frames read so far, in units of 1 / ``fps``; take them from the left.
     """
 
@@ -42,6 +43,7 @@ class Camera:
         self._excerpt = excerpt or Excerpt()
         fps = self._capture.get(cv2.CAP_PROP_FPS) or 25
         self.fps = Fraction(fps).limit_denominator(1001) / self._excerpt.stride
+        self.problem: str | None = None
         self.timestamps: deque[int] = deque()
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -52,7 +54,10 @@ class Camera:
                 now = time.monotonic()
                 first = now if first is None else first
                 seconds = now - first
-                if not success or seconds >= self._excerpt.end:
+                if not success:
+                    self.problem = "it sends no more frames"
+                    return
+                if seconds >= self._excerpt.end:
                     return
                 if seconds < self._excerpt.start:
                     continue

@@ -2,30 +2,51 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 
 
+class Prefetched(Generic[Item]):
+    """An iterator over items that a background thread reads.
+
+    Attributes:
+        ahead: the items that come next, the last of which may not be read yet.
+    """
+
+    def __init__(self, executor: ThreadPoolExecutor, items: Iterable[Item], count: int):
+        """The arguments are those of ``prefetch``."""
+        self._executor = executor
+        self._iterator, self._end = iter(items), object()
+        self.ahead: deque[Future[Any]] = deque(self._read() for _ in range(count))
+
+    def _read(self) -> "Future[Any]":
+        return self._executor.submit(next, self._iterator, self._end)
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        # At the end, and after an error, it stays where it is.
+        item = self.ahead[0].result()
+        if item is self._end:
+            raise StopIteration
+        self.ahead.popleft()
+        self.ahead.append(self._read())
+        return item
+
+
 @contextmanager
-def prefetch(items: Iterable[Item], count: int) -> Iterator[Iterator[Item]]:
+def prefetch(items: Iterable[Item], count: int) -> Iterator[Prefetched[Item]]:
     """Iterate over ``items`` in a background thread, at most ``count`` items ahead.
 
     An exception is raised where its item would have come. The thread ends with the context, even
     if not all items were read.
     """
-    iterator, end = iter(items), object()
     executor = ThreadPoolExecutor(max_workers=1)
-    ahead = deque(executor.submit(next, iterator, end) for _ in range(count))
-
-    def consume() -> Iterator[Any]:
-        while (item := ahead.popleft().result()) is not end:
-            ahead.append(executor.submit(next, iterator, end))
-            yield item
-
     try:
-        yield consume()
+        yield Prefetched(executor, items, count)
     finally:
         executor.shutdown(cancel_futures=True)

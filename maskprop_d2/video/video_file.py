@@ -30,6 +30,8 @@ class VideoFile:
         fps: frames per second: the frame rate of the file divided by the excerpt's stride.
         frame_size: (H, W), after rotation.
         num_frames: the number of frames according to the file's header; None if it has none.
+        problem: what was wrong with the file, if it was read to the end and is truncated or
+            damaged; else None.
     """
 
     def __init__(self, path: str | Path, excerpt: Excerpt | None = None):
@@ -44,6 +46,7 @@ class VideoFile:
         """
         self.path = str(path)
         self._excerpt = excerpt or Excerpt()
+        self.problem: str | None = None
         with self._open() as container:
             stream = container.streams.video[0]
             rate = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -81,6 +84,7 @@ class VideoFile:
             reason = problems or [f"it has none after {start:g} s" if start else "it has none"]
             raise VideoError(f"no frame of {self.path} can be read ({reason[-1]})")
         if problems:
+            self.problem = f"it is truncated or damaged ({problems[-1]})"
             logging.getLogger(__name__).warning(
                 "%s is truncated or damaged: using the %d frames that could be read (%s)",
                 self.path,

@@ -46,7 +46,7 @@ def test_the_demo_stops_when_the_window_is_closed(tmp_path, monkeypatch, capsys)
             self.frames.append(frame)
             return len(self.frames) < 2
 
-    monkeypatch.setattr("maskprop_d2.commands.video_io.open_window", Window)
+    monkeypatch.setattr("maskprop_d2.commands.video_outputs.open_window", Window)
     with VideoWriter(tmp_path / "clip.mp4", 10) as writer:
         for _ in range(20):
             writer.write(np.zeros((64, 96, 3), np.uint8))

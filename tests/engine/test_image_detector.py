@@ -58,6 +58,26 @@ def test_detections_are_those_of_detectron2(weights, detector):
         assert (found.masks == expected.pred_masks.numpy()).mean() > 0.999
 
 
+def test_frames_in_a_batch_are_as_if_alone(detector):
+    """Those that have one size after resizing are a batch."""
+    first, second = frames()
+    enlarged = first.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    mixed = [first, second[:, :, :60], enlarged]
+    batches = []
+    hook = detector._model.backbone.register_forward_pre_hook(
+        lambda _, x: batches.append(len(x[0]))
+    )
+    together = detector.detect(mixed)
+    hook.remove()
+    assert batches == [2, 1]
+    for frame, found in zip(mixed, together, strict=True):
+        (expected,) = detector.detect([frame])
+        assert found.masks.shape[1:] == frame.shape[1:] and len(found)
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+        np.testing.assert_array_equal(found.labels, expected.labels)
+        assert (found.masks == expected.masks).mean() > 0.999
+
+
 def test_only_the_wanted_categories_are_detected(weights, detector):
     (everything,) = detector.detect(frames()[:1])
     label = everything.labels[0]

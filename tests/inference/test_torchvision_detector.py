@@ -75,6 +75,26 @@ def test_detections_are_those_of_torchvision(name, torch_home):
     assert (found.masks == masks[used]).mean() > 0.999
 
 
+def test_frames_in_a_batch_are_as_if_alone(v1_file, v1_found):
+    """Those that have one size after resizing are a batch."""
+    detector = TorchvisionDetector(V1, v1_file, **OPTIONS)
+    (frame,) = frames()
+    enlarged = frame.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    mixed = [frame[:, :24], frame, enlarged]
+    batches = []
+    detector._model.backbone.register_forward_pre_hook(lambda _, x: batches.append(len(x[0])))
+    together = detector.detect(mixed)
+    assert batches == [1, 2]
+    # Of a model that has seen no other frame.
+    np.testing.assert_allclose(together[1].scores, v1_found.scores, atol=1e-5)
+    for image, found in zip(mixed[::2], together[::2], strict=True):
+        (expected,) = detector.detect([image])
+        assert found.masks.shape[1:] == image.shape[1:]
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+        np.testing.assert_array_equal(found.labels, expected.labels)
+        assert (found.masks == expected.masks).mean() > 0.999
+
+
 def test_categories_are_those_of_detectron2():
     pytest.importorskip("detectron2")
     from detectron2.data import MetadataCatalog
