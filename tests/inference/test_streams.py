@@ -157,7 +157,7 @@ class StalledVideo:
     def __iter__(self):
         first, second = video(2)
         yield first
-        self.other_has_ended.wait(10)
+        self.other_has_ended.wait(3)
         yield second
 
 
@@ -165,16 +165,16 @@ class StalledCamera(StalledVideo, Camera):
     pass
 
 
-@pytest.mark.parametrize(("kind", "patience"), [(StalledCamera, 3600), (StalledVideo, 0.1)])
+@pytest.mark.parametrize(("kind", "patience"), [(StalledCamera, 3600), (StalledVideo, 0.4)])
 def test_others_do_not_wait_for_a_camera_and_not_long_for_a_video(kind, patience, monkeypatch):
     monkeypatch.setattr(streams, "PATIENCE", patience)
     stalled = kind()
     order = []
-    for i, result in track_streams(ColorDetector(), [stalled, video(5)]):
+    for i, result in track_streams(ColorDetector(), [stalled, video(14)]):
         order.append((i, result.index))
-        if order[-1] == (1, 4):
+        if order[-1] == (1, 13):
             stalled.other_has_ended.set()
-    assert order[-2:] == [(1, 4), (0, 1)] and len(order) == 7
+    assert order[-2:] == [(1, 13), (0, 1)] and len(order) == 16
 
 
 def test_no_video():
