@@ -98,6 +98,8 @@ def start(main, log, *, ignore_sigint=False):
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
             sys.stdout = sys.stderr = file
+            # Handlers of earlier tests write to streams that are closed.
+            logging.raiseExceptions = False
             main()
 
     process = multiprocessing.get_context("fork").Process(target=call)

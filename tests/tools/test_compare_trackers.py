@@ -55,7 +55,7 @@ def compare(tmp_path, capsys):
 
 
 def test_every_method_links_the_same_detections(compare):
-    rows, printed, output = compare()
+    rows, printed, output = compare(opts=["MODEL.MASKPROP.LINKING.FINAL_MASK", "center"])
     assert list(rows) == [x for x in TRACKERS if x not in OWN_WEIGHTS]
     for method in OWN_WEIGHTS:
         line = f"{method} is skipped: this model has no weights for the tracking method '{method}'."
