@@ -172,7 +172,7 @@ def add_maskprop_config(cfg: CN) -> None:
     # Channels of its two fully connected layers.
     cfg.MODEL.MASKPROP.MASKTRACK.FC_DIM = 1024
     # "original", or "mmtracking" for weights of mmtracking or mmdetection: its head samples regions
-    # differently and ends with a ReLU.
+    # differently and ends with a ReLU, and its tracker drops the weaker detections of an object.
     cfg.MODEL.MASKPROP.MASKTRACK.VARIANT = "original"
     cfg.MODEL.MASKPROP.MASKTRACK.LOSS_WEIGHT = 1.0
 

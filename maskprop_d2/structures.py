@@ -147,7 +147,7 @@ class TrackedFrame:
 
     Attributes:
         index: frame index t.
-        ids: video-level ids, from 0, of its N detections.
+        ids: video-level ids, from 0, of its N detections; None for those that are dropped.
         clip: the masks of the detections in the frames around; None if the method has none.
         class_scores: (N, K+1) class scores that replace the detector's; None to keep those.
         filled: soft masks, (h, w) on any grid with the box of the frame's own, of objects that were
@@ -155,7 +155,7 @@ class TrackedFrame:
     """
 
     index: int
-    ids: list[int]
+    ids: Sequence[int | None]
     clip: ClipTracks | None = None
     class_scores: Tensor | None = None
     filled: dict[int, Tensor] = field(default_factory=dict)

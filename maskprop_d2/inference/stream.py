@@ -1,7 +1,7 @@
 """One video on its way through a segmenter."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -180,7 +180,7 @@ class _PendingFrame:
         output = frame.output
         self.image = frame.image
         self.class_scores = output.class_scores
-        self.ids: list[int] = []
+        self.ids: Sequence[int | None] = []
         self.filled: dict[int, Tensor] = {}
         self._box_masks = output.box_masks
         self._mask_boxes = output.mask_boxes_video
@@ -188,9 +188,11 @@ class _PendingFrame:
         # For each track the sum of its masks in the clips around, and their number.
         self._clip_masks: dict[int, tuple[Tensor, int]] = {}
 
-    def add_clip_masks(self, ids: list[int], masks: Tensor) -> None:
+    def add_clip_masks(self, ids: Sequence[int | None], masks: Tensor) -> None:
         """Add the (N, h, w) masks in this frame of a clip's tracks, with these N ids."""
         for track_id, mask in zip(ids, masks, strict=True):
+            if track_id is None:
+                continue
             total, count = self._clip_masks.get(track_id, (torch.zeros_like(mask), 0))
             self._clip_masks[track_id] = total + mask, count + 1
 
@@ -198,6 +200,8 @@ class _PendingFrame:
         """(H, W) bool masks of the detections by track id."""
         masks: dict[int, Tensor] = {}
         for track_id, mask, box in zip(self.ids, self._box_masks, self._mask_boxes, strict=True):
+            if track_id is None:
+                continue
             pasted = paste_binary_mask(mask, box, *self.image.shape[:2])
             # Detections may share an id if assignment is not exclusive.
             masks[track_id] = pasted | masks.get(track_id, False)

@@ -20,9 +20,11 @@ class TrackRecords:
         self._num_scores: dict[int, int] = {}
         self._masks = MaskStore()
 
-    def add_scores(self, ids: list[int], class_scores: Tensor) -> None:
-        """Add the detections of one frame: their N ids and (N, K+1) softmax vectors."""
+    def add_scores(self, ids: Sequence[int | None], class_scores: Tensor) -> None:
+        """Add the detections of one frame: their N ids, or None, and (N, K+1) softmax vectors."""
         for track_id, scores in zip(ids, class_scores[:, :-1].cpu(), strict=True):
+            if track_id is None:
+                continue
             self._score_sums[track_id] = self._score_sums.get(track_id, 0) + scores
             self._num_scores[track_id] = self._num_scores.get(track_id, 0) + 1
 

@@ -15,6 +15,12 @@ from .base import FrameBatch, Part
 VARIANTS = "original", "mmtracking"
 
 
+def check_variant(variant: str) -> None:
+    """Raise an ``InputError`` for an unknown variant of MaskTrack R-CNN."""
+    if variant not in VARIANTS:
+        raise InputError(f"MASKTRACK.VARIANT must be one of {VARIANTS}, got '{variant}'")
+
+
 class EmbeddingHead(Part):
     """Embeds regions so that the dot product of two embeddings is the logit that they show the same
     object. The logit of a new object is 0."""
@@ -43,8 +49,7 @@ class EmbeddingHead(Part):
             InputError: for another variant.
         """
         super().__init__()
-        if variant not in VARIANTS:
-            raise InputError(f"MASKTRACK.VARIANT must be one of {VARIANTS}, got '{variant}'")
+        check_variant(variant)
         self.levels = levels
         self.stride = stride
         is_original = variant == "original"

@@ -1,7 +1,7 @@
 """The interfaces of tracking methods, and of the network that they run on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -76,8 +76,8 @@ class OnlineTracker(Tracker):
     """A ``Tracker`` that knows the ids of a frame at once."""
 
     @abstractmethod
-    def link(self, frame: Frame) -> list[int]:
-        """The ids, from 0, of the N detections of the next frame."""
+    def link(self, frame: Frame) -> Sequence[int | None]:
+        """The ids, from 0, of the N detections of the next frame; None for those to drop."""
 
     def add(self, frame: Frame) -> list[TrackedFrame]:
         return [TrackedFrame(frame.index, self.link(frame))]

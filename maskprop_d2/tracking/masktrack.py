@@ -1,11 +1,15 @@
 """MaskTrack R-CNN (Yang et al., ICCV 2019): learned appearance and the cues of IoUTracker+."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import MissingWeightsError
-from ..structures import FrameOutput
+from ..networks.embedding import check_variant
+from ..structures import Frame, FrameOutput
+from .base import FrameNetwork
 from .memory_tracker import MemoryTracker
 
 
@@ -15,7 +19,43 @@ class MaskTrackTracker(MemoryTracker):
     If several detections have the same best id, the one with the highest score gets it. The others
     get their next best id, or a new one. (The published code drops them, or lets two keep the id if
     the weaker one came first.)
+
+    In mmtracking's variant the others are dropped, an object has the category of its latest
+    detection, and objects are forgotten only in frames with detections.
     """
+
+    def __init__(self, network: FrameNetwork, *, variant: str = "original"):
+        """
+        Args:
+            network: detects in the video's frames.
+            variant: "original" or "mmtracking".
+
+        Raises:
+            InputError: for another variant.
+        """
+        super().__init__(network)
+        check_variant(variant)
+        self.is_original = self.keeps_first_label = variant == "original"
+
+    def assign(self, output: FrameOutput) -> Sequence[int | None]:
+        if self.is_original:
+            return super().assign(output)
+        scores, new_scores = self.scores(output)
+        best_scores, columns = torch.cat([new_scores[:, None], scores], 1).max(1)
+        choices, known_ids = columns.tolist(), list(self.objects)
+        winners: dict[int, int] = {}
+        for i in best_scores.argsort(descending=True, stable=True).tolist():
+            winners.setdefault(choices[i], i)
+        ids: list[int | None] = []
+        for i, choice in enumerate(choices):
+            if choice == 0:
+                ids.append(next(self._new_ids))
+            else:
+                ids.append(known_ids[choice - 1] if winners[choice] == i else None)
+        return ids
+
+    def link(self, frame: Frame) -> Sequence[int | None]:
+        return super().link(frame) if self.is_original or len(frame.output) else []
 
     def scores(self, output: FrameOutput) -> tuple[Tensor, Tensor]:
         scores, new_scores = super().scores(output)

@@ -1,5 +1,6 @@
 """MaskTrack R-CNN's matching of detections with a memory of the video's objects."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -22,12 +23,18 @@ class Object:
 
     box: Tensor  # (4,), the latest.
     embedding: Tensor | None  # (E,), the latest, if the network has an embedding head.
-    label: int  # Of the first detection, as published.
+    label: int  # Of the first detection, as published, or of the latest.
     last_seen: int  # Index of the latest frame.
 
 
 class MemoryTracker(OnlineTracker):
-    """Matches detections greedily with the objects of the last ``MAX_AGE`` frames."""
+    """Matches detections greedily with the objects of the last ``MAX_AGE`` frames.
+
+    Attributes:
+        keeps_first_label: whether an object keeps the label of its first detection.
+    """
+
+    keeps_first_label = True
 
     def __init__(self, network: FrameNetwork):
         super().__init__(network)
@@ -50,21 +57,30 @@ class MemoryTracker(OnlineTracker):
         labels = torch.tensor([x.label for x in objects]).to(output.labels)
         same_label = output.labels[:, None] == labels
         certainty = output.scores.clamp(min=1e-12).log()
-        overlap = box_iou(output.boxes_video, torch.cat(boxes))
+        # Boxes without area do not overlap.
+        overlap = box_iou(output.boxes_video, torch.cat(boxes)).nan_to_num(0)
         scores = certainty[:, None] + IOU_WEIGHT * overlap + LABEL_WEIGHT * same_label
         return scores, certainty + LABEL_WEIGHT
 
-    def link(self, frame: Frame) -> list[int]:
-        output, known_ids = frame.output, list(self.objects)
+    def assign(self, output: FrameOutput) -> Sequence[int | None]:
+        """The ids of a frame's N detections; None for those that are dropped."""
+        known_ids, matches = list(self.objects), match_greedily(*self.scores(output))
+        return [next(self._new_ids) if x is None else known_ids[x] for x in matches]
+
+    def link(self, frame: Frame) -> Sequence[int | None]:
+        output = frame.output
         embeddings = [None] * len(output) if output.embeddings is None else output.embeddings
         labels = output.labels.tolist()
-        ids = []
-        for i, match in enumerate(match_greedily(*self.scores(output))):
-            track_id = next(self._new_ids) if match is None else known_ids[match]
-            label = labels[i] if match is None else self.objects[track_id].label
-            box = output.boxes_video[i]
-            self.objects[track_id] = Object(box, embeddings[i], label, frame.index)
-            ids.append(track_id)
+        ids = self.assign(output)
+        for i, track_id in enumerate(ids):
+            if track_id is None:
+                continue
+            label, known = labels[i], self.objects.get(track_id)
+            if known is not None and self.keeps_first_label:
+                label = known.label
+            self.objects[track_id] = Object(
+                output.boxes_video[i], embeddings[i], label, frame.index
+            )
         oldest = frame.index - MAX_AGE
         self.objects = {y: x for y, x in self.objects.items() if x.last_seen > oldest}
         return ids

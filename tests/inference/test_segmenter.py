@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import pytest
 import torch
-from scenes import make_tracker
+from scenes import Object, Scene, make_tracker
 
 from maskprop_d2.errors import InputError
 from maskprop_d2.inference import VideoSegmenter
@@ -192,6 +192,16 @@ def test_scores_are_means_over_detections_and_other_categories_need_the_floor():
     video = segmenter(network, class_floor=0.2).segment(frames(3))
     assert (video.track_ids, video.pred_labels) == ([0, 0], [0, 1])
     assert video.pred_scores == pytest.approx([0.5, 0.3])
+
+
+def test_detections_that_the_tracker_drops_are_not_in_the_results():
+    scene = Scene({"a": Object([(4, 4)] * 3)}, doubled=[("a", 1)])
+    tracker = {"name": "masktrack", "variant": "mmtracking"}
+    stream = VideoSegmenter.from_options(scene, tracker=tracker).stream(scene.images())
+    assert [x.track_ids for x in stream] == [[0]] * 3
+    tracks = stream.tracks()
+    assert tracks.track_ids == [0]
+    assert len({pixels(x) for x in tracks.pred_masks[0]}) == 1
 
 
 def test_scores_over_the_whole_video():

@@ -29,7 +29,7 @@ def test_a_method_gets_its_own_options():
         "deepsort": {"max_age": 7, "max_appearance_distance": 0.2},
         "iou": {"threshold": 0.2},
         "iou_plus": {},
-        "masktrack": {},
+        "masktrack": {"variant": "original"},
         "ensemble": {
             "threshold": 0.2,
             "max_appearance_distance": 0.2,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scenes import Object, Scene, id_runs, track
 
-from maskprop_d2.errors import MissingWeightsError
+from maskprop_d2.errors import InputError, MissingWeightsError
 from maskprop_d2.structures import Frame, FrameOutput
 from maskprop_d2.tracking import build_tracker
 from maskprop_d2.tracking.memory_tracker import MAX_AGE, MemoryTracker
@@ -26,8 +26,8 @@ def iou_plus():
     return build_tracker("iou_plus", None)
 
 
-def masktrack():
-    return build_tracker("masktrack", None)
+def masktrack(variant="original"):
+    return build_tracker("masktrack", None, variant=variant)
 
 
 def test_the_published_score():
@@ -51,6 +51,21 @@ def test_the_latest_box_and_the_first_label_count():
     torch.testing.assert_close(scores, torch.tensor([[12.0]]))
 
 
+def test_in_mmtracking_the_latest_label_counts():
+    tracker = masktrack("mmtracking")
+    tracker.link(frame(0, [[0, 0, 10, 10]], [0.9], categories=[2], embeddings=[[4, 0]]))
+    tracker.link(frame(1, [[0, 0, 10, 10]], [0.9], categories=[1], embeddings=[[40, 0]]))
+    output = frame(2, [[0, 0, 10, 10]], [1.0], categories=[1]).output
+    torch.testing.assert_close(MemoryTracker.scores(tracker, output)[0], torch.tensor([[12.0]]))
+
+
+def test_boxes_without_area_do_not_overlap():
+    tracker = iou_plus()
+    tracker.link(frame(0, [[5, 5, 5, 5]], [0.9]))
+    scores, _ = tracker.scores(frame(1, [[5, 5, 5, 5]], [1.0]).output)
+    assert scores.tolist() == [[10.0]]
+
+
 def test_the_detection_with_the_higher_score_gets_the_id():
     tracker = iou_plus()
     tracker.link(frame(0, [[0, 0, 10, 10]], [0.9]))
@@ -62,6 +77,20 @@ def test_an_object_is_forgotten_after_max_age():
     for gap, ids in ((MAX_AGE - 1, [0]), (MAX_AGE, [0, 1])):
         missed = [("a", t) for t in range(1, 1 + gap)]
         assert id_runs(track("iou_plus", Scene({"a": Object(places)}, missed))["a"]) == ids
+
+
+@pytest.mark.parametrize(("other", "ids"), [([], [0]), ([[80, 0, 90, 10]], [2, 1])])
+def test_in_mmtracking_objects_are_forgotten_in_frames_with_detections(other, ids):
+    tracker = masktrack("mmtracking")
+    there, looks = [[0, 0, 10, 10]], torch.tensor([[4, 0], [0, 4]])
+    tracker.link(frame(0, there, [0.9], embeddings=looks[:1].tolist()))
+    for t in range(1, MAX_AGE + 1):
+        found = frame(t, other, [0.9] * len(other))
+        found.output.embeddings = looks[1 : 1 + len(other)].float()
+        tracker.link(found)
+    boxes = there + other
+    back = frame(MAX_AGE + 1, boxes, [0.9] * len(boxes), embeddings=looks[: len(boxes)].tolist())
+    assert tracker.link(back) == ids
 
 
 def test_the_learned_term():
@@ -113,6 +142,29 @@ def test_the_loser_gets_its_next_best_id():
     # The first one overlaps object 0 and looks most like it, but the second one even more.
     boxes, embeddings = [[5, 0, 15, 10], [0, 0, 10, 10]], [[4, 0.5], [5, 0]]
     assert tracker.link(frame(1, boxes, [0.5, 0.9], embeddings=embeddings)) == [1, 0]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0]])
+def test_in_mmtracking_weaker_matches_of_an_object_are_dropped(order):
+    tracker = masktrack("mmtracking")
+    known = [[0, 0, 10, 10], [30, 0, 40, 10]]
+    assert tracker.link(frame(0, known, [0.9, 0.9], embeddings=[[4, 0], [3, 1]])) == [0, 1]
+    # Two look like object 0, and something new is there. Nothing looks most like object 1.
+    boxes, embeddings = [[5, 0, 15, 10], [0, 0, 10, 10], [60, 0, 70, 10]], [[4, 0], [5, 0], [0, 0]]
+    found = frame(
+        1,
+        [boxes[i] for i in order],
+        [0.9] * 3,
+        embeddings=[embeddings[i] for i in order],
+        categories=[(0, 0, 1)[i] for i in order],
+    )
+    assert tracker.link(found) == [(None, 0, 2)[i] for i in order]
+    assert tracker.objects[0].box.tolist() == boxes[1]
+
+
+def test_an_unknown_variant_raises():
+    with pytest.raises(InputError, match=r"VARIANT must be one of \('original', 'mmtracking'\)"):
+        masktrack("other")
 
 
 def test_appearance_identifies_objects_after_a_swap_and_a_long_gap():
