@@ -125,7 +125,8 @@ def whole(cfg: Any) -> Callable[[list[np.ndarray]], dict[str, float]]:
     def process(frames: list[np.ndarray]) -> dict[str, float]:
         taken.clear()
         stream = segmenter.stream(frames)
-        stream._track = timed(stream._track, "link", taken)
+        stream.tracker.add = timed(stream.tracker.add, "link", taken)
+        stream.tracker.finish = timed(stream.tracker.finish, "link", taken)
         stream._finish_next = timed(stream._finish_next, "finish", taken)
         for _ in stream:
             pass
