@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ..networks.generic_propagation import STRIDE, EncodedFrame, GenericPropagation
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "generic_propagation.pt"
-FAST_AREA = 384 * 216
+FAST_AREA = 336 * 189
 """Area in pixels of the network's input for linking. Smaller frames keep their size."""
 FINE_AREA = 864 * 480
 """Area in pixels of its input for ``propagate``. Smaller frames are enlarged."""

@@ -12,6 +12,7 @@ have h/2 x w/2 and h/4 x w/4 cells, at strides 4 and 8.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,11 +53,11 @@ class SameConv(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        total = self.kernel_size[0] - self.stride[0]
-        before, after = total // 2, total - total // 2
-        x = F.pad(x, (before, after, before, after)) if before != after else x
-        padding = 0 if before != after else before
-        return F.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)
+        before, uneven = divmod(self.kernel_size[0] - self.stride[0], 2)
+        # A larger kernel with a row and a column of zeros is faster than padding the input.
+        weight = F.pad(self.weight, (1, 0, 1, 0)) if uneven else self.weight
+        padding = before + uneven
+        return F.conv2d(x, weight, self.bias, self.stride, padding, groups=self.groups)
 
 
 class InvertedResidual(nn.Module):
@@ -212,9 +213,22 @@ class GenericPropagation(nn.Module):
         read = read_values(queries, torch.cat(keys, dim=1), torch.cat(values, dim=2))
         return read.unflatten(2, (height, width))
 
-    def decode(self, shares: Tensor, target: EncodedFrame) -> Tensor:
-        """(N, 16, h/4, w/4) shares -> (N, h, w) logits."""
-        others = (shares.sum(0, keepdim=True) - shares).clamp(0, 1)
+    def decode(
+        self, shares: Tensor, target: EncodedFrame, objects: Sequence[int] | None = None
+    ) -> Tensor:
+        """Turn what was read into masks.
+
+        Args:
+            shares: (N, 16, h/4, w/4) from ``read``.
+            target: the frame.
+            objects: indices of the N' objects to decode (default: all).
+
+        Returns:
+            (N', h, w) logits; the background has 0.
+        """
+        total = shares.sum(0, keepdim=True)
+        shares = shares if objects is None else shares[list(objects)]
+        others = (total - shares).clamp(0, 1)
         x = F.relu(self.shares(torch.cat([shares, others], dim=1)) + target.features8)
         x = F.relu(x + self.decode8(x))
         x = F.interpolate(self.reduce(x), scale_factor=2.0, mode="bilinear")

@@ -1,5 +1,7 @@
 """The frames that the generic propagation network remembers of one video."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,7 +32,16 @@ class PropagationMemory:
 
     def propagate(self, frame: EncodedFrame, index: int) -> Tensor:
         """(N, h, w) soft masks in the frame with this index."""
-        soft = soft_masks(self.network(self.frames, frame, index))
+        shares = self.read(frame, index)
+        return self.decode(shares, frame, range(len(shares)))
+
+    def read(self, frame: EncodedFrame, index: int) -> Tensor:
+        """(N, 16, h/4, w/4) shares of the objects in the cells of the frame with this index."""
+        return self.network.read(self.frames, frame, index)
+
+    def decode(self, shares: Tensor, frame: EncodedFrame, objects: Sequence[int]) -> Tensor:
+        """(N', h, w) soft masks of N' of the objects, from the shares of all."""
+        soft = soft_masks(self.network.decode(shares, frame, objects))
         return without_specks(soft, MIN_PART)
 
     def add(self, frame: EncodedFrame, index: int, masks: Tensor) -> None:

@@ -11,10 +11,11 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..errors import InputError
 from ..networks.affinity import pooled_keys
-from ..networks.generic_propagation import EncodedFrame, GenericPropagation
+from ..networks.generic_propagation import CELL, EncodedFrame, GenericPropagation
 from ..networks.propagation_memory import PropagationMemory
 from ..ops.soft_iou import pairwise_soft_iou
 from ..structures import Frame, FrameOutput, TrackedFrame
@@ -70,8 +71,9 @@ class GenericTracker(Tracker):
         (soft IoU with the propagated mask + appearance * similarity of looks)
             * (1 - categories + categories * similarity of class scores)
 
-    A track that was not detected goes on with its propagated mask, which also fills the gap in the
-    output while it can be trusted. Output is not delayed, and memory is constant.
+    where masks are propagated coarsely, which is quick. Only the mask of a track that was not
+    detected is decoded: it is propagated on, and fills the gap in the output while it can be
+    trusted. Output is not delayed, and memory is constant.
     """
 
     def __init__(
@@ -114,29 +116,35 @@ class GenericTracker(Tracker):
     def add(self, frame: Frame) -> list[TrackedFrame]:
         output, known_ids = frame.output, list(self._tracks)
         encoded = EncodedFrame(**output.maps)
-        propagated = self._propagate(encoded, frame)
+        shares = self._read(encoded, frame)
         looks = pooled_keys(encoded.keys, output.grid_masks)
-        ids = self._assigner.assign(self._scores(output, propagated, looks), known_ids)
-        filled = {
-            y: mask
-            for y, mask in zip(known_ids, propagated, strict=True)
-            if y not in ids and self._can_fill(self._tracks[y], frame.index, mask)
-        }
+        ids = self._assigner.assign(self._scores(output, shares, looks), known_ids)
+        missed = self._decode(shares, encoded, set(known_ids) - set(ids))
+        filled = {y: x for y, x in missed.items() if self._can_fill(y, frame.index, x)}
         self._update_tracks(frame, ids, looks)
-        self._remember(frame.index, encoded, output, ids, propagated)
+        self._remember(frame.index, encoded, output, ids, missed)
         return [TrackedFrame(frame.index, ids, filled=filled)]
 
-    def _propagate(self, encoded: EncodedFrame, frame: Frame) -> Tensor:
-        """(Y, h, w) soft masks of the Y tracks."""
+    def _read(self, encoded: EncodedFrame, frame: Frame) -> Tensor:
+        """(Y, 16, h/4, w/4) shares of the Y tracks in the cells of the frame."""
         if self._tracks:
-            return self._frames.propagate(encoded, frame.index)
-        return frame.output.grid_masks[:0]
+            return self._frames.read(encoded, frame.index)
+        return encoded.keys.new_zeros(0, CELL * CELL, *encoded.keys.shape[1:])
 
-    def _scores(self, output: FrameOutput, propagated: Tensor, looks: Tensor) -> Tensor:
+    def _decode(self, shares: Tensor, encoded: EncodedFrame, ids: set[int]) -> dict[int, Tensor]:
+        """(h, w) soft masks of these tracks, which were not detected."""
+        if not ids:
+            return {}
+        position = {y: i for i, y in enumerate(self._tracks) if y in ids}
+        masks = self._frames.decode(shares, encoded, list(position.values()))
+        return dict(zip(position, masks, strict=True))
+
+    def _scores(self, output: FrameOutput, shares: Tensor, looks: Tensor) -> Tensor:
         """(N, Y) scores of the detections with the tracks."""
         tracks = list(self._tracks.values())
         if not tracks:
             return output.scores.new_zeros(len(output), 0)
+        propagated = F.pixel_shuffle(shares, CELL)
         scores = pairwise_soft_iou(output.grid_masks.flatten(1), propagated.flatten(1))
         known = torch.stack([x.appearance for x in tracks])
         similarity = appearance_similarity(looks, known, MIN_SIMILARITY)
@@ -144,8 +152,9 @@ class GenericTracker(Tracker):
         factor = category_factor(output.class_scores, class_scores, self._categories)
         return (scores + self._appearance * similarity) * factor
 
-    def _can_fill(self, track: Track, index: int, mask: Tensor) -> bool:
+    def _can_fill(self, track_id: int, index: int, mask: Tensor) -> bool:
         """Whether a propagated mask can be shown in place of a detection."""
+        track = self._tracks[track_id]
         inside = mask > 0.5
         area = float(inside.sum())
         longest = min(self._fill, BORDER_FILL) if track.at_border else self._fill
@@ -176,21 +185,19 @@ class GenericTracker(Tracker):
         encoded: EncodedFrame,
         output: FrameOutput,
         ids: list[int],
-        propagated: Tensor,
+        missed: dict[int, Tensor],
     ) -> None:
         """Remember the masks of all tracks in a frame, and end those not detected for long."""
         if not self._tracks:
             return
-        position = {y: i for i, y in enumerate(self._tracks)}
-        masks = propagated.new_zeros(len(position), *propagated.shape[1:])
-        masks[: len(propagated)] = propagated
-        if ids:
-            # Where something was detected, no other object is.
-            masks *= 1 - output.grid_masks.amax(0)
-            masks[[position[y] for y in ids]] = output.grid_masks
-        self._frames.add(encoded, index, masks)
+        masks = dict(zip(ids, output.grid_masks, strict=True))
+        # Where something was detected, no other object is.
+        free = 1 - output.grid_masks.amax(0) if ids else 1.0
+        masks |= {y: mask * free for y, mask in missed.items()}
+        self._frames.add(encoded, index, torch.stack([masks[y] for y in self._tracks]))
         kept = [y for y, x in self._tracks.items() if index - x.last_seen < self._memory]
         if len(kept) < len(self._tracks):
+            position = {y: i for i, y in enumerate(self._tracks)}
             self._frames.keep([position[y] for y in kept])
             self._tracks = {y: self._tracks[y] for y in kept}
 

@@ -9,6 +9,7 @@ from maskprop_d2.networks.generic_propagation import (
     EncodedFrame,
     GenericPropagation,
     MemoryFrame,
+    SameConv,
 )
 from maskprop_d2.networks.propagation_memory import MAX_FRAMES, SPACING, PropagationMemory
 from maskprop_d2.ops.masks import soft_masks
@@ -41,6 +42,25 @@ def test_shapes(network, height, width):
     masks = torch.rand(3, h // 2, w // 2) / 3
     logits = network([MemoryFrame(0, first.keys, masks)], second, 1)
     assert logits.shape == (3, h // 2, w // 2)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolutions_are_padded_like_those_of_tensorflow(kernel, stride):
+    x = torch.randn(2, 6, 8, 10)
+    convolution = SameConv(6, 6, kernel, stride, groups=6)
+    total = kernel - stride
+    before, after = total // 2, total - total // 2
+    padded = F.pad(x, (before, after, before, after))
+    expected = F.conv2d(padded, convolution.weight, convolution.bias, stride, groups=6)
+    torch.testing.assert_close(convolution(x), expected)
+
+
+def test_some_objects_are_decoded_as_all_are(network):
+    target, shares = random_frame(0), torch.rand(3, 16, 4, 6) / 3
+    torch.testing.assert_close(
+        network.decode(shares, target, [2, 0]), network.decode(shares, target)[[2, 0]]
+    )
 
 
 def test_read_is_a_softmax_over_all_cells_of_the_memory(network):
