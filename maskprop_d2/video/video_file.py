@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from ..errors import VideoError
 from ..ops.rle import MAX_PIXELS
@@ -66,9 +67,11 @@ class VideoFile:
     def __iter__(self) -> Iterator[np.ndarray]:
         num_read = 0
         problems: list[str] = []
+        # PyAV's default one has threads, which are missing after a fork.
+        converter = VideoReformatter()
         for frame in islice(self._frames(problems), 0, None, self._excerpt.stride):
             try:
-                image = _to_rgb(frame)
+                image = _to_rgb(frame, converter)
             # FFmpeg cannot convert every pixel format to RGB.
             except av.FFmpegError as error:
                 problems.append(error.strerror or str(error))
@@ -193,10 +196,10 @@ def _decode(container: av.container.InputContainer, problems: list[str]) -> Iter
         yield from frames
 
 
-def _to_rgb(frame: av.VideoFrame) -> np.ndarray:
+def _to_rgb(frame: av.VideoFrame, converter: VideoReformatter) -> np.ndarray:
     """Convert to RGB and apply the rotation of the metadata, which phones use."""
     # dst_colorspace has no meaning for RGB, but without it PyAV before 17 applies the colour
     # matrix of SD video to HD video.
-    image = frame.to_ndarray(format="rgb24", dst_colorspace="ITU601")
+    image = converter.reformat(frame, format="rgb24", dst_colorspace="ITU601").to_ndarray()
     # In degrees, counter-clockwise.
     return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4))

@@ -8,6 +8,7 @@ import av
 import cv2
 import numpy as np
 from av.container import OutputContainer
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4"}
@@ -47,6 +48,8 @@ class VideoWriter:
         self._partial = self.path.with_name(f".partial-{self.path.name}")
         self._fps = Fraction(fps).limit_denominator(1001)
         self._container: OutputContainer | None = None
+        # PyAV's default one has threads, which are missing after a fork.
+        self._converter = VideoReformatter()
         self._next_timestamp = 0
 
     def __enter__(self) -> "VideoWriter":
@@ -75,7 +78,9 @@ class VideoWriter:
                 f"{self._stream.width} x {self._stream.height}"
             )
         video_frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
-        video_frame = video_frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+        video_frame = self._converter.reformat(
+            video_frame, format="yuv420p", dst_colorspace="ITU709"
+        )
         video_frame.pts = max(timestamp or 0, self._next_timestamp)
         self._next_timestamp = video_frame.pts + 1
         container.mux(self._stream.encode(video_frame))

@@ -71,7 +71,7 @@ def test_mixed_precision_does_not_move_boxes():
             (output,) = build_segmenter(cfg).network.detect(images)
         masks.append((output.grid_masks > 0.5).flatten(1).float())
     assert len(masks[0]) > 5
-    assert pairwise_soft_iou(*masks).amax(1).mean() > 0.98
+    assert pairwise_soft_iou(*masks).amax(1).mean() > 0.96
 
 
 def test_unknown_precision_raises():

@@ -31,7 +31,8 @@ def mmengine(monkeypatch):
     for x in ("mmengine", "mmengine.logging"):
         monkeypatch.setitem(sys.modules, x, ModuleType(x))
     monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(HistoryBuffer, "__module__", name)
+    for x in (HistoryBuffer, HistoryBuffer.mean):
+        monkeypatch.setattr(x, "__module__", name)
     return module
 
 

@@ -1,4 +1,5 @@
 import logging
+import multiprocessing
 import struct
 import wave
 from fractions import Fraction
@@ -138,3 +139,21 @@ def test_metadata_that_is_not_utf8_is_accepted(tmp_path):
     assert data.count(b"Caf_") == 1
     (tmp_path / "v.avi").write_bytes(data.replace(b"Caf_", "Café".encode("latin1")))
     assert len(list(VideoFile(tmp_path / "v.avi"))) == 1
+
+
+def test_videos_are_read_and_written_in_forked_processes(tmp_path):
+    """Threads that PyAV had started before would be missing."""
+
+    def copy(name):
+        with VideoWriter(tmp_path / name, 10) as writer:
+            for frame in VideoFile(tmp_path / "in.mp4"):
+                writer.write(frame)
+
+    # Large enough to be converted by several threads.
+    write_video(tmp_path / "in.mp4", draw_frames(3, 240, 432), 10)
+    copy("here.mp4")
+    process = multiprocessing.get_context("fork").Process(target=copy, args=["there.mp4"])
+    process.start()
+    process.join(60)
+    process.kill()
+    assert (tmp_path / "there.mp4").read_bytes() == (tmp_path / "here.mp4").read_bytes()
