@@ -46,6 +46,7 @@ def write_streams(
         with ExitStack() as stack:
             bar = stack.enter_context(tqdm(total=total, unit="frame", disable=None))
             stack.enter_context(logging_redirect_tqdm())
+            stack.callback(streams.close)
             for output in outputs:
                 stack.enter_context(output)
             results = stack.enter_context(prefetch(streams, 2)) if read_ahead else streams
@@ -69,20 +70,31 @@ def write_streams(
     for name, output in zip(names, outputs, strict=True):
         written = f"wrote {', '.join(map(str, output.paths))}" if output.num_frames else "no output"
         print(f"{name}: {output.num_frames} frames, {written}")
+    is_broken = _print_problems(streams, names, sources, outputs)
     # For cameras, Ctrl-C is the normal end.
     if interruption.signal and not all(isinstance(source, Camera) for source in sources):
         sys.exit(128 + interruption.signal)
+    if is_broken:
+        sys.exit(1)
+
+
+def _print_problems(
+    streams: "VideoStreams",
+    names: Sequence[str],
+    sources: Sequence[Source],
+    outputs: Sequence[VideoOutputs],
+) -> bool:
+    """Name the videos that could not be read to their end; returns whether there are any."""
     is_broken = False
     for index, (name, source) in enumerate(zip(names, sources, strict=True)):
         problem = streams.errors.get(index) or _problem(source)
         if problem:
             is_broken = True
-            kept = f"its {outputs[index].num_frames} frames until then are kept"
+            kept = f"frames kept: {outputs[index].num_frames}"
             print(
                 f"error: {name} could not be read to its end ({kept}): {problem}", file=sys.stderr
             )
-    if is_broken:
-        sys.exit(1)
+    return is_broken
 
 
 def _finish_ended(streams: "VideoStreams", outputs: Sequence[VideoOutputs]) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -111,7 +112,11 @@ def open_video(name: str, excerpt: Excerpt) -> Source:
 
 
 def default_output(
-    video: str, output_folder: Path | None = None, *, whole_address: bool = False
+    video: str,
+    output_folder: Path | None = None,
+    *,
+    whole_address: bool = False,
+    taken: Sequence[Path] = (),
 ) -> Path:
     """NAME_tracks.mp4, with a number if there is one already.
 
@@ -119,47 +124,48 @@ def default_output(
         video: the video, camera or address.
         output_folder: where it is (default: beside a video, or in the current folder for a camera
             or an address).
-        whole_address: an address is named by its host and path, not only by the end of the path.
+        whole_address: an address is named by all of it but user and password, not only by the end
+            of the path.
+        taken: outputs of other videos.
     """
     path = Path(video).resolve()
     if path.exists():
         folder, name = path.parent, path.name if path.is_dir() else path.stem
     elif video.isdigit():
-        folder, name = Path(), f"camera_{video}"
+        folder, name = Path.cwd(), f"camera_{video}"
     else:
         address = urlparse(video)
-        folder, name = Path(), Path(address.path).stem or address.hostname or "camera"
+        folder, name = Path.cwd(), Path(address.path).stem or address.hostname or "camera"
         if whole_address:
-            parts = address.hostname or "", *Path(address.path).with_suffix("").parts
-            name = "_".join(re.findall(r"[\w.-]+", " ".join(parts)))
+            host = address.netloc.rpartition("@")[2]
+            name = "_".join(re.findall(r"[\w.-]+", f"{host} {address.path} {address.query}"))
     folder = output_folder or folder
     for number in itertools.count(1):
         output = folder / f"{name}_tracks{f'_{number}' if number > 1 else ''}.mp4"
-        if not output.exists() and not output.with_suffix(".json").exists():
+        files = output, output.with_suffix(".json")
+        if output not in taken and not any(file.exists() for file in files):
             break
     return output
 
 
 def default_outputs(videos: list[str], folder: Path | None) -> list[Path]:
-    """The ``default_output`` of each of several videos.
-
-    Raises:
-        VideoError: if two have the same.
-    """
-    outputs = [default_output(video, folder) for video in videos]
-    # Many cameras have the same path at different hosts.
-    outputs = [
-        default_output(video, folder, whole_address=True) if outputs.count(output) > 1 else output
-        for video, output in zip(videos, outputs, strict=True)
-    ]
-    for i, output in enumerate(outputs):
-        if output in outputs[:i]:
-            first = videos[outputs.index(output)]
-            raise VideoError(
-                f"{first} and {videos[i]} would both be written to {output}: run them one after "
-                "the other"
-            )
+    """The ``default_output`` of each of several videos, all different."""
+    short = [default_output(video, folder) for video in videos]
+    outputs: list[Path] = []
+    for video, output in zip(videos, short, strict=True):
+        # Many cameras have the same path at different hosts.
+        several = short.count(output) > 1
+        outputs.append(default_output(video, folder, whole_address=several, taken=outputs))
     return outputs
+
+
+def id_mask_folders(folder: Path, outputs: list[Path]) -> list[Path]:
+    """A folder in ``folder`` for the id masks of each of several videos, named as its output."""
+    folders: list[Path] = []
+    for output in outputs:
+        names = (output.stem if i == 1 else f"{output.stem}_{i}" for i in itertools.count(1))
+        folders.append(next(x for name in names if (x := folder / name) not in folders))
+    return folders
 
 
 def load_segmenter(args: argparse.Namespace, sources: list[Source]) -> VideoSegmenter:
@@ -205,10 +211,14 @@ def run_together(args: argparse.Namespace, sources: list[Source]) -> None:
     if folder and is_video_name(folder) and not folder.is_dir():
         raise VideoError(f"--output {folder}: for several videos, name a folder")
     outputs = default_outputs(args.videos, folder)
-    id_masks = [args.id_masks and args.id_masks / output.stem for output in outputs]
+    id_masks: list[Path | None] = [None] * len(outputs)
+    if args.id_masks:
+        id_masks = [*id_mask_folders(args.id_masks, outputs)]
     for source, output, masks in zip(sources, outputs, id_masks, strict=True):
         if folder:
             check_path("--output", folder, source, is_folder=True)
+        if args.id_masks:
+            check_path("--id-masks", args.id_masks, source, is_folder=True)
         check_output(output, source, masks)
     segmenter = load_segmenter(args, sources)
     names = segmenter.network.class_names

@@ -21,7 +21,7 @@ import torchvision  # noqa: F401
 from torch import Tensor
 
 from ..devices import choose_device
-from ..errors import ModelFileError, WeightsFileError
+from ..errors import InputError, ModelFileError, WeightsFileError
 from ..networks.base import FrameSettings
 from ..networks.stsn import split_frames
 from ..weights_file import read_weights
@@ -42,8 +42,18 @@ BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 def not_as_exported(path: str | Path, error: Exception) -> ModelFileError:
     """The error for a file with an entry that no exported model has."""
-    reason = " ".join(str(error).split())[:200]
+    reason = _shorten(error)
     return ModelFileError(f"{path} is damaged: its entries are not as exported: {reason}")
+
+
+def wrong_option(path: str | Path, error: InputError) -> ModelFileError:
+    """The error for a file with an option of another version of this package."""
+    return ModelFileError(f"{path}: {_shorten(error)}")
+
+
+def _shorten(error: Exception) -> str:
+    """One line, also if the message has a long value of the file."""
+    return " ".join(str(error).split())[:200]
 
 
 class ExportedNetwork(DetectorNetwork):

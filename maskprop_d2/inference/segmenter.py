@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import InputError, ModelFileError
+from ..errors import InputError
 from ..structures import VideoTracks
 from ..tracking import FrameNetwork, MaskPropTracker, Tracker, build_tracker, option_names
-from .exported import ExportedNetwork, not_as_exported
+from .exported import ExportedNetwork, not_as_exported, wrong_option
 from .stream import VideoStream
 
 
@@ -112,7 +112,7 @@ class VideoSegmenter:
             options["tracker"] = _exported_tracker(**options["tracker"])
             return cls.from_options(network, **options)
         except InputError as error:
-            raise ModelFileError(f"{path}: {error}") from error
+            raise wrong_option(path, error) from error
         except (TypeError, ValueError, LookupError) as error:
             raise not_as_exported(path, error) from error
 

@@ -63,7 +63,8 @@ class VideoState:
         for index, frame in enumerate(frames):
             if self._image_size is None:
                 self._image_size = frame.shape[:2]
-            if frame.dtype != np.uint8 or frame.shape != (*self._image_size, 3):
+            right = frame.dtype == np.uint8 and frame.shape == (*self._image_size, 3)
+            if not (right and frame.size):
                 raise VideoError(
                     f"frame {index} is a {frame.dtype} array of shape {frame.shape}: all frames "
                     f"of a video must be uint8 RGB and of one size, here {self._image_size}"

@@ -1,6 +1,6 @@
 """Several videos, side by side, through one network."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import ExitStack
 
@@ -30,8 +30,8 @@ def track_streams(
 
     Each step takes the next frame of each video. A camera without a new frame is left out of the
     step; so is a video that has once kept the others waiting for ``PATIENCE``. The frames of a step
-    are one batch of an image detector (of each input size); a network with its own propagation
-    takes them one after the other.
+    are one batch of an image detector (of each input size). A network with its own propagation
+    takes ``frames_per_batch`` frames of one video after the other, and waits for these.
 
     A video that ends, or cannot be read any further, ends alone: its frames up to there are
     finished, and the others go on.
@@ -76,12 +76,18 @@ class VideoStreams:
     def __next__(self) -> tuple[int, FrameResult]:
         return next(self._results)
 
+    def close(self) -> None:
+        """Stop reading."""
+        self._results.close()
+
     @torch.inference_mode()
-    def _run(self, videos: Sequence[Iterable[np.ndarray]]) -> Iterator[tuple[int, FrameResult]]:
+    def _run(
+        self, videos: Sequence[Iterable[np.ndarray]]
+    ) -> Generator[tuple[int, FrameResult], None, None]:
         read_ahead = 2 * self._segmenter.frames_per_batch
         network = self._segmenter.network
         with ExitStack() as stack:
-            readers = [stack.enter_context(prefetch(video, read_ahead)) for video in videos]
+            readers = [stack.enter_context(prefetch(_read(x), read_ahead)) for x in videos]
             frames = [self._frames(i, reader) for i, reader in enumerate(readers)]
             results = [video.run(x) for video, x in zip(self.videos, frames, strict=True)]
             active = dict(enumerate(readers))
@@ -137,3 +143,8 @@ class VideoStreams:
         # A video comes from anywhere, and can raise anything.
         except Exception as error:
             self.errors[index] = error
+
+
+def _read(video: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The frames. What opening the video raises comes with the first of them."""
+    yield from video

@@ -221,22 +221,29 @@ class GenericPropagation(nn.Module):
         Args:
             shares: (N, 16, h/4, w/4) from ``read``.
             target: the frame.
-            objects: indices of the N' objects to decode (default: all).
+            objects: indices of the objects whose edges are sharpened, which takes most of the time
+                (default: all).
 
         Returns:
-            (N', h, w) logits; the background has 0.
+            (N, h, w) logits; the background has 0.
         """
-        total = shares.sum(0, keepdim=True)
-        shares = shares if objects is None else shares[list(objects)]
+        coarse = F.pixel_shuffle(shares, CELL).clamp(MIN_SHARE, 1 - MIN_SHARE)
+        logits = self.share_weight * coarse.logit()[:, 0]
+        if objects is None:
+            return logits + self._corrections(shares, shares.sum(0), target)
+        chosen = list(objects)
+        logits[chosen] += self._corrections(shares[chosen], shares.sum(0), target)
+        return logits
+
+    def _corrections(self, shares: Tensor, total: Tensor, target: EncodedFrame) -> Tensor:
+        """(N, h, w) corrections of logits, where ``total`` is the sum of the shares of all."""
         others = (total - shares).clamp(0, 1)
         x = F.relu(self.shares(torch.cat([shares, others], dim=1)) + target.features8)
         x = F.relu(x + self.decode8(x))
         x = F.interpolate(self.reduce(x), scale_factor=2.0, mode="bilinear")
         x = F.relu(x + target.features4)
         x = F.relu(x + self.decode4(x))
-        shares = F.pixel_shuffle(shares, CELL).clamp(MIN_SHARE, 1 - MIN_SHARE)
-        logits = F.pixel_shuffle(self.predictor(x), 2) + self.share_weight * shares.logit()
-        return logits[:, 0]
+        return F.pixel_shuffle(self.predictor(x), 2)[:, 0]
 
 
 def read_values(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

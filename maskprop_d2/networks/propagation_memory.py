@@ -40,9 +40,12 @@ class PropagationMemory:
         return self.network.read(self.frames, frame, index)
 
     def decode(self, shares: Tensor, frame: EncodedFrame, objects: Sequence[int]) -> Tensor:
-        """(N', h, w) soft masks of N' of the objects, from the shares of all."""
+        """(N', h, w) soft masks of N' of the objects, which compete with all others for cells.
+
+        ``shares``: from ``read``.
+        """
         soft = soft_masks(self.network.decode(shares, frame, objects))
-        return without_specks(soft, MIN_PART)
+        return without_specks(soft[list(objects)], MIN_PART)
 
     def add(self, frame: EncodedFrame, index: int, masks: Tensor) -> None:
         """Remember a frame.

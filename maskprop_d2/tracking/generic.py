@@ -71,8 +71,9 @@ class GenericTracker(Tracker):
         (soft IoU with the propagated mask + appearance * similarity of looks)
             * (1 - categories + categories * similarity of class scores)
 
-    where masks are propagated coarsely, which is quick. Only the mask of a track that was not
-    detected is decoded: it is propagated on, and fills the gap in the output while it can be
+    Here the propagated mask is the coarse one that was read from the memory. Only for tracks
+    without a detection it is decoded, which takes longer: the decoded mask is propagated to the
+    next frames, and fills the gap in the output while it can be
     trusted. Output is not delayed, and memory is constant.
     """
 

@@ -13,7 +13,7 @@ class Prefetched(Generic[Item]):
     """An iterator over items that a background thread reads.
 
     Attributes:
-        ahead: the items that come next, the last of which may not be read yet.
+        ahead: futures of the next items, in order; ``__next__`` returns the first one's.
     """
 
     def __init__(self, executor: ThreadPoolExecutor, items: Iterable[Item], count: int):

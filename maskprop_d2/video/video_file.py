@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Colorspace, VideoReformatter
 
 from ..errors import VideoError
 from ..ops.rle import MAX_PIXELS
@@ -200,6 +200,6 @@ def _to_rgb(frame: av.VideoFrame, converter: VideoReformatter) -> np.ndarray:
     """Convert to RGB and apply the rotation of the metadata, which phones use."""
     # dst_colorspace has no meaning for RGB, but without it PyAV before 17 applies the colour
     # matrix of SD video to HD video.
-    image = converter.reformat(frame, format="rgb24", dst_colorspace="ITU601").to_ndarray()
+    image = converter.reformat(frame, format="rgb24", dst_colorspace=Colorspace.ITU601).to_ndarray()
     # In degrees, counter-clockwise.
     return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4))

@@ -18,14 +18,22 @@ class Window:
     def __init__(self, title: str):
         self._title = title
         cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        self._is_shown = False
 
     def show(self, frame: np.ndarray) -> bool:
         """Show a frame, (H, W, 3) uint8 RGB; False if the user has closed the window."""
+        # It may have been closed while another window was shown.
+        if self._is_shown and not self._is_open():
+            return False
+        self._is_shown = True
         cv2.imshow(self._title, cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         if cv2.waitKey(1) & 0xFF not in (ord("q"), ESCAPE):
-            return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+            return self._is_open()
         cv2.destroyWindow(self._title)
         return False
+
+    def _is_open(self) -> bool:
+        return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
 
 
 def open_window(title: str) -> Window | None:

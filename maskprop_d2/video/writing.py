@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 from av.container import OutputContainer
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4"}
@@ -79,7 +79,7 @@ class VideoWriter:
             )
         video_frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
         video_frame = self._converter.reformat(
-            video_frame, format="yuv420p", dst_colorspace="ITU709"
+            video_frame, format="yuv420p", dst_colorspace=Colorspace.ITU709
         )
         video_frame.pts = max(timestamp or 0, self._next_timestamp)
         self._next_timestamp = video_frame.pts + 1

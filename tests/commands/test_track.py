@@ -105,7 +105,7 @@ def test_names_of_outputs(tmp_path, monkeypatch):
         ("rtsp://10.0.0.2", "10.0.0.2_tracks.mp4"),
         ("http://example.org/v/b.mp4?x=1", "b_tracks.mp4"),
     ]:
-        assert default_output(video).name == name and str(default_output(video).parent) == "."
+        assert default_output(video) == folder / name
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,14 @@ import json
 import os
 import signal
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from maskprop_d2.commands import track
-from maskprop_d2.commands.track import default_outputs, main
-from maskprop_d2.errors import VideoError
+from maskprop_d2.commands.track import default_outputs, id_mask_folders, main
 from maskprop_d2.video import VideoFile
 from maskprop_d2.video.writing import VideoWriter
 
@@ -82,12 +82,12 @@ def test_broken_videos_end_alone(folder, capsys):
     assert status("a.mp4", "c", "d.mp4", "--output", "out") == 1
     errors = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error:")]
     assert len(errors) == 2
-    start = "error: c could not be read to its end (its 1 frames until then are kept): "
+    start = "error: c could not be read to its end (frames kept: 1): "
     assert errors[0].startswith(start) and "1.png" in errors[0]
     assert errors[1].startswith("error: d.mp4 could not be read") and "damaged" in errors[1]
     assert [length(f"out/{x}_tracks.mp4") for x in "ac"] == [5, 1]
     kept = length("out/d_tracks.mp4")
-    assert 1 < kept < 12 and f"its {kept} frames" in errors[1]
+    assert 1 < kept < 12 and f"(frames kept: {kept})" in errors[1]
     assert len(names(folder / "out")) == 6
 
 
@@ -143,8 +143,7 @@ def test_outputs_are_complete_as_soon_as_their_video_ends(folder, monkeypatch):
         (["a.mp4", "b.mp4", "--output", "x.mp4"], "--output x.mp4: for several videos, name a f"),
         (["a.mp4", "b.mp4", "--output", "file"], "--output file is a file: name a folder"),
         (["a.mp4", "c", "--output", "c"], "--output c would overwrite the input"),
-        (["a.mp4", "./a.mp4"], "a.mp4 and ./a.mp4 would both be written to"),
-        (["a.mp4", "e/a.mp4", "--output", "o"], "would both be written to o/a_tracks.mp4: run"),
+        (["a.mp4", "b.mp4", "--id-masks", "file"], "--id-masks file is a file: name a folder"),
         (["a.mp4", "file"], "file cannot be opened as a video"),
     ],
 )
@@ -157,16 +156,26 @@ def test_bad_input(arguments, message, folder, capsys):
     assert names(folder) == before
 
 
-def test_cameras_are_named_by_their_address_where_its_end_is_not_enough():
+def test_cameras_are_named_by_their_address_where_its_end_is_not_enough(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "yard.mp4", 1)
     videos = [
         "rtsp://me:secret@10.0.0.2:554/live",
-        "rtsp://nvr/ch1/live",
+        "rtsp://nvr/ch1/live?channel=1",
+        "rtsp://nvr/ch1/live?channel=2",
         "0",
         "http://h/x.mp4?a=1",
+        *("http://10.0.0.2:8081/", "http://10.0.0.2:8082/"),
+        *("rtsp://10.0.0.2/yard", "yard.mp4", "./yard.mp4"),
     ]
-    assert [str(x) for x in default_outputs(videos, None)] == [
-        *("10.0.0.2_live_tracks.mp4", "nvr_ch1_live_tracks.mp4", "camera_0_tracks.mp4"),
-        "x_tracks.mp4",
+    assert [x.name.removesuffix("_tracks.mp4") for x in default_outputs(videos, None)] == [
+        *("10.0.0.2_554_live", "nvr_ch1_live_channel_1", "nvr_ch1_live_channel_2"),
+        *("camera_0", "x", "10.0.0.2_8081", "10.0.0.2_8082"),
+        *("10.0.0.2_yard", "yard", "yard_tracks_2.mp4"),
     ]
-    with pytest.raises(VideoError, match="both be written to nvr_live_tracks"):
-        default_outputs(["rtsp://nvr/live?channel=1", "rtsp://nvr/live?channel=2"], None)
+
+
+def test_videos_of_one_name_have_folders_of_their_own():
+    outputs = [Path("x/a_tracks.mp4"), Path("y/a_tracks.mp4"), Path("z/a_tracks_2.mp4")]
+    folders = id_mask_folders(Path("ids"), outputs)
+    assert [x.name for x in folders] == ["a_tracks", "a_tracks_2", "a_tracks_2_2"]

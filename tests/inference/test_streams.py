@@ -1,5 +1,6 @@
 """Several videos through one network."""
 
+import re
 import threading
 
 import numpy as np
@@ -125,6 +126,30 @@ def test_a_video_that_breaks_ends_alone(error):
     results, running = together(ColorDetector(), [broken(error), video(4)])
     assert results == expected
     assert running.errors == {0: error} and running.lengths == {0: 2, 1: 4}
+
+
+class Unopened:
+    def __iter__(self):
+        raise OSError("gone")
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [(Unopened(), "gone"), ([np.zeros((0, 64, 3), np.uint8)], r"frame 0 .* shape \(0, 64, 3\)")],
+)
+def test_a_video_that_breaks_at_its_first_frame_ends_alone(bad, message):
+    results, running = together(ColorDetector(), [bad, video(4)])
+    assert [len(x) for x in results] == [0, 4]
+    assert running.lengths == {0: 0, 1: 4} and re.search(message, str(running.errors[0]))
+
+
+def test_closing_ends_the_threads():
+    before = threading.active_count()
+    running = track_streams(ColorDetector(), [video(4), video(4)])
+    next(running)
+    assert threading.active_count() > before
+    running.close()
+    assert threading.active_count() == before
 
 
 def test_frames_before_the_break_are_finished_by_networks_with_clips():

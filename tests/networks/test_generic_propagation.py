@@ -58,9 +58,18 @@ def test_convolutions_are_padded_like_those_of_tensorflow(kernel, stride):
 
 def test_some_objects_are_decoded_as_all_are(network):
     target, shares = random_frame(0), torch.rand(3, 16, 4, 6) / 3
-    torch.testing.assert_close(
-        network.decode(shares, target, [2, 0]), network.decode(shares, target)[[2, 0]]
-    )
+    some, every = network.decode(shares, target, [2, 0]), network.decode(shares, target)
+    torch.testing.assert_close(some[[2, 0]], every[[2, 0]])
+    assert not torch.allclose(some[1], every[1])
+
+
+def test_objects_that_are_not_decoded_compete_for_cells(network):
+    memory = PropagationMemory(network, keep_first=False)
+    shares = torch.full((2, 16, 4, 6), 0.2)
+    shares[1, :, 1:3, 2:5] = 0.99
+    alone = memory.decode(shares[:1], random_frame(0), [0])
+    (beside,) = memory.decode(shares, random_frame(0), [0])
+    assert beside[4:12, 8:20].mean() < 0.6 * alone[0, 4:12, 8:20].mean()
 
 
 def test_read_is_a_softmax_over_all_cells_of_the_memory(network):
