@@ -65,8 +65,8 @@ def run(checkpoint: str, output: Path) -> None:
         "sha256": file_digest(path, "sha256"),
         "license": published.license if published else "that of the checkpoint",
     }
-    with atomic_file(output) as partial:
-        torch.save({"model": converted.weights, "source": source}, partial)
+    with atomic_file(output) as partial, partial.open("wb") as file:
+        torch.save({"model": converted.weights, "source": source}, file)
     with atomic_file(output.with_suffix(".yaml")) as partial:
         header = "".join(f"# {key}: {value}\n" for key, value in source.items())
         partial.write_text(header + yaml.safe_dump(config))

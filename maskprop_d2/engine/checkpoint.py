@@ -47,8 +47,9 @@ class Checkpointer(DetectionCheckpointer):
         others = {key: x.state_dict() for key, x in self.checkpointables.items()}
         self.logger.info("Saving checkpoint to %s", path)
         try:
-            with atomic_file(path) as partial:
-                torch.save({"model": weights, **others, **kwargs}, partial)
+            # On a full disk, torch 2.4 cuts off a file that it opens itself, and says nothing.
+            with atomic_file(path) as partial, partial.open("wb") as file:
+                torch.save({"model": weights, **others, **kwargs}, file)
             self.tag_last_checkpoint(f"{name}.pth")
         # torch.save raises RuntimeError if the disk is full.
         except (OSError, RuntimeError) as error:

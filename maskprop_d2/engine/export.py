@@ -83,8 +83,8 @@ def export_model(cfg: Any, output: str | Path, *, half: bool = False) -> None:
         # A tensor, since torch.load(weights_only=True) allows no bytes.
         "program": torch.frombuffer(bytearray(trace_detector(model)), dtype=torch.uint8),
     }
-    with atomic_file(output) as partial:
-        torch.save({"model": weights, KEY: exported}, partial)
+    with atomic_file(output) as partial, partial.open("wb") as file:
+        torch.save({"model": weights, KEY: exported}, file)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Trainings and evaluations that take seconds."""
 
 import contextlib
+import gc
 import io
 import logging
 import multiprocessing
@@ -102,6 +103,8 @@ def start(main, log, *, ignore_sigint=False):
             logging.raiseExceptions = False
             main()
 
+    # The child would wait for threads of video decoders that were not collected here.
+    gc.collect()
     process = multiprocessing.get_context("fork").Process(target=call)
     process.start()
     return process

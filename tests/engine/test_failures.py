@@ -87,7 +87,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
         with pytest.raises(TrainingError, match=r"model_0000003\.pth cannot be written: .*disk"):
             keep.save("model_0000003", iteration=3)
     finally:

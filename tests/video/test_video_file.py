@@ -1,3 +1,4 @@
+import gc
 import logging
 import multiprocessing
 import struct
@@ -152,6 +153,8 @@ def test_videos_are_read_and_written_in_forked_processes(tmp_path):
     # Large enough to be converted by several threads.
     write_video(tmp_path / "in.mp4", draw_frames(3, 240, 432), 10)
     copy("here.mp4")
+    # The child would wait for the threads of decoders that were not collected here.
+    gc.collect()
     process = multiprocessing.get_context("fork").Process(target=copy, args=["there.mp4"])
     process.start()
     process.join(60)
