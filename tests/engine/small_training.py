@@ -6,6 +6,7 @@ import io
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,7 +57,13 @@ def run(arguments, **options):
     """Run a command in a subprocess."""
     result = subprocess.run(arguments, capture_output=True, text=True, **options)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    result.stderr = without_cuda_message(result.stderr)
     return result
+
+
+def without_cuda_message(text):
+    """Without what torch before 2.6 prints where CUDA is installed but no GPU."""
+    return re.sub(r"^No CUDA runtime is found.*\n", "", text, flags=re.MULTILINE)
 
 
 def run_here(*options, config_file=TINY, status=0):
@@ -78,7 +85,7 @@ def run_here(*options, config_file=TINY, status=0):
             logger.propagate = True
         setup_logger.cache_clear()
     assert code == status, out.getvalue()[-3000:] + err.getvalue()[-3000:]
-    return out.getvalue(), err.getvalue()
+    return out.getvalue(), without_cuda_message(err.getvalue())
 
 
 def start(main, log, *, ignore_sigint=False):

@@ -62,7 +62,8 @@ def test_killed_while_saving_keeps_the_previous_checkpoint(tmp_path):
 
         def cut(contents, file):
             save(contents, file)
-            os.truncate(file, 500)
+            file.flush()
+            os.truncate(file.name, 500)
             os.kill(os.getpid(), signal.SIGKILL)
 
         torch.save = cut
