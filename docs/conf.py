@@ -50,7 +50,7 @@ napoleon_use_rtype = False
 # Every reference must resolve, except to other packages: there is no network for their indexes.
 nitpicky = True
 # Type variables have no page.
-nitpick_ignore_regex = [("py:.*", r"(?!maskprop_d2).*"), ("py:class", r".*\.(Item|Result)")]
+nitpick_ignore_regex = [("py:.*", r"(?!maskprop_d2).*"), ("py:.*", r".*\.(Item|Result)")]
 
 # Pages that include a file from elsewhere in the repository, so that it reads well there too.
 PAGES = {
