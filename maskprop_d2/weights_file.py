@@ -1,5 +1,5 @@
 """
-Reading weights files without running any code in them.
+Writing weights files, and reading them without running any code in them.
 
 There are two kinds: files that ``torch.save`` writes (.pth, .pt; checkpoints and exported models),
 which are archives or, before torch 1.6, several pickles; and pickles of NumPy arrays (.pkl;
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from .errors import WeightsFileError
+from .files import atomic_file
 
 # NumPy has two names for its inner package.
 _CORES = ("numpy.core", "numpy._core")
@@ -50,6 +51,17 @@ def read_weights(path: str | Path) -> dict[str, Any]:
     if not isinstance(contents, dict):
         raise WeightsFileError(path, "it does not contain weights by name")
     return contents
+
+
+def write_weights(contents: dict[str, Any], path: str | Path) -> None:
+    """Write an archive that ``read_weights`` reads. The file is replaced when it is complete.
+
+    Raises:
+        OSError, RuntimeError: if it cannot be written, for example on a full disk.
+    """
+    # On a full disk, torch 2.4 cuts off a file that it opens itself, and says nothing.
+    with atomic_file(path) as partial, partial.open("wb") as file:
+        torch.save(contents, file)
 
 
 def _first_line(error: Exception) -> str:

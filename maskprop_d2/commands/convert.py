@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import torch
 import yaml
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
@@ -22,7 +21,7 @@ from ..mmdetection import Conversion, convert
 from ..mmdetection.conversion import HTC, MASKTRACK
 from ..model_zoo import PRESETS, Preset, fetch_weights, find_preset, get_config_file
 from ..model_zoo.fetching import file_digest
-from ..weights_file import read_weights
+from ..weights_file import read_weights, write_weights
 
 BASES = {HTC: "coco/Base-HTC", MASKTRACK: "youtubevis_2019/masktrack_rcnn_R_50_FPN"}
 """Configs that the written ones extend."""
@@ -65,8 +64,7 @@ def run(checkpoint: str, output: Path) -> None:
         "sha256": file_digest(path, "sha256"),
         "license": published.license if published else "that of the checkpoint",
     }
-    with atomic_file(output) as partial, partial.open("wb") as file:
-        torch.save({"model": converted.weights, "source": source}, file)
+    write_weights({"model": converted.weights, "source": source}, output)
     with atomic_file(output.with_suffix(".yaml")) as partial:
         header = "".join(f"# {key}: {value}\n" for key, value in source.items())
         partial.write_text(header + yaml.safe_dump(config))

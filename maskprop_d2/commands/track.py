@@ -3,7 +3,7 @@
 import argparse
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -140,8 +140,8 @@ def default_output(
             host = address.netloc.rpartition("@")[2]
             name = "_".join(re.findall(r"[\w.-]+", f"{host} {address.path} {address.query}"))
     folder = output_folder or folder
-    for number in itertools.count(1):
-        output = folder / f"{name}_tracks{f'_{number}' if number > 1 else ''}.mp4"
+    for stem in numbered(f"{name}_tracks"):
+        output = folder / f"{stem}.mp4"
         files = output, output.with_suffix(".json")
         if output not in taken and not any(file.exists() for file in files):
             break
@@ -163,9 +163,16 @@ def id_mask_folders(folder: Path, outputs: list[Path]) -> list[Path]:
     """A folder in ``folder`` for the id masks of each of several videos, named as its output."""
     folders: list[Path] = []
     for output in outputs:
-        names = (output.stem if i == 1 else f"{output.stem}_{i}" for i in itertools.count(1))
-        folders.append(next(x for name in names if (x := folder / name) not in folders))
+        paths = (folder / name for name in numbered(output.stem))
+        folders.append(next(path for path in paths if path not in folders))
     return folders
+
+
+def numbered(name: str) -> Iterator[str]:
+    """NAME, NAME_2, NAME_3, ..."""
+    yield name
+    for number in itertools.count(2):
+        yield f"{name}_{number}"
 
 
 def load_segmenter(args: argparse.Namespace, sources: list[Source]) -> VideoSegmenter:
@@ -211,9 +218,9 @@ def run_together(args: argparse.Namespace, sources: list[Source]) -> None:
     if folder and is_video_name(folder) and not folder.is_dir():
         raise VideoError(f"--output {folder}: for several videos, name a folder")
     outputs = default_outputs(args.videos, folder)
-    id_masks: list[Path | None] = [None] * len(outputs)
+    id_masks: Sequence[Path | None] = [None] * len(outputs)
     if args.id_masks:
-        id_masks = [*id_mask_folders(args.id_masks, outputs)]
+        id_masks = id_mask_folders(args.id_masks, outputs)
     for source, output, masks in zip(sources, outputs, id_masks, strict=True):
         if folder:
             check_path("--output", folder, source, is_folder=True)

@@ -11,7 +11,7 @@ from ..errors import InputError, MissingWeightsError, TrainingError, WeightsFile
 from ..files import atomic_file
 from ..mmdetection import convert, is_foreign
 from ..tracking import OWN_WEIGHTS
-from ..weights_file import read_weights
+from ..weights_file import read_weights, write_weights
 
 
 class Checkpointer(DetectionCheckpointer):
@@ -47,9 +47,7 @@ class Checkpointer(DetectionCheckpointer):
         others = {key: x.state_dict() for key, x in self.checkpointables.items()}
         self.logger.info("Saving checkpoint to %s", path)
         try:
-            # On a full disk, torch 2.4 cuts off a file that it opens itself, and says nothing.
-            with atomic_file(path) as partial, partial.open("wb") as file:
-                torch.save({"model": weights, **others, **kwargs}, file)
+            write_weights({"model": weights, **others, **kwargs}, path)
             self.tag_last_checkpoint(f"{name}.pth")
         # torch.save raises RuntimeError if the disk is full.
         except (OSError, RuntimeError) as error:

@@ -15,10 +15,10 @@ from detectron2.export.torchscript_patch import patch_builtin_len
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..files import atomic_file
 from ..inference.exported import KEY, VERSION
 from ..modeling import MaskProp
 from ..modeling.options import network_options, segmenter_options
+from ..weights_file import write_weights
 from .setup import build_trained_model, class_names
 
 
@@ -83,8 +83,7 @@ def export_model(cfg: Any, output: str | Path, *, half: bool = False) -> None:
         # A tensor, since torch.load(weights_only=True) allows no bytes.
         "program": torch.frombuffer(bytearray(trace_detector(model)), dtype=torch.uint8),
     }
-    with atomic_file(output) as partial, partial.open("wb") as file:
-        torch.save({"model": weights, KEY: exported}, file)
+    write_weights({"model": weights, KEY: exported}, output)
 
 
 @torch.no_grad()

@@ -87,7 +87,7 @@ class VideoStreams:
         read_ahead = 2 * self._segmenter.frames_per_batch
         network = self._segmenter.network
         with ExitStack() as stack:
-            readers = [stack.enter_context(prefetch(_read(x), read_ahead)) for x in videos]
+            readers = [stack.enter_context(prefetch(video, read_ahead)) for video in videos]
             frames = [self._frames(i, reader) for i, reader in enumerate(readers)]
             results = [video.run(x) for video, x in zip(self.videos, frames, strict=True)]
             active = dict(enumerate(readers))
@@ -143,8 +143,3 @@ class VideoStreams:
         # A video comes from anywhere, and can raise anything.
         except Exception as error:
             self.errors[index] = error
-
-
-def _read(video: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The frames. What opening the video raises comes with the first of them."""
-    yield from video

@@ -229,9 +229,7 @@ class GenericPropagation(nn.Module):
         """
         coarse = F.pixel_shuffle(shares, CELL).clamp(MIN_SHARE, 1 - MIN_SHARE)
         logits = self.share_weight * coarse.logit()[:, 0]
-        if objects is None:
-            return logits + self._corrections(shares, shares.sum(0), target)
-        chosen = list(objects)
+        chosen = list(range(len(shares)) if objects is None else objects)
         logits[chosen] += self._corrections(shares[chosen], shares.sum(0), target)
         return logits
 

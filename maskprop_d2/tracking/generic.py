@@ -73,8 +73,8 @@ class GenericTracker(Tracker):
 
     Here the propagated mask is the coarse one that was read from the memory. Only for tracks
     without a detection it is decoded, which takes longer: the decoded mask is propagated to the
-    next frames, and fills the gap in the output while it can be
-    trusted. Output is not delayed, and memory is constant.
+    next frames, and fills the gap in the output while it can be trusted. Output is not delayed, and
+    memory is constant.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ class Prefetched(Generic[Item]):
     def __init__(self, executor: ThreadPoolExecutor, items: Iterable[Item], count: int):
         """The arguments are those of ``prefetch``."""
         self._executor = executor
-        self._iterator, self._end = iter(items), object()
+        self._iterator, self._end = _iterate(items), object()
         self.ahead: deque[Future[Any]] = deque(self._read() for _ in range(count))
 
     def _read(self) -> "Future[Any]":
@@ -36,6 +36,11 @@ class Prefetched(Generic[Item]):
         self.ahead.popleft()
         self.ahead.append(self._read())
         return item
+
+
+def _iterate(items: Iterable[Item]) -> Iterator[Item]:
+    """The items. What ``iter`` raises comes with the first of them."""
+    yield from items
 
 
 @contextmanager
