@@ -61,7 +61,7 @@ def test_mixed_precision_is_exported_and_changes_little(tmp_path):
 
 def test_mixed_precision_does_not_move_boxes():
     """bfloat16 rounds coordinates above 256 pixels to even numbers."""
-    frames, _ = draw_video(np.random.default_rng(2), 512, 768, 1, level="plain")
+    frames, _ = draw_video(np.random.default_rng(4), 512, 768, 1, level="plain")
     options = ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.3, "INPUT.MIN_SIZE_TEST", 0]
     masks = []
     for precision in ("float32", "bfloat16"):
@@ -71,7 +71,7 @@ def test_mixed_precision_does_not_move_boxes():
             (output,) = build_segmenter(cfg).network.detect(images)
         masks.append((output.grid_masks > 0.5).flatten(1).float())
     assert len(masks[0]) > 5
-    assert pairwise_soft_iou(*masks).amax(1).mean() > 0.96
+    assert pairwise_soft_iou(*masks).amax(1).mean() > 0.98
 
 
 def test_unknown_precision_raises():
