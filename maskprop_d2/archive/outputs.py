@@ -43,7 +43,10 @@ def write_outputs(
     settings: Settings,
     report: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Process a video, and write its files. The same video gives the same bytes.
+    """Process a video, and write its files.
+
+    The same video gives the same bytes, except in the drawn video, whose encoder is not exactly
+    reproducible.
 
     Args:
         tracked: the video.
