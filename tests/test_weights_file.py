@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskprop_d2 import weights_file
+from maskprop_d2 import array_pickle
 from maskprop_d2.errors import WeightsFileError
 from maskprop_d2.weights_file import read_weights
 
@@ -127,12 +127,12 @@ def test_damaged_and_hostile_pickles_are_refused(tmp_path, contents, message):
 
 
 def test_a_pickle_changes_no_function_of_the_reader(tmp_path):
-    before = vars(weights_file._scalar).copy()
+    before = vars(array_pickle._scalar).copy()
     # Sets an attribute of ``scalar``.
     opcodes = pickled(b"cnumpy.core.multiarray\nscalar\n}U\x01aK\x01sb0}")
     (tmp_path / "weights.pkl").write_bytes(opcodes)
     assert read_weights(tmp_path / "weights.pkl") == {}
-    assert vars(weights_file._scalar) == before
+    assert vars(array_pickle._scalar) == before
 
 
 def test_arrays_must_match_their_bytes(tmp_path):
