@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["build_test_loader", "build_train_loader", "register_ytvis"]
+__all__ = ["build_image_test_loader", "build_test_loader", "build_train_loader", "register_ytvis"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from detectron2.data import (
     DatasetCatalog,
     DatasetFromList,
+    DatasetMapper,
     MetadataCatalog,
     build_detection_test_loader,
     build_detection_train_loader,
@@ -130,6 +131,23 @@ def build_test_loader(cfg: Any, dataset_name: str) -> DataLoader:
     sampler = assign_videos(lengths, comm.get_rank(), comm.get_world_size())
     return build_detection_test_loader(
         records, mapper=map_test_video, sampler=sampler, num_workers=0
+    )
+
+
+def build_image_test_loader(cfg: Any, dataset_name: str) -> DataLoader:
+    """One image at a time, for models of Detectron2.
+
+    Raises:
+        AnnotationError: as ``load_records``, and if it is a dataset of videos.
+    """
+    records = load_records(cfg, dataset_name)
+    if not is_image(records[0]):
+        raise AnnotationError(
+            f"'{dataset_name}' has videos, but a {cfg.MODEL.META_ARCHITECTURE} is evaluated on "
+            "images: track objects in videos with maskprop track --model CONFIG"
+        )
+    return build_detection_test_loader(
+        records, mapper=DatasetMapper(cfg, is_train=False), num_workers=cfg.DATALOADER.NUM_WORKERS
     )
 
 

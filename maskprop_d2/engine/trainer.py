@@ -14,13 +14,13 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, create_ddp_model
 from detectron2.engine.hooks import EvalHook
-from detectron2.evaluation import inference_on_dataset, print_csv_format
+from detectron2.evaluation import COCOEvaluator, inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
 from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 
-from ..data import build_test_loader, build_train_loader
+from ..data import build_image_test_loader, build_test_loader, build_train_loader
 from ..data.stream import get_stream
 from .checkpoint import Checkpointer
 from .evaluator import YTVISEvaluator
@@ -165,13 +165,16 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
         """A test loader, with a progress bar if standard error is a terminal."""
-        loader = build_test_loader(cfg, dataset_name)
+        videos = _takes_videos(cfg)
+        loader = (build_test_loader if videos else build_image_test_loader)(cfg, dataset_name)
         disable = not (comm.is_main_process() and sys.stderr.isatty())
-        return tqdm(loader, desc=dataset_name, unit="video", disable=disable)
+        unit = "video" if videos else "image"
+        return tqdm(loader, desc=dataset_name, unit=unit, disable=disable)
 
     @classmethod
     def test(cls, cfg: CfgNode, model: torch.nn.Module) -> OrderedDict[str, Any]:
-        """Evaluate on ``DATASETS.TEST``, resuming interrupted evaluations.
+        """Evaluate on ``DATASETS.TEST``: MaskProp on videos, resuming interrupted evaluations; any
+        other model on images with COCO's annotations.
 
         Results go to ``OUTPUT_DIR/inference``, or to a folder per dataset in it if there are
         several.
@@ -181,15 +184,24 @@ class Trainer(DefaultTrainer):
         """
         metrics: OrderedDict[str, Any] = OrderedDict()
         for name in cfg.DATASETS.TEST:
-            loader = cls.build_test_loader(cfg, name)
             folder = Path(cfg.OUTPUT_DIR) / "inference"
             if len(cfg.DATASETS.TEST) > 1:
                 folder /= name
-            json_file = MetadataCatalog.get(name).json_file
-            evaluator = ResumableEvaluator(
-                YTVISEvaluator(name, folder), fingerprint(cfg, model, json_file)
-            )
-            metrics[name] = inference_on_dataset(SkipFinished(model, evaluator), loader, evaluator)
+            loader = cls.build_test_loader(cfg, name)
+            if _takes_videos(cfg):
+                json_file = MetadataCatalog.get(name).json_file
+                evaluator = ResumableEvaluator(
+                    YTVISEvaluator(name, folder), fingerprint(cfg, model, json_file)
+                )
+                tested = SkipFinished(model, evaluator)
+            else:
+                tested, evaluator = model, COCOEvaluator(name, output_dir=str(folder))
+            metrics[name] = inference_on_dataset(tested, loader, evaluator)
             if comm.is_main_process():
                 print_csv_format(metrics[name])
         return metrics[name] if len(metrics) == 1 else metrics
+
+
+def _takes_videos(cfg: CfgNode) -> bool:
+    """Whether the model is a MaskProp; Detectron2's models take images."""
+    return cfg.MODEL.META_ARCHITECTURE == "MaskProp"
