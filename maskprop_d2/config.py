@@ -153,6 +153,8 @@ def add_maskprop_config(cfg: CN) -> None:
     linking.FINAL_MASK = "center"
     # A track's score. "detections": the mean over its detections (paper). "video": that mean times
     # the fraction of the video in which it is seen, so that fragments rank below complete tracks.
+    # "majority": the mean score of the detections, for the most frequent category alone, whatever
+    # CLASS_FLOOR is; for mmtracking's MaskTrack R-CNN.
     linking.TRACK_SCORE = "detections"
     # A track is reported with its best category, and with each other one that has at least this
     # score.

@@ -42,10 +42,12 @@ class VideoSegmenter:
                 the mean of the masks of all clips that cover the frame; "fill": the detection, or
                 that mean where the detector missed the object. "average" and "fill" delay the
                 output by 2T frames instead of T; they make no difference for methods without clips.
-            class_floor: report a track for its best category, and for each other category with at
-                least this score.
-            track_score: the score of a track is the mean over its "detections" (paper), or for
-                "video" that mean times the fraction of the video's frames with the track.
+            class_floor: report a track for its best category, and, unless ``track_score`` is
+                "majority", for each other category with at least this score.
+            track_score: the score of a track. "detections": the mean of its detections' class
+                scores (paper); "video": that mean times the fraction of the video's frames with the
+                track; "majority": the mean score of its detections, only for the category that most
+                of them have, as in mmtracking.
             frames_per_batch: number of frames that the detector processes at once.
 
         Raises:
@@ -55,8 +57,10 @@ class VideoSegmenter:
             raise InputError(
                 f"final_mask must be 'center', 'average' or 'fill', not '{final_mask}'"
             )
-        if track_score not in ("detections", "video"):
-            raise InputError(f"track_score must be 'detections' or 'video', not '{track_score}'")
+        if track_score not in ("detections", "video", "majority"):
+            raise InputError(
+                f"track_score must be 'detections', 'video' or 'majority', not '{track_score}'"
+            )
         if frames_per_batch < 1:
             raise InputError(f"frames_per_batch must be at least 1, not {frames_per_batch}")
         self.network = network

@@ -45,7 +45,8 @@ class VideoState:
         self._final_mask = segmenter.final_mask if self.tracker.clip_radius > 0 else "center"
         # Clips centred up to T frames later also contribute to an averaged mask.
         self._lag = 0 if self._final_mask == "center" else self.tracker.clip_radius
-        self._records = TrackRecords(getattr(segmenter.network, "class_names", None))
+        names = getattr(segmenter.network, "class_names", None)
+        self._records = TrackRecords(names, segmenter.track_score)
         self._image_size: tuple[int, int] | None = None
         # Frames that wait to be finished.
         self._pending: deque[_PendingFrame] = deque()
@@ -118,8 +119,7 @@ class VideoState:
 
     def iter_tracks(self, num_frames: int | None = None) -> Iterator[VideoTrack]:
         """Like ``tracks``, but one by one: the tracks of a long video may not fit into memory."""
-        options = self.segmenter
-        return self._records.tracks(options.class_floor, options.track_score, num_frames)
+        return self._records.tracks(self.segmenter.class_floor, num_frames)
 
     def _batches(
         self, frames: Iterator[np.ndarray], undetected: deque[np.ndarray]

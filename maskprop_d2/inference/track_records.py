@@ -1,32 +1,68 @@
 """The scores and finished masks of the tracks of one video."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..structures import RLE, FrameResult, VideoTrack
 from .mask_store import MaskStore
 
 
+@dataclass
+class TrackScores:
+    """The scores of a track's detections so far."""
+
+    class_scores: Tensor  # (K,) their sum.
+    votes: Tensor  # (K,) number of detections with this category as the best one.
+    best_scores: Tensor  # () sum of the scores of the best categories.
+
+    def __add__(self, other: "TrackScores") -> "TrackScores":
+        return TrackScores(
+            self.class_scores + other.class_scores,
+            self.votes + other.votes,
+            self.best_scores + other.best_scores,
+        )
+
+    @property
+    def mean_class_scores(self) -> Tensor:
+        """(K,) mean over the detections (Sec. 4.3)."""
+        return self.class_scores / self.votes.sum()
+
+    def best(self, track_score: str) -> tuple[int, float]:
+        """The category and its score; for ``track_score`` see ``VideoSegmenter``."""
+        if track_score == "majority":
+            return int(self.votes.argmax()), float(self.best_scores / self.votes.sum())
+        score, label = self.mean_class_scores.max(0)
+        return int(label), float(score)
+
+
 class TrackRecords:
     """Collects the scores and masks of a video's tracks, frame by frame."""
 
-    def __init__(self, class_names: Sequence[str] | None = None) -> None:
-        """``class_names``: names of the K categories, for the finished frames."""
+    def __init__(self, class_names: Sequence[str] | None = None, track_score: str = "detections"):
+        """
+        Args:
+            class_names: names of the K categories, for the finished frames.
+            track_score: see ``VideoSegmenter``.
+        """
         self._class_names = class_names
-        self._score_sums: dict[int, Tensor] = {}
-        self._num_scores: dict[int, int] = {}
+        self._track_score = track_score
+        self._scores: dict[int, TrackScores] = {}
         self._masks = MaskStore()
 
     def add_scores(self, ids: Sequence[int | None], class_scores: Tensor) -> None:
         """Add the detections of one frame: their N ids, or None, and (N, K+1) softmax vectors."""
-        for track_id, scores in zip(ids, class_scores[:, :-1].cpu(), strict=True):
+        scores = class_scores[:, :-1].cpu()
+        best = scores.max(1)
+        votes = F.one_hot(best.indices, scores.shape[1])
+        for track_id, *values in zip(ids, scores, votes, best.values, strict=True):
             if track_id is None:
                 continue
-            self._score_sums[track_id] = self._score_sums.get(track_id, 0) + scores
-            self._num_scores[track_id] = self._num_scores.get(track_id, 0) + 1
+            added, known = TrackScores(*values), self._scores.get(track_id)
+            self._scores[track_id] = added if known is None else known + added
 
     def add_frame(self, frame: np.ndarray, masks: dict[int, RLE]) -> FrameResult:
         """Add the final masks of the next frame.
@@ -36,27 +72,21 @@ class TrackRecords:
             masks: RLEs of the frame's size by the ids of the tracks that are seen in it.
         """
         self._masks.add_frame(masks)
-        best = [self.class_scores(track_id).max(0) for track_id in masks]
+        best = [self._scores[track_id].best(self._track_score) for track_id in masks]
         return FrameResult(
             index=self._masks.num_frames - 1,
             frame=frame,
             track_ids=list(masks),
-            labels=[int(x.indices) for x in best],
-            scores=[float(x.values) for x in best],
+            labels=[label for label, _ in best],
+            scores=[score for _, score in best],
             masks=list(masks.values()),
             class_names=self._class_names,
         )
 
-    def class_scores(self, track_id: int) -> Tensor:
-        """(K,) class scores of a track, the mean over its detections (Sec. 4.3)."""
-        return self._score_sums[track_id] / self._num_scores[track_id]
-
-    def tracks(
-        self, class_floor: float, track_score: str, num_frames: int | None = None
-    ) -> Iterator[VideoTrack]:
+    def tracks(self, class_floor: float, num_frames: int | None = None) -> Iterator[VideoTrack]:
         """The tracks with at least one mask in the first ``num_frames`` frames (default: in all).
 
-        For ``class_floor`` and ``track_score`` see ``VideoSegmenter``.
+        For ``class_floor`` see ``VideoSegmenter``.
         """
         if num_frames is None:
             num_frames = self._masks.num_frames
@@ -65,10 +95,11 @@ class TrackRecords:
             num_seen = sum(mask is not None for mask in masks)
             if not num_seen:
                 continue
-            scores = self.class_scores(track_id)
-            reported = scores >= class_floor
-            reported[scores.argmax()] = True
-            if track_score == "video":
-                scores = scores * (num_seen / num_frames)
-            for label in torch.nonzero(reported)[:, 0].tolist():
-                yield VideoTrack(track_id, label, float(scores[label]), masks)
+            label, score = self._scores[track_id].best(self._track_score)
+            reported = {label: score}
+            if self._track_score != "majority":
+                scores = enumerate(self._scores[track_id].mean_class_scores.tolist())
+                reported |= {k: x for k, x in scores if x >= class_floor}
+            seen = num_seen / num_frames if self._track_score == "video" else 1.0
+            for label, score in sorted(reported.items()):
+                yield VideoTrack(track_id, label, score * seen, masks)

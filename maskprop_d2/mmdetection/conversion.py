@@ -66,6 +66,7 @@ def convert(contents: Mapping[str, Any]) -> Conversion:
         _sort_categories(weights, keys, names)
         if model == MASKTRACK:
             keys["MODEL.MASKPROP.MASKTRACK.VARIANT"] = "mmtracking"
+            keys["MODEL.MASKPROP.LINKING.TRACK_SCORE"] = "majority"
             keys["MODEL.MASKPROP.MASKTRACK.FC_DIM"] = len(weights["embedding.layers.3.weight"])
     except InputError:
         raise

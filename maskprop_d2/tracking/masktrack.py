@@ -1,6 +1,7 @@
 """MaskTrack R-CNN (Yang et al., ICCV 2019): learned appearance and the cues of IoUTracker+."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 
 from ..errors import MissingWeightsError
 from ..networks.embedding import check_variant
-from ..structures import Frame, FrameOutput
+from ..structures import Frame, FrameOutput, TrackedFrame
 from .base import FrameNetwork
 from .memory_tracker import MemoryTracker
 
@@ -20,8 +21,9 @@ class MaskTrackTracker(MemoryTracker):
     get their next best id, or a new one. (The published code drops them, or lets two keep the id if
     the weaker one came first.)
 
-    In mmtracking's variant the others are dropped, an object has the category of its latest
-    detection, and objects are forgotten only in frames with detections.
+    In mmtracking's variant the others are dropped, a detection has only the category for which it
+    passed NMS, an object has that of its latest detection, and objects are forgotten only in frames
+    with detections.
     """
 
     def __init__(self, network: FrameNetwork, *, variant: str = "original"):
@@ -54,6 +56,13 @@ class MaskTrackTracker(MemoryTracker):
                 ids.append(known_ids[choice - 1] if winners[choice] == i else None)
         return ids
 
+    def add(self, frame: Frame) -> list[TrackedFrame]:
+        if self.is_original:
+            return super().add(frame)
+        class_scores = detected_class_scores(frame.output)
+        frame = replace(frame, output=replace(frame.output, class_scores=class_scores))
+        return [TrackedFrame(frame.index, self.link(frame), class_scores=class_scores)]
+
     def link(self, frame: Frame) -> Sequence[int | None]:
         return super().link(frame) if self.is_original or len(frame.output) else []
 
@@ -75,3 +84,16 @@ class MaskTrackTracker(MemoryTracker):
         logits = output.embeddings @ torch.cat([output.embeddings[:0], *known]).T
         log_probabilities = F.pad(logits, (1, 0)).log_softmax(1)
         return log_probabilities[:, 1:], log_probabilities[:, 0]
+
+
+def detected_class_scores(output: FrameOutput) -> Tensor:
+    """(N, K+1) class scores without those of all categories but the detected one.
+
+    NMS is done for each category: detections of other categories may have the same box, and then
+    the same softmax vector.
+    """
+    # The score of a detection is that of its category.
+    distances = (output.class_scores[:, :-1] - output.scores[:, None]).abs()
+    labels = distances.argmin(1, keepdim=True)
+    zeros = torch.zeros_like(output.class_scores)
+    return zeros.scatter(1, labels, output.scores[:, None].to(zeros))

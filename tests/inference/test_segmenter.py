@@ -218,6 +218,25 @@ def test_scores_over_the_whole_video():
     assert stream.tracks().pred_scores == pytest.approx([0.7])
 
 
+def test_score_of_the_most_frequent_category():
+    network = ScriptedNetwork([[("a", 0)], [("a", 1)], [("a", 1)]], {"a": moving(0)})
+    detect = network.detect
+
+    def detect_with_own_scores(images):
+        outputs = detect(images)
+        for t, output in zip(images[:, 0, 0, 0].tolist(), outputs, strict=True):
+            output.class_scores[output.class_scores > 0.5] = (0.9, 0.3, 0.6)[t]
+        return outputs
+
+    network.detect = detect_with_own_scores
+    made = segmenter(network, track_score="majority", class_floor=0.0)
+    stream = made.stream(frames(3))
+    *_, last = stream
+    assert (last.labels, last.scores) == ([1], pytest.approx([0.6]))
+    video = stream.tracks()
+    assert (video.pred_labels, video.pred_scores) == ([1], pytest.approx([0.6]))
+
+
 def test_wrong_frames_are_rejected():
     network = ScriptedNetwork([[]] * 2, {})
     for frame, message in (

@@ -162,6 +162,21 @@ def test_in_mmtracking_weaker_matches_of_an_object_are_dropped(order):
     assert tracker.objects[0].box.tolist() == boxes[1]
 
 
+def test_in_mmtracking_detections_of_one_box_have_different_categories():
+    tracker = masktrack("mmtracking")
+    (first,) = tracker.add(frame(0, [[0, 0, 10, 10]], [0.9], categories=[1], embeddings=[[1, 0]]))
+    assert first.ids == [0]
+    # NMS kept one box as category 0 and as category 1.
+    found = frame(1, [[0, 0, 10, 10]] * 2, [0.5, 0.4], embeddings=[[1, 0]] * 2)
+    found.output.class_scores = torch.tensor([[0.5, 0.4, 0.05, 0.05]] * 2)
+    (second,) = tracker.add(found)
+    assert second.ids == [1, 0]
+    expected = torch.tensor([[0.5, 0, 0, 0], [0, 0.4, 0, 0]])
+    torch.testing.assert_close(second.class_scores, expected)
+    # With the most probable category, both would be a new object.
+    assert masktrack().add(found)[0].class_scores is None
+
+
 def test_an_unknown_variant_raises():
     with pytest.raises(InputError, match=r"VARIANT must be one of \('original', 'mmtracking'\)"):
         masktrack("other")
