@@ -5,8 +5,9 @@ Compare models of mmdetection with what `maskprop convert` makes of them, on the
 Prints the largest differences of everything that they compute. Needs mmdetection 2.28 and mmcv 1.7,
 without its compiled operators (compiled_operators.py), outside of the project's environment:
 
-    pip install --target OUTSIDE --no-deps mmdet==2.28.2 mmcv==1.7.2 \
-        addict yapf platformdirs six terminaltables
+    echo "setuptools<70" > build.txt
+    pip install --target OUTSIDE --build-constraint build.txt --no-deps \
+        mmdet==2.28.2 mmcv==1.7.2 addict yapf platformdirs six terminaltables
     PYTHONPATH=OUTSIDE:. python tools/convert_check/compare.py --model htc_R_50_FPN
 """
 
