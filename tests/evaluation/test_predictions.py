@@ -98,12 +98,15 @@ def test_all_malformed_entries_are_counted_in_one_error(ground_truth):
     )
 
 
+TEXT = st.text('aZ0 "\\\n\t/\x00\x7fé☃😀\ud800', max_size=6)
+
+
 @settings(max_examples=60)
 @given(
     entries=st.lists(
         st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-            lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=2), x, max_size=3),
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+            lambda x: st.lists(x, max_size=3) | st.dictionaries(TEXT, x, max_size=3),
             max_leaves=8,
         ),
         max_size=5,

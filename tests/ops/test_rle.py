@@ -43,8 +43,12 @@ def test_decoding_the_box(mask):
     assert inside[0].any() and inside[-1].any() and inside[:, 0].any() and inside[:, -1].any()
 
 
+# Hypothesis takes 10 s to find out what all characters of Unicode are.
+CHARACTERS = "".join(map(chr, range(256))) + "\ud800☃😀"
+
+
 @settings(max_examples=300)
-@given(st.text(max_size=30), st.integers(1, 50), st.integers(1, 50))
+@given(st.text(CHARACTERS, max_size=30), st.integers(1, 50), st.integers(1, 50))
 def test_random_counts_are_rejected_or_fill_the_frame(counts, height, width):
     try:
         rle = to_rle({"size": [height, width], "counts": counts}, height, width)
