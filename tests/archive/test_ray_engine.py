@@ -86,7 +86,8 @@ def test_a_run_on_this_machine(tmp_path):
         command += ["--detections", str(archive / "{stem}.json"), "--tracker", "iou"]
         command += ["--engine", engine, "--output", str(tmp_path / engine)]
         # Seconds, for a machine that is busy.
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         environment["RAY_raylet_start_wait_time_s"] = "300"
         result = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert result.returncode == status, result.stderr
