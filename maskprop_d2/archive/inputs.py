@@ -67,20 +67,23 @@ def find_videos(inputs: Iterable[str], exclude: Sequence[str] = ()) -> list[Vide
     Args:
         inputs: each a video file, of any suffix; a folder, searched with all folders in it for
             videos and for folders of images, each of which is a video; a glob pattern for files
-            and folders; a text list (.txt) with an input per line; or any of these as an address
-            that fsspec opens, such as ``s3://bucket/folder``. ``http://`` addresses are files.
-        exclude: files and folders in these folders are not searched.
+            and folders; any of these as an address that fsspec opens, such as
+            ``s3://bucket/folder``, where ``http://`` addresses are files; or a local text list
+            (.txt) with an input per line.
+        exclude: what is in these folders is left out.
 
     Raises:
-        InputError: if an input does not exist, cannot be listed, or has no video.
+        InputError: if an input does not exist, cannot be listed, or has no video, or if all videos
+            are left out.
     """
     excluded = tuple(absolute(x).rstrip("/") + "/" for x in exclude)
-    found: dict[str, Video] = {}
-    for name in inputs:
-        for video in _find(name):
-            if not f"{video.address}/".startswith(excluded):
-                found.setdefault(video.address, video)
-    return sorted(found.values(), key=lambda x: (-x.size, x.address))
+    found = {video.address: video for name in inputs for video in _find(name)}
+    videos = [x for x in found.values() if not f"{x.address}/".startswith(excluded)]
+    if found and not videos:
+        raise InputError(
+            f"all videos are in folders of results, {' and '.join(exclude)}: name another --output"
+        )
+    return sorted(videos, key=lambda x: (-x.size, x.address))
 
 
 def detections_address(pattern: str, video: Video) -> str:
@@ -119,6 +122,12 @@ def is_address(name: str) -> bool:
 def absolute(name: str) -> str:
     """The absolute path of a path; an address as it is."""
     return name if is_address(name) else os.path.abspath(os.path.expanduser(name))
+
+
+def absolute_pattern(pattern: str) -> str:
+    """A pattern of ``detections_address`` from any working directory."""
+    # Paths and addresses of folders are absolute already.
+    return pattern if pattern.startswith("{folder}") else absolute(pattern)
 
 
 def open_filesystem(address: str) -> tuple[fsspec.AbstractFileSystem, str]:

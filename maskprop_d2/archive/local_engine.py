@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -54,11 +56,13 @@ def _work(*arguments: Any) -> None:
 class _Worker:
     """A process, and what it works on."""
 
-    def __init__(self, context: Any, job: Job, index: int):
+    def __init__(self, context: Any, job: Job, index: int, temporary: str):
         self.index = index
         self.connection: Connection
         self.connection, other_end = context.Pipe()
-        self.process = context.Process(target=_work, args=(other_end, job, index), daemon=True)
+        self.process = context.Process(
+            target=_work, args=(other_end, job, index, temporary), daemon=True
+        )
         self.process.start()
         # So that the connection ends with the process.
         other_end.close()
@@ -106,8 +110,12 @@ class _Pool:
         # Read when these libraries are loaded.
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(job.threads)
+        self._temporary = tempfile.mkdtemp(prefix="maskprop-")
         count = min(workers, len(self._queue))
-        self._workers = [_Worker(self._context, job, index) for index in range(count)]
+        self._workers = [self._start(index) for index in range(count)]
+
+    def _start(self, index: int) -> _Worker:
+        return _Worker(self._context, self._job, index, self._temporary)
 
     def run(self) -> Iterator[Outcome | Progress]:
         """Yield the progress of the videos, and the outcome of each."""
@@ -132,6 +140,8 @@ class _Pool:
             worker.process.kill()
         for worker in self._workers:
             worker.process.join()
+        # Copies of videos, and results that were not published.
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _handle(self, worker: _Worker, message: tuple[str, Any]) -> Iterator[Outcome | Progress]:
         kind, value = message
@@ -163,6 +173,6 @@ class _Pool:
         if task is not None and task.attempts <= self._job.retries:
             self._queue.appendleft(task)
             task = None
-        self._workers[i] = _Worker(self._context, self._job, worker.index)
+        self._workers[i] = self._start(worker.index)
         if task is not None:
             yield Outcome(task.video, reason=reason)

@@ -14,6 +14,7 @@ from ..inference.linking import build_linker
 from ..inference.saved_detections import link_saved_detections, open_detections
 from ..model_zoo import ModelOptions, load_model
 from ..video import Excerpt, FrameFiles, VideoFile, find_frames
+from ..ytvis.track_table import import_pyarrow
 from .copies import LocalCopies
 from .inputs import Video, detections_address
 from .jobs import Outcome
@@ -39,13 +40,16 @@ class VideoProcessor:
             device: where the model runs (default: a GPU if there is one).
 
         Raises:
-            InputError: if the model cannot be loaded, or an option does not apply to it.
+            InputError: if the model cannot be loaded, an option does not apply to it, or a package
+                is missing.
         """
         self._settings = settings
         self._output = output
         self._segmenter = None
+        # What would fail each video fails here.
+        if "parquet" in settings.formats:
+            import_pyarrow()
         if settings.model is None:
-            # So that a wrong method does not fail each video.
             build_linker(lambda frames: [], tracker=settings.tracker or LINKER)
         else:
             options = ModelOptions(

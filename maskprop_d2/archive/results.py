@@ -87,6 +87,7 @@ class AnnotationIds:
 
     A video is known by its name: a video file ``d/v1.mp4`` or a folder ``d/v1`` belongs to the
     entry with the frames ``v1/00000.jpg``, ``v1/00001.jpg``, .... Categories are known by name.
+    Tracks of a results file that has no names of videos or categories keep their ids.
 
     Attributes:
         dropped: the numbers of dropped tracks, by what is not in the file.
@@ -107,6 +108,7 @@ class AnnotationIds:
             str(PurePosixPath(video["file_names"][0]).parent): video["id"]
             for video in annotations["videos"]
         }
+        self._video_ids = set(self._videos.values())
         self._categories = {x["name"].lower(): x["id"] for x in annotations["categories"]}
         self.dropped: Counter[str] = Counter()
 
@@ -118,8 +120,7 @@ class AnnotationIds:
         """
         kept = 0
         for entry in entries:
-            video = self._video_id(entry["video"] or "")
-            category = self._categories.get((entry["category_name"] or "").lower())
+            video, category = self._video_id(entry), self._category_id(entry)
             if video is None:
                 self.dropped["videos"] += 1
             elif category is None:
@@ -133,8 +134,16 @@ class AnnotationIds:
                 f"videos are {_some(self._videos)}; its categories are {_some(self._categories)}"
             )
 
-    def _video_id(self, address: str) -> int | None:
-        path = PurePosixPath(address)
+    def _category_id(self, entry: dict[str, Any]) -> int | None:
+        if name := entry.get("category_name"):
+            return self._categories.get(name.lower())
+        known = entry["category_id"] in self._categories.values()
+        return entry["category_id"] if known else None
+
+    def _video_id(self, entry: dict[str, Any]) -> int | None:
+        if not entry.get("video"):
+            return entry["video_id"] if entry["video_id"] in self._video_ids else None
+        path = PurePosixPath(entry["video"])
         for parts in (path.parts, path.with_suffix("").parts if path.name else ()):
             for i in range(len(parts)):
                 found = self._videos.get("/".join(parts[i:]))

@@ -1,11 +1,10 @@
 """What the outputs of a run depend on, besides its videos."""
 
-import hashlib
 import importlib.metadata
+import os
 import platform
 import sys
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import InputError
@@ -56,6 +55,14 @@ class Settings:
         """The part of each video."""
         return Excerpt(self.start, self.duration, self.stride)
 
+    def with_absolute_paths(self) -> "Settings":
+        """The same settings from any working directory: files are named by absolute paths."""
+        model, weights = (
+            os.path.abspath(name) if name is not None and os.path.exists(name) else name
+            for name in (self.model, self.weights)
+        )
+        return replace(self, model=model, weights=weights)
+
 
 def record_run(settings: Settings, output: OutputFolder) -> None:
     """Write ``run.json``, unless a run with the same settings began to write to this folder.
@@ -63,7 +70,7 @@ def record_run(settings: Settings, output: OutputFolder) -> None:
     Raises:
         InputError: if the folder holds results of other settings.
     """
-    record: dict[str, Any] = {"settings": _as_json(settings), "sha256": _digests(settings)}
+    record: dict[str, Any] = {"settings": _as_json(settings), "sha256": _checksums(settings)}
     versions = {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
     existing = output.create_json(RECORD, {**record, "versions": versions, "command": sys.argv})
     differing = [
@@ -84,14 +91,13 @@ def _as_json(settings: Settings) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
 
 
-def _digests(settings: Settings) -> dict[str, str]:
-    """SHA-256 of the files of the model: a file of the same name may be another one."""
-    files = {"model": settings.model, "weights": settings.weights}
-    return {
-        key: hashlib.sha256(Path(name).read_bytes()).hexdigest()
-        for key, name in files.items()
-        if name is not None and Path(name).is_file()
-    }
+def _checksums(settings: Settings) -> dict[str, str]:
+    if settings.model is None:
+        return {}
+    # Imported late because it takes time.
+    from ..model_zoo.checksums import model_checksums
+
+    return model_checksums(settings.model, settings.weights)
 
 
 def _version(package: str) -> str | None:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,8 +19,9 @@ RESULTS, TABLE, DRAWN, ID_MASKS = "results.json", "tracks.parquet", "tracks.mp4"
 """The other files of a video."""
 LAST_FILE = "video.json"
 """The last file of a video that is written: with it, the video is finished."""
-FAILED = "failed"
-"""The folder with a json file for each video that failed."""
+VIDEOS, FAILED, PARTIAL = "videos", "failed", ".partial"
+"""The folders with the results of each video, with a json file for each video that failed, and with
+unfinished results."""
 
 
 def open_output(address: str, part: str = "0-of-1") -> "OutputFolder":
@@ -38,7 +39,7 @@ def open_output(address: str, part: str = "0-of-1") -> "OutputFolder":
 
 def video_folder(name: str) -> str:
     """The folder of a video in an output folder. A million of them do not share a parent."""
-    return f"videos/{name.rpartition('-')[2][:2]}/{name}"
+    return f"{VIDEOS}/{name.rpartition('-')[2][:2]}/{name}"
 
 
 class OutputFolder(ABC):
@@ -108,14 +109,14 @@ class LocalFolder(OutputFolder):
         self.address = absolute(address)
         self._root = Path(self.address)
         self._part = part
-        self._partial = self._root / ".partial" / part
+        self._partial = self._root / PARTIAL / part
         if self._root.exists() and not self._root.is_dir():
             raise InputError(f"--output {address} is a file: name a folder")
 
     def finished(self) -> set[str]:
         names: set[str] = set()
-        if (self._root / "videos").is_dir():
-            for group in os.scandir(self._root / "videos"):
+        if (self._root / VIDEOS).is_dir():
+            for group in os.scandir(self._root / VIDEOS):
                 names.update(os.listdir(group.path))
         return names
 
@@ -181,9 +182,18 @@ class LocalFolder(OutputFolder):
                     f"another process is writing to {self.address}: wait for its end, or give "
                     "each process its own --shard I/N"
                 ) from error
-            # Also the files of workers that outlived their run by a moment: they publish nothing.
-            shutil.rmtree(self._partial, ignore_errors=True)
+            self._delete_partial()
             yield
+
+    def _delete_partial(self) -> None:
+        """Delete what a killed run left behind."""
+        trash = self._partial.with_name(f".old-{self._part}")
+        shutil.rmtree(trash, ignore_errors=True)
+        # Its workers may outlive it by a moment. Renamed first, no folder that they publish lacks
+        # files.
+        with suppress(FileNotFoundError):
+            self._partial.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)
 
 
 class RemoteFolder(OutputFolder):
@@ -196,7 +206,7 @@ class RemoteFolder(OutputFolder):
     def finished(self) -> set[str]:
         self._filesystem.invalidate_cache()
         try:
-            paths = self._filesystem.find(f"{self._root}/videos")
+            paths = self._filesystem.find(f"{self._root}/{VIDEOS}")
         except FileNotFoundError:
             return set()
         return {path.split("/")[-2] for path in paths if path.endswith(f"/{LAST_FILE}")}

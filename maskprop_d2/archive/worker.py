@@ -2,7 +2,9 @@
 
 import logging
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import time
 import warnings
@@ -14,10 +16,13 @@ import cv2
 import torch
 
 from ..errors import InputError
-from .jobs import Job
-from .processing import VideoProcessor
+from .inputs import Video
+from .jobs import Job, Outcome
+from .processing import Report, VideoProcessor
 from .storage import open_output
 
+GPU_LOST = 70
+"""Exit status of a worker that can no longer use its GPU."""
 REPORT_SECONDS = 0.5
 """A worker says at most that often how far it is."""
 
@@ -42,7 +47,30 @@ def start_processor(job: Job, index: int) -> VideoProcessor:
     return VideoProcessor(job.settings, open_output(job.output, job.part), device)
 
 
-def work(connection: Connection, job: Job, index: int) -> None:
+def process_video(
+    processor: VideoProcessor, video: Video, retries: int, report: Report = lambda _: None
+) -> Outcome:
+    """``VideoProcessor.process``, but if the GPU can no longer be used, end this process.
+
+    After an error such as an illegal memory access, all operations of a process on the GPU fail. In
+    a new process, the video and the others can be processed.
+    """
+    outcome = processor.process(video, retries, report)
+    if outcome.details is not None and _gpu_is_lost():
+        os._exit(GPU_LOST)
+    return outcome
+
+
+def _gpu_is_lost() -> bool:
+    try:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
+
+
+def work(connection: Connection, job: Job, index: int, temporary: str) -> None:
     """The main function of a worker process: receives ``Video`` and sends messages.
 
     Args:
@@ -50,10 +78,12 @@ def work(connection: Connection, job: Job, index: int) -> None:
             then for each video some of ("frames", number so far), and ("outcome", ``Outcome``).
         job: what to do.
         index: the number of the worker.
+        temporary: folder for temporary files, which is deleted with the process that started this.
     """
+    tempfile.tempdir = temporary
     # Ctrl-C is for the process that started this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(temporary,), daemon=True).start()
     try:
         processor = start_processor(job, index)
     except (InputError, OSError) as error:
@@ -65,7 +95,7 @@ def work(connection: Connection, job: Job, index: int) -> None:
             video = connection.recv()
         except EOFError:
             return
-        outcome = processor.process(video, job.retries, _Reporter(connection))
+        outcome = process_video(processor, video, job.retries, _Reporter(connection))
         connection.send(("outcome", outcome))
 
 
@@ -83,8 +113,10 @@ class _Reporter:
             self._sent = now
 
 
-def _exit_with_parent() -> None:
-    """End this process at once when the one that started it has ended, even if it was killed."""
+def _exit_with_parent(temporary: str) -> None:
+    """End this process at once when the one that started it has ended, even if it was killed, and
+    delete the temporary files."""
     parent: Any = parent_process()
     parent.join()
+    shutil.rmtree(temporary, ignore_errors=True)
     os._exit(1)

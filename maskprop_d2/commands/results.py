@@ -7,6 +7,7 @@ folder of them.
 import argparse
 from pathlib import Path
 
+from ..archive.inputs import is_address
 from ..archive.results import AnnotationIds, read_tracks, write_tracks
 from ..errors import InputError, run_command
 from ..ytvis import load_json
@@ -30,7 +31,6 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     parser.add_argument("source", metavar="SOURCE", help="what to read")
     parser.add_argument(
         "--output",
-        type=Path,
         required=True,
         metavar="O",
         help="results file (.json), Parquet file (.parquet), or folder for Parquet files",
@@ -46,7 +46,9 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    output: Path = args.output
+    if is_address(args.output):
+        raise InputError(f"--output {args.output}: write to this machine, and copy the files")
+    output = Path(args.output)
     if output.exists() and output.is_dir() != (not output.suffix):
         raise InputError(f"--output {output} is {'a folder' if output.is_dir() else 'a file'}")
     if output.resolve() == Path(args.source).resolve():

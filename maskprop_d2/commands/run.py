@@ -6,18 +6,19 @@ kill it, at any moment: the same command goes on with the videos that are not fi
 """
 
 import argparse
+import math
 import sys
 import time
 from dataclasses import replace
 from functools import partial
 
-from ..archive.inputs import Video, absolute, detections_address, find_videos
+from ..archive.inputs import Video, absolute, absolute_pattern, detections_address, find_videos
 from ..archive.jobs import Job, default_workers
 from ..archive.local_engine import process_locally
 from ..archive.ray_engine import process_on_ray
 from ..archive.run import Engine, Report, run_archive
 from ..archive.settings import Settings
-from ..archive.storage import FAILED
+from ..archive.storage import FAILED, PARTIAL, VIDEOS
 from ..errors import run_command
 from ..threads import available_cores
 from .log_setup import setup_logging
@@ -29,6 +30,7 @@ from .video_io import (
 )
 
 SHOWN_FAILURES = 10
+TIMEOUT = 1800
 EPILOG = """\
 examples:
   maskprop run videos/ --output out --workers 4
@@ -101,7 +103,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--retries",
-        type=int,
+        type=_at_least_0,
         default=2,
         metavar="N",
         help="tries again if a video fails for a reason outside the video (default: 2)",
@@ -109,9 +111,22 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     parser.add_argument(
         "--timeout",
         type=float,
-        default=1800,
         metavar="S",
-        help="a video fails if no frame is finished for S seconds (default: 1800)",
+        help="a video fails if no frame is finished for S seconds (default: 1800; none with "
+        "--engine ray)",
+    )
+    parser.add_argument(
+        "--cpus-per-worker",
+        type=_at_least_1,
+        metavar="N",
+        help="cores of each worker on Ray (default: those that the cluster has now, shared out)",
+    )
+    parser.add_argument(
+        "--gpus-per-worker",
+        type=_positive,
+        metavar="X",
+        help="GPUs of each worker on Ray, such as 1 or 0.5 (default: those that the cluster has "
+        "now, shared out)",
     )
     args = parser.parse_args(argv)
     args.excerpt = parse_excerpt(parser, args)
@@ -119,15 +134,33 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
         parser.error("--weights and --short-side are options of a model, not of --detections")
     if args.address and args.engine != "ray":
         parser.error("--address is the one of a cluster: it needs --engine ray")
+    if args.engine != "ray" and (args.cpus_per_worker or args.gpus_per_worker):
+        parser.error("--cpus-per-worker and --gpus-per-worker need --engine ray")
+    if args.timeout is not None and args.engine == "ray":
+        parser.error("--timeout is not for --engine ray")
     if args.class_names and not args.detections:
         parser.error("--class-names names the categories of --detections")
     return args
+
+
+def _at_least_0(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
+    return value
 
 
 def _at_least_1(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be positive, not {text}")
     return value
 
 
@@ -157,7 +190,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
     class_names = read_class_names(args.class_names)
     return Settings(
         model=model,
-        detections=absolute(args.detections) if args.detections else None,
+        detections=absolute_pattern(args.detections) if args.detections else None,
         weights=args.weights,
         short_side=args.short_side,
         tracker=args.tracker,
@@ -176,11 +209,19 @@ def read_settings(args: argparse.Namespace) -> Settings:
 def make_engine(args: argparse.Namespace, job: Job) -> Engine:
     """What processes the videos."""
     if args.engine == "ray":
-        return partial(process_on_ray, job=job, workers=args.workers, address=args.address)
+        job = replace(job, settings=job.settings.with_absolute_paths())
+        return partial(
+            process_on_ray,
+            job=job,
+            workers=args.workers,
+            address=args.address,
+            cpus=args.cpus_per_worker,
+            gpus=args.gpus_per_worker,
+        )
     cores = available_cores()
     workers = args.workers or default_workers(cores, _count_gpus())
     job = replace(job, threads=max(1, cores // workers))
-    return partial(process_locally, job=job, workers=workers, timeout=args.timeout)
+    return partial(process_locally, job=job, workers=workers, timeout=args.timeout or TIMEOUT)
 
 
 def _count_gpus() -> int:
@@ -210,7 +251,8 @@ def run(args: argparse.Namespace) -> None:
     start = time.perf_counter()
     index, count = args.shard
     settings = read_settings(args)
-    found = find_videos(args.inputs, exclude=[args.output])
+    results = [f"{args.output}/{name}" for name in (VIDEOS, FAILED, PARTIAL)]
+    found = find_videos(args.inputs, exclude=results)
     videos = [video for video in found if video.is_in_shard(index, count)]
     part = f"{index}-of-{count}"
     job = Job(settings, absolute(args.output), part, retries=args.retries)

@@ -118,7 +118,7 @@ def load_model(model: str, options: ModelOptions) -> VideoSegmenter:
             return _load_exported(model, options)
         preset = get_preset(model)
     if preset.kind in ("detectron2", "mmdetection"):
-        _require_detectron2(preset.name)
+        require_detectron2(preset.name)
     options = replace(options, weights=get_weights(preset, options.weights))
     if preset.kind == "exported":
         return _load_exported(str(options.weights), options)
@@ -155,7 +155,7 @@ def _load_exported(path: str, options: ModelOptions) -> VideoSegmenter:
 
 def _load_config_model(config_file: str, options: ModelOptions) -> VideoSegmenter:
     """The segmenter of a config of this project, or of any model of Detectron2 that finds masks."""
-    _require_detectron2(config_file)
+    require_detectron2(config_file)
     from ..engine import class_names, load_config
     from ..engine.image_detector import Detectron2Detector
     from ..engine.setup import build_trained_model
@@ -198,7 +198,7 @@ def _score_threshold(options: ModelOptions) -> float:
     return SCORE_THRESHOLD if options.score_threshold is None else options.score_threshold
 
 
-def _require_detectron2(model: str) -> None:
+def require_detectron2(model: str) -> None:
     """Check that Detectron2 is installed.
 
     Raises:

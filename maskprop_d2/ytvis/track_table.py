@@ -64,7 +64,7 @@ def write_track_table(
     Raises:
         InputError: if pyarrow is not installed.
     """
-    pyarrow = _import_pyarrow()
+    pyarrow = import_pyarrow()
     schema = _schema(pyarrow)
     with (
         atomic_file(path) as partial,
@@ -90,7 +90,7 @@ def iterate_track_table(path: str | Path) -> Iterator[dict[str, Any]]:
         AnnotationError: if it is no such file, or the rows of a track do not follow each other.
         InputError: if pyarrow is not installed.
     """
-    pyarrow = _import_pyarrow()
+    pyarrow = import_pyarrow()
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             missing = sorted(set(COLUMNS) - set(file.schema_arrow.names))
@@ -244,8 +244,8 @@ def _schema(pyarrow: Any) -> "pyarrow.Schema":
     return pyarrow.schema([(name, getattr(pyarrow, type_)()) for name, type_ in COLUMNS.items()])
 
 
-def _import_pyarrow() -> Any:
-    """The module, with its part for Parquet.
+def import_pyarrow() -> Any:
+    """The package pyarrow, with its part for Parquet.
 
     Raises:
         InputError: if it is not installed.

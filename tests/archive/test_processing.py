@@ -1,18 +1,24 @@
 """Processing single videos of an archive."""
 
 import json
+import os
+import sys
 from dataclasses import replace
 
 import fsspec
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from small_archive import LENGTH, LINKED, mask_of, read_files, write_archive
 
+from maskprop_d2.archive.copies import LocalCopies
 from maskprop_d2.archive.inputs import Video, find_videos
+from maskprop_d2.archive.jobs import Outcome
 from maskprop_d2.archive.processing import VideoProcessor
 from maskprop_d2.archive.settings import Settings
 from maskprop_d2.archive.storage import LocalFolder, open_output, video_folder
+from maskprop_d2.archive.worker import GPU_LOST, process_video
 from maskprop_d2.errors import InputError
 from maskprop_d2.ops.rle import encode
 from maskprop_d2.video import VideoFile
@@ -95,6 +101,39 @@ def test_addresses_for_videos_detections_and_outputs(archive, tmp_path):
     assert before == after
 
 
+def test_what_is_copied_from_an_address():
+    memory = fsspec.filesystem("memory")
+    names = "0.jpg", "1.JPG", "notes.txt", "big.mp4", "deeper/2.jpg"
+    memory.pipe({f"/copied/{name}": b"12" for name in names})
+    with LocalCopies() as copies:
+        folder = copies.open("memory://copied", is_folder=True)
+        assert {x.name for x in folder.rglob("*")} == {"0.jpg", "1.JPG"}
+        with pytest.raises(InputError, match=r"memory://copied/gone\.mp4: there is no such file"):
+            copies.open("memory://copied/gone.mp4")
+    assert not folder.exists()
+
+
+def test_a_worker_without_its_gpu_ends(archive, tmp_path, monkeypatch):
+    # Another one takes its place.
+    processor = VideoProcessor(LINKED, open_output(str(tmp_path)))
+    video = video_of(archive / "v0.mp4")
+    outcome = Outcome(video, reason="CUDA error", details="Traceback ...")
+    monkeypatch.setattr(processor, "process", lambda *_: outcome)
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    assert process_video(processor, video, 0) is outcome and not ended
+
+    def synchronize():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    assert process_video(processor, video, 0) is outcome and not ended
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    process_video(processor, video, 0)
+    assert ended == [GPU_LOST]
+
+
 def test_a_damaged_video_says_so(archive, tmp_path):
     path = archive / "v0.mp4"
     data = bytearray(path.read_bytes())
@@ -172,8 +211,11 @@ def test_two_runs_write_the_same(archive, tmp_path):
         assert np.allclose(frame, other, atol=24)
 
 
-def test_a_wrong_option_is_found_before_the_first_video(tmp_path):
+def test_a_wrong_option_is_found_before_the_first_video(tmp_path, monkeypatch):
     output = open_output(str(tmp_path))
     for settings in (replace(LINKED, tracker="magic"), Settings(model="gone.pt")):
         with pytest.raises(InputError, match=r"magic|gone\.pt"):
             VideoProcessor(settings, output)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match="Parquet files need pyarrow"):
+        VideoProcessor(replace(LINKED, formats=("json", "parquet")), output)

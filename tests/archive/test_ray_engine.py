@@ -14,7 +14,8 @@ from small_archive import LENGTH, LINKED, read_files, write_archive
 from maskprop_d2.archive import ray_engine
 from maskprop_d2.archive.inputs import Video
 from maskprop_d2.archive.jobs import Job, Outcome
-from maskprop_d2.archive.ray_engine import _Actor, process_on_ray
+from maskprop_d2.archive.ray_engine import _Actor, _Resources, process_on_ray
+from maskprop_d2.archive.settings import Settings
 from maskprop_d2.archive.storage import open_output
 from maskprop_d2.errors import InputError
 
@@ -47,6 +48,21 @@ def test_an_actor_that_cannot_work_stops_the_run(tmp_path):
     actor = _Actor(Job(replace(LINKED, tracker="magic"), str(tmp_path / "out")))
     row = actor(batch_of("v.mp4"))
     assert row["stops_run"] == [True] and "magic" in row["reason"][0]
+
+
+def test_resources_of_workers(tmp_path, monkeypatch):
+    cluster = {"CPU": 16.0, "GPU": 2.0}
+    assert _Resources().of(cluster, videos=10) == (2, 8, 1)
+    # A worker does not span two GPUs.
+    assert _Resources(workers=3).of(cluster, videos=10) == (3, 5, 0.5)
+    assert _Resources().of({"CPU": 16.0}, videos=10) == (4, 4, 0)
+    assert _Resources().of(cluster, videos=1) == (1, 16, 1)
+    # Of a cluster that grows when it is needed.
+    assert _Resources(50, cpus=8, gpus=1).of({"memory": 1e9}, videos=100) == (50, 8, 1)
+    monkeypatch.chdir(tmp_path)
+    Path("model.pt").touch()
+    found = Settings(model="model.pt", weights="gone.pt").with_absolute_paths()
+    assert (found.model, found.weights) == (str(tmp_path / "model.pt"), "gone.pt")
 
 
 def test_without_ray_one_line_says_what_to_install(tmp_path, monkeypatch):

@@ -1,9 +1,12 @@
 """Output folders, on a disk and in an object store."""
 
 import os
+import shutil
 import subprocess
 import sys
 import uuid
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +88,27 @@ with output.lock(), output.new_video({NAME!r}) as folder:
         assert not list(tmp_path.glob(".partial/*/*"))
         publish(output)
     assert output.finished() == {NAME}
+
+
+def test_a_worker_that_outlives_its_run_publishes_no_part_of_a_video(tmp_path, monkeypatch):
+    output, rmtree = open_output(str(tmp_path)), shutil.rmtree
+
+    def delete(folder, **options):
+        for file in Path(folder).rglob(LAST_FILE):
+            file.unlink()
+            target = tmp_path / video_folder(NAME)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # The worker publishes while its files are being deleted.
+            with suppress(OSError):
+                unfinished.rename(target)
+        rmtree(folder, **options)
+
+    with pytest.raises(FileNotFoundError), output.new_video(NAME) as unfinished:
+        (unfinished / LAST_FILE).touch()
+        monkeypatch.setattr(shutil, "rmtree", delete)
+        with open_output(str(tmp_path)).lock():
+            pass
+    assert output.finished() == set()
 
 
 def test_files_can_be_read_by_those_who_may_read_new_files(tmp_path):

@@ -69,6 +69,11 @@ def test_ids_of_an_annotation_file(run_folder, capsys):
     assert "dropped 1 tracks of videos that are not in valid.json" in capsys.readouterr().out
     ids = {Path(x["video"]).stem: (x["video_id"], x["category_id"]) for x in load("r.json")}
     assert ids == {"v0": (7, 20), "frames": (9, 20)}
+    # Results of other programs have ids alone.
+    known = {"video_id": 9, "category_id": 20, "score": 1, "segmentations": [None] * LENGTH}
+    Path("other.json").write_text(json.dumps([known, {**known, "video_id": 8}]))
+    main(["other.json", "--output", "r.json", "--annotations", "valid.json"])
+    assert [x["video_id"] for x in load("r.json")] == [9]
     truth["categories"][0]["name"] = "dog"
     Path("valid.json").write_text(json.dumps(truth))
     fails("out", "--output", "r2.json", "--annotations", "valid.json")
@@ -93,6 +98,7 @@ def fails(*arguments):
         (["in", "--output", "t"], "in is no output folder of maskprop run, and has no .parquet"),
         (["memory://gone", "--output", "t"], "memory://gone is no output folder"),
         (["bad.json", "--output", "t"], "bad.json: entry 0: must be an object"),
+        (["out", "--output", "s3://t/r.json"], "write to this machine"),
         (["out", "--output", "t.csv"], "must end in .json or .parquet, or be a folder"),
         (["out", "--output", "in"], "would be replaced, but holds"),
         (["out", "--output", "bad"], "--output bad is a file"),

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from pathlib import Path
 
@@ -61,7 +62,17 @@ def test_a_bad_video_stops_no_other_and_is_tried_again(archive, capsys):
     assert "1 videos with" in capsys.readouterr().out and not record.exists()
 
 
-def test_a_video_that_never_ends_and_a_killed_worker(archive, capsys):
+def test_results_beside_the_videos(archive, capsys):
+    run("--detections", "{folder}/{stem}.json", output=".", inputs=["in/v0.mp4"])
+    assert "1 videos with" in capsys.readouterr().out
+    Path("in/v0.mp4").rename("videos/v0.mp4")
+    run(output=".", inputs=["videos"], status=2)
+    assert "all videos are in folders of results" in capsys.readouterr().err
+
+
+def test_a_video_that_never_ends_and_a_killed_worker(archive, capsys, monkeypatch):
+    Path("tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(Path("tmp").absolute()))
     # It blocks whoever opens it.
     os.mkfifo("in/blocks.mp4")
     for name in ("v0", "v1", "frames"):
@@ -85,6 +96,7 @@ def test_a_video_that_never_ends_and_a_killed_worker(archive, capsys):
     Path("in/v0.json.old").rename("in/blocks.json")
     run(*options, inputs=inputs)
     assert "1 videos with" in capsys.readouterr().out
+    assert not list(Path("tmp").glob("maskprop-*"))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +106,10 @@ def test_a_video_that_never_ends_and_a_killed_worker(archive, capsys):
         (["--shard", "2/2"], "2/2: of 2 parts, I is 0 to 1"),
         (["--shard", "2"], "must be I/N, such as 0/4"),
         (["--workers", "0"], "must be at least 1"),
+        (["--retries", "-1"], "must be at least 0"),
+        (["--engine", "ray", "--gpus-per-worker", "0"], "must be positive"),
+        (["--engine", "ray", "--timeout", "9"], "--timeout is not for --engine ray"),
+        (["--cpus-per-worker", "1"], "need --engine ray"),
         (["--short-side", "9"], "options of a model"),
         (["--stride", "0"], "stride"),
         (["--detections", "in/v0.json"], "is the same for all videos"),
