@@ -96,9 +96,25 @@ class FrameOutput:
         return self.class_scores[:, :-1].argmax(1)
 
     @property
+    def detected_labels(self) -> Tensor:
+        """(N,) the category that each detection passed NMS for, which its score is of."""
+        return detected_labels(self.scores, self.class_scores)
+
+    @property
     def mask_boxes_video(self) -> Tensor:
         """(N, 4) the boxes that ``box_masks`` fill, in pixels of the video frame."""
         return self.boxes_video if self.crops_video is None else self.crops_video
+
+
+def detected_labels(scores: Tensor, class_scores: Tensor) -> Tensor:
+    """The categories that detections passed NMS for.
+
+    Args:
+        scores: (N,) of these categories.
+        class_scores: (N, K+1) softmax vectors. NMS is done for each category: detections of other
+            categories may have the same box, and then the same vector.
+    """
+    return (class_scores[:, :-1] - scores[:, None]).abs().argmin(1)
 
 
 @dataclass

@@ -87,8 +87,8 @@ def set_threads(number: int | None = None) -> str:
     """Set the number of threads of torch and OpenCV for this process.
 
     Args:
-        number: how many (default: ``OMP_NUM_THREADS`` if it is set, otherwise the cores that this
-            process may use and that others leave free).
+        number: how many (default: torch's if ``OMP_NUM_THREADS`` is set, otherwise the cores that
+            this process may use and that others leave free).
 
     Returns:
         what was chosen and why, or "" if nothing was to be chosen.
@@ -100,6 +100,8 @@ def set_threads(number: int | None = None) -> str:
     text = ""
     if number is None:
         if os.environ.get("OMP_NUM_THREADS"):
+            # torch reads this variable, OpenCV does not.
+            cv2.setNumThreads(torch.get_num_threads())
             return ""
         cores, limit, busy = len(os.sched_getaffinity(0)), available_cores(), busy_cores()
         number = max(1, min(limit, int(cores - busy + 0.5)))

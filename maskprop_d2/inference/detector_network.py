@@ -13,7 +13,7 @@ from ..networks.base import COLORS, FrameBatch, FrameSettings, Part
 from ..networks.propagation import PropagationBranch, per_frame
 from ..ops.masks import paste_masks, suppress
 from ..ops.soft_iou import pairwise_containment
-from ..structures import FrameOutput
+from ..structures import FrameOutput, detected_labels
 from ..tracking import MaskPropagator
 from .parts import NETWORKS
 
@@ -42,7 +42,7 @@ class DetectorNetwork(nn.Module, ABC):
         frame_settings: how frames are processed.
         propagation: the propagation branch.
         device: where the network runs.
-        labels: category indices of the detections to keep; None to keep all.
+        labels: category indices to detect; class scores of others are 0. None to detect all.
     """
 
     frame_settings: FrameSettings
@@ -141,13 +141,16 @@ class DetectorNetwork(nn.Module, ABC):
         flat = grid_masks.flatten(1)
         same = pairwise_containment(flat, flat) > self.frame_settings.duplicate_threshold
         keep = suppress(same, found.scores)
+        class_scores = found.class_scores
         if self.labels is not None:
-            labels = found.class_scores[keep, :-1].argmax(1)
+            labels = detected_labels(found.scores, class_scores)[keep]
             keep = keep[torch.isin(labels, labels.new_tensor(self.labels))]
+            class_scores = torch.zeros_like(class_scores)
+            class_scores[:, self.labels] = found.class_scores[:, self.labels]
         return FrameOutput(
             boxes_video=(found.boxes * scale)[keep],
             scores=found.scores[keep],
-            class_scores=found.class_scores[keep],
+            class_scores=class_scores[keep],
             box_masks=found.box_masks[keep],
             grid_masks=grid_masks[keep],
             grid_box_video=scale.new_tensor([0, 0, width, height]) * stride * scale,

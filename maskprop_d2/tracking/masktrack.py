@@ -87,13 +87,7 @@ class MaskTrackTracker(MemoryTracker):
 
 
 def detected_class_scores(output: FrameOutput) -> Tensor:
-    """(N, K+1) class scores without those of all categories but the detected one.
-
-    NMS is done for each category: detections of other categories may have the same box, and then
-    the same softmax vector.
-    """
-    # The score of a detection is that of its category.
-    distances = (output.class_scores[:, :-1] - output.scores[:, None]).abs()
-    labels = distances.argmin(1, keepdim=True)
+    """(N, K+1) class scores without those of all categories but the detected one."""
     zeros = torch.zeros_like(output.class_scores)
-    return zeros.scatter(1, labels, output.scores[:, None].to(zeros))
+    scores = output.scores[:, None].to(zeros)
+    return zeros.scatter(1, output.detected_labels[:, None], scores)

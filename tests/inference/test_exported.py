@@ -1,6 +1,7 @@
 """The exported tiny model of the repository, which runs without Detectron2."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from moving_shapes import draw_video
 from demo import main as run_demo
 from maskprop_d2.errors import MissingWeightsError, ModelFileError
 from maskprop_d2.inference import VideoSegmenter
+from maskprop_d2.inference.detector_network import Detections
 from maskprop_d2.inference.exported import KEY, ExportedNetwork
 from maskprop_d2.ops.rle import decode
 from maskprop_d2.tracking import OWN_WEIGHTS, TRACKERS
@@ -69,6 +71,25 @@ def test_batch_agrees_with_single_frames(segmenter):
     for a, b in zip(together, alone, strict=True):
         torch.testing.assert_close(a.class_scores, b.class_scores, rtol=0, atol=1e-5)
         torch.testing.assert_close(a.box_masks, b.box_masks, rtol=0, atol=1e-4)
+
+
+def test_categories_to_detect(segmenter, monkeypatch):
+    """NMS kept one box as two categories. Only what was asked for is in the output."""
+    network = segmenter.network
+    class_scores = torch.zeros(2, 11)
+    class_scores[:, 3], class_scores[:, 5] = 0.6, 0.3
+    boxes = torch.tensor([[8.0, 8, 40, 40]] * 2)
+    found = Detections(boxes, torch.tensor([0.6, 0.3]), class_scores, torch.ones(2, 28, 28))
+    monkeypatch.setattr(network, "find_objects", lambda *_: [found])
+    settings = replace(network.frame_settings, duplicate_threshold=1.0)
+    monkeypatch.setattr(network, "frame_settings", settings)
+    frames = torch.zeros(1, 3, 96, 144, dtype=torch.uint8)
+    for label, score in [(3, 0.6), (5, 0.3)]:
+        monkeypatch.setattr(network, "labels", [label])
+        with torch.inference_mode():
+            (output,) = network.detect(frames)
+        assert output.labels.tolist() == [label] == output.detected_labels.tolist()
+        assert output.class_scores.sum() == pytest.approx(score)
 
 
 def test_no_detections_and_single_frame():
