@@ -74,6 +74,11 @@ def run(checkpoint: str, output: Path) -> None:
             "note: the checkpoint does not say how it was trained, so that the config has what is "
             "the same in all published ones: RGB images, ResNet of the pytorch style"
         )
+    if not converted.keys.get("DATASETS.TEST", True):
+        print(
+            "note: its categories are not those of COCO or YouTube-VIS, and will be called class "
+            "0, class 1, ...; register a data set with their names for DATASETS.TEST (own_data.md)"
+        )
 
 
 def find_published(checkpoint: str) -> Preset | None:
@@ -119,7 +124,7 @@ def check_weights(converted: Conversion, config: dict[str, Any]) -> None:
     Raises:
         InputError: if not.
     """
-    keys = {k: v for k, v in converted.keys.items() if k != "DATASETS.TEST"}
+    keys = {k: v for k, v in converted.keys.items() if not k.startswith("DATASETS.")}
     options = [x for pair in keys.items() for x in pair]
     base = get_config_file(BASES[converted.model])
     cfg = load_config(base, [*options, "MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])

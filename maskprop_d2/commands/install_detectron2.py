@@ -20,7 +20,9 @@ COMMIT = "02b5c4e295e990042a714712c21dc79b731e8833"
 
 PATCH = Path(__file__).with_name("detectron2.patch")
 EPILOG = """\
-Without network: copy a clone of the repository to the machine, and name it with --source.
+Where GitHub cannot be reached: copy a clone of the repository to the machine, and name it with
+--source. pip still needs the packages that Detectron2 requires, and setuptools, from an index, or
+from a folder that PIP_FIND_LINKS names.
 """
 
 

@@ -126,6 +126,9 @@ def _sort_categories(weights: dict[str, torch.Tensor], keys: dict[str, Any], nam
             keys["DATASETS.TEST"] = [dataset]
             if spelled != wanted:
                 _permute(weights, [spelled.index(name) for name in wanted])
+            return
+    # The names of the base config's dataset would be wrong for as many other categories.
+    keys |= {"DATASETS.TEST": [], "DATASETS.TRAIN": []}
 
 
 def _permute(weights: dict[str, torch.Tensor], order: list[int]) -> None:

@@ -9,11 +9,7 @@ from ..errors import InputError
 IMAGENET_MEAN, IMAGENET_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 HTC_STDS = [[0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067]]
 _DEPTHS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
-_ROI = {
-    "roi_layer": {"type": ["RoIAlign"]},
-    "finest_scale": [56],
-    "featmap_strides": [[4, 8, 16, 32]],
-}
+_ROI = {"finest_scale": [56], "featmap_strides": [[4, 8, 16, 32]]}
 _CODER = {"type": ["DeltaXYWHBBoxCoder", "DeltaCoder"], "target_means": [[0, 0, 0, 0]]}
 EXPECTED: dict[str, Any] = {
     "backbone": {
@@ -37,8 +33,8 @@ EXPECTED: dict[str, Any] = {
         "type": ["HybridTaskCascadeRoIHead", "StandardRoIHead"],
         "mask_info_flow": [True],
         "semantic_fusion": [["bbox", "mask"]],
-        "bbox_roi_extractor": _ROI,
-        "mask_roi_extractor": _ROI,
+        "bbox_roi_extractor": {**_ROI, "roi_layer": {"type": ["RoIAlign"], "output_size": [7]}},
+        "mask_roi_extractor": {**_ROI, "roi_layer": {"type": ["RoIAlign"], "output_size": [14]}},
         "bbox_head": {"bbox_coder": _CODER, "loss_cls": {"use_sigmoid": [False]}},
         "mask_head": {"type": ["HTCMaskHead", "FCNMaskHead"]},
         "semantic_roi_extractor": {
@@ -50,6 +46,11 @@ EXPECTED: dict[str, Any] = {
 }
 """What this project's models have in common with mmdetection's: the values that each setting may
 have. Others can be set by keys, or follow from the shapes of the weights."""
+EXPECTED_TRACKER = {
+    "match_weights": {"det_score": [1], "iou": [2], "det_label": [10]},
+    "num_frames_retain": [20],
+}
+"""The same for the tracker of MaskTrack R-CNN."""
 
 
 def check_settings(model: Any, expected: Any = EXPECTED, where: str = "model") -> None:
@@ -84,6 +85,7 @@ def config_keys(weights: dict[str, torch.Tensor], config: dict[str, Any]) -> dic
         InputError: if there is no such model here.
     """
     model = config.get("model") or {}
+    check_settings(model.get("tracker"), EXPECTED_TRACKER, "model.tracker")
     model = model.get("detector") or model
     check_settings(model)
     keys = {**_backbone_keys(weights, model.get("backbone") or {}), **_input_keys(config)}
@@ -127,13 +129,19 @@ def _backbone_keys(weights: dict[str, torch.Tensor], backbone: dict[str, Any]) -
 
 def _input_keys(config: dict[str, Any]) -> dict[str, Any]:
     """Colours and their normalization; torchvision's, if the config does not say."""
-    model = config.get("model") or {}
-    found = model.get("data_preprocessor") or config.get("img_norm_cfg") or {}
-    rgb = found.get("bgr_to_rgb", found.get("to_rgb", True))
+    found = (config.get("model") or {}).get("data_preprocessor")
+    if found:
+        # mmdetection 3.x, whose default is to do nothing.
+        rgb, mean, std = found.get("bgr_to_rgb"), found.get("mean"), found.get("std")
+        mean, std = (mean, std) if mean else ([0.0] * 3, [1.0] * 3)
+    else:
+        found = config.get("img_norm_cfg") or {}
+        rgb = found.get("to_rgb", True)
+        mean, std = found.get("mean", IMAGENET_MEAN), found.get("std", IMAGENET_STD)
     return {
         "INPUT.FORMAT": "RGB" if rgb else "BGR",
-        "MODEL.PIXEL_MEAN": found.get("mean", IMAGENET_MEAN),
-        "MODEL.PIXEL_STD": found.get("std", IMAGENET_STD),
+        "MODEL.PIXEL_MEAN": mean,
+        "MODEL.PIXEL_STD": std,
     }
 
 

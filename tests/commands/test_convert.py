@@ -10,7 +10,7 @@ from recorded_checkpoint import checkpoint, masktrack
 from maskprop_d2 import model_zoo
 from maskprop_d2.commands.convert import find_published
 from maskprop_d2.commands.main import main
-from maskprop_d2.engine import load_config
+from maskprop_d2.engine import class_names, load_config
 from maskprop_d2.model_zoo import PRESETS
 
 
@@ -43,6 +43,13 @@ def test_masktrack_rcnn_tracks(tmp_path, capsys):
     segmenter = model_zoo.load_model(str(config), options)
     frames = np.random.default_rng(0).integers(0, 255, (2, 64, 96, 3), dtype=np.uint8)
     assert len(segmenter.segment(frames).as_dict()["track_ids"]) > 0
+
+
+def test_other_categories_get_no_wrong_names(tmp_path, capsys):
+    names = tuple(f"part {i}" for i in range(40))
+    config = convert({**masktrack(), "meta": {"CLASSES": names}}, tmp_path)
+    assert "its categories are not those of COCO or YouTube-VIS" in capsys.readouterr().out
+    assert class_names(load_config(config, []))[:2] == ["class 0", "class 1"]
 
 
 @pytest.mark.parametrize(

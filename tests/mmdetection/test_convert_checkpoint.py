@@ -46,6 +46,7 @@ def test_keys_say_what_the_checkpoint_was_trained_with(key, value, old, new):
         ("'RPNHead'", "'GARPNHead'", r"model\.rpn_head\.type is 'GARPNHead', but only 'RPNHead'"),
         ("'ratios': [0.5, 1.0, 2.0]", "'ratios': [1.0]", r"anchor_generator\.ratios is \[1\.0\]"),
         ("[0.0, 0.0, 0.0, 0.0]", "[0.5, 0, 0, 0]", r"target_means is \[0\.5, 0, 0, 0\]"),
+        ("'output_size': 14", "'output_size': 28", "output_size is 28, but only 14"),
         ("'fusion_level': 1", "'fusion_level': 2", "fusion_level is 2"),
         ("'backbone': {'type': 'ResNeXt'", "'backbone': {'type': 'Res2Net'", "'Res2Net'"),
     ],
@@ -110,6 +111,40 @@ def test_masktrack_rcnn():
     assert {x for x in converted.weights if x.startswith("embedding.")} == {
         f"embedding.layers.{i}.{x}" for i in (1, 3) for x in ("weight", "bias")
     }
+
+
+@pytest.mark.parametrize(
+    ("preprocessor", "expected"),
+    [
+        ("type='DetDataPreprocessor'", ("BGR", [0, 0, 0], [1, 1, 1])),
+        ("mean=[3, 2, 1], std=[4, 5, 6], bgr_to_rgb=True", ("RGB", [3, 2, 1], [4, 5, 6])),
+    ],
+)
+def test_images_as_mmdetection_3_prepares_them(preprocessor, expected):
+    text = f"model = dict(type='MaskTrackRCNN', data_preprocessor=dict({preprocessor}))"
+    keys = convert({**masktrack(), "meta": {"cfg": text}}).keys
+    names = "INPUT.FORMAT", "MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD"
+    assert tuple(keys[x] for x in names) == expected
+
+
+@pytest.mark.parametrize(
+    ("tracker", "message"),
+    [
+        ("num_frames_retain=30", r"model\.tracker\.num_frames_retain is 30, but only 20"),
+        ("match_weights=dict(iou=3.0)", r"match_weights\.iou is 3\.0, but only 2"),
+    ],
+)
+def test_another_tracker_is_refused(tracker, message):
+    text = f"model = dict(type='MaskTrackRCNN', tracker=dict({tracker}))"
+    with pytest.raises(InputError, match=message):
+        convert({**masktrack(), "meta": {"config": text}})
+
+
+def test_categories_of_another_dataset_get_no_wrong_names():
+    names = tuple(f"part {i}" for i in range(40))
+    keys = convert({**masktrack(), "meta": {"CLASSES": names}}).keys
+    assert keys["DATASETS.TEST"] == keys["DATASETS.TRAIN"] == []
+    assert "DATASETS.TRAIN" not in convert({**masktrack(), "meta": {"CLASSES": YTVIS_2019}}).keys
 
 
 def test_categories_get_the_order_of_their_dataset():
