@@ -36,7 +36,7 @@ def final_metrics(output):
 
 @pytest.mark.parametrize(
     ("kills", "iterations"),
-    [(2, 10), pytest.param(20, 140, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    [(1, 6), pytest.param(20, 140, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
 def test_training(tmp_path, run_and_kill, kills, iterations):
     outputs = [tmp_path / "undisturbed", tmp_path / "killed"]

@@ -42,7 +42,7 @@ def random_models(rng, videos):
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("draws", [300, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("draws", [200, pytest.param(2000, marks=pytest.mark.slow)])
 def test_intervals_contain_the_truth_in_95_of_100_sets(draws):
     def drawn(rng, videos, resamples, seed):
         first, second = (draw_figures(x, resamples, seed)["AP"] for x in random_models(rng, videos))
