@@ -2,19 +2,25 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import InputError
 
 
-def check_output_file(path: str | None) -> None:
+def check_output_file(path: str | None, inputs: Iterable[str | Path]) -> None:
     """Check the path of a file that a command is to write, before it computes the content.
 
+    Args:
+        path: the file; None if there is none.
+        inputs: what the command reads.
+
     Raises:
-        InputError: if it is a folder, or in a folder that does not exist.
+        InputError: if it is a folder, in a folder that does not exist, or one of the inputs.
     """
+    if path and Path(path).resolve() in {Path(x).resolve() for x in inputs}:
+        raise InputError(f"--output {path} is what is read: choose another name")
     if path and (Path(path).is_dir() or not Path(path).parent.is_dir()):
         raise InputError(f"--output {path} must be a file in an existing folder")
 

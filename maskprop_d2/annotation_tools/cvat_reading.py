@@ -39,7 +39,13 @@ def read(source: Path, frames: Path | None) -> ToolAnnotations:
         reader = _Reader(path, frames, annotations)
         with _xml_errors(path), _open(path) as file:
             reader.read(file)
-        annotations.videos += reader.finish()
+        known = {video.name for video in annotations.videos}
+        for video in reader.finish():
+            if video.name in known:
+                raise AnnotationError(
+                    f"{path}: there is another file with a task {quote(video.name)} in the folder"
+                )
+            annotations.videos.append(video)
     if not annotations.videos:
         raise AnnotationError(f"{source}: there is no annotation of CVAT")
     return annotations

@@ -10,7 +10,8 @@ import reprlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlparse
+from urllib.parse import parse_qs, unquote, urlparse
+from urllib.parse import quote as urlquote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
@@ -55,7 +56,10 @@ def write(annotations: ToolAnnotations, output: Path, options: WriteOptions) -> 
                 )
             ]
             # The address of local files, relative to LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT.
-            data: dict[str, Any] = {"image": f"/data/local-files/?d={name}", "file_name": name}
+            data: dict[str, Any] = {
+                "image": f"/data/local-files/?d={urlquote(name)}",
+                "file_name": name,
+            }
             data["height"], data["width"] = video.size
             tasks.append({"data": data, "predictions": [{"result": regions}]})
     view = Element("View")
@@ -140,7 +144,7 @@ def _file_name(data: dict[str, Any]) -> str:
     if "file_name" in data:
         return get_value(data, "file_name", str)
     address = urlparse(get_value(data, "image", str))
-    path = parse_qs(address.query).get("d", [address.path])[0]
+    path = parse_qs(address.query).get("d", [unquote(address.path)])[0]
     return "/".join(path.strip("/").split("/")[-2:])
 
 

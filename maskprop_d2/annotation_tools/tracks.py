@@ -208,6 +208,8 @@ def group_frames(names: list[str]) -> dict[str, list[str]]:
         if escapes_folder(name):
             text = "is not in the folder of the frames"
             raise AnnotationError(f"frame {quote(name)} {text}")
+        if "\\" in name:
+            raise AnnotationError(f"frame {quote(name)}: write / between folders")
         videos[video_name(name)].append(name)
     for frames in videos.values():
         if len(set(frames)) < len(frames):

@@ -1,5 +1,6 @@
 """YouTube-VIS annotation and results files as input for annotation tools."""
 
+import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -9,6 +10,9 @@ from ..ops.rle import track_to_counts
 from ..ytvis import check_ground_truth, load_json
 from ..ytvis.track_table import check_entries
 from .tracks import ToolAnnotations, ToolTrack, ToolVideo, group_frames, list_frames
+
+RESULTS_SUFFIX = re.compile(r"(_tracks(_\d+)?)?\.json(\.gz)?$")
+"""What ``maskprop track`` adds to the name of a video."""
 
 
 def read_ytvis(
@@ -53,11 +57,18 @@ def _read_annotations(
     videos: dict[int, ToolVideo] = {}
     for video in data["videos"]:
         size, names = (video["height"], video["width"]), video["file_names"]
-        # Checks the names.
-        group_frames(names)
+        if len(group_frames(names)) > 1:
+            raise AnnotationError(f"{path}: video {video['id']} has frames in several folders")
         name = str(PurePosixPath(names[0]).parent)
         name = f"video_{video['id']}" if name == "." else name
         videos[video["id"]] = ToolVideo(name, size, names)
+    folders = Counter(str(PurePosixPath(x.file_names[0]).parent) for x in videos.values())
+    for folder, number in folders.items():
+        if number > 1:
+            raise AnnotationError(
+                f"{path}: {number} videos have their frames in the folder {folder}: tools know "
+                "videos by their folders"
+            )
     notes: Counter[str] = Counter()
     for i, entry in enumerate(data.get("annotations") or [] if entries is None else entries):
         where = f"{entries_path or path}: entry {i}"
@@ -92,7 +103,8 @@ def _read_results(
         size = tuple(next(x["size"] for x in masks if x))
         key = entry["video_id"], entry.get("video")
         if key not in videos:
-            stem = Path(entry.get("video") or path.name.split(".")[0].removesuffix("_tracks")).stem
+            given = entry.get("video")
+            stem = Path(given).stem if given else RESULTS_SUFFIX.sub("", path.name)
             folder = stem if len(keys) == 1 or entry.get("video") else f"{stem}_{key[0]}"
             names = list_frames(frames, folder, len(masks))
             videos[key] = ToolVideo(folder, size, names)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..annotation_tools import TOOLS, Tool, WriteOptions, read_ytvis
 from ..errors import InputError, run_command
+from ..files import check_output_file
 
 EPILOG = """\
 tools:
@@ -81,6 +82,7 @@ def _write(args: argparse.Namespace) -> None:
     """Write what a tool opens."""
     tool = TOOLS[args.to]
     _check_output(args.output, tool)
+    check_output_file(str(args.output), [args.source, args.annotations or args.source])
     annotations = read_ytvis(args.source, args.annotations, args.frames, args.score_threshold)
     tool.write(annotations, args.output, WriteOptions(args.masks, args.tolerance, args.frames))
     for text, count in annotations.notes.items():

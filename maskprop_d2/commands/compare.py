@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    check_output_file(args.output)
+    check_output_file(args.output, [args.ground_truth, *args.results])
     if args.page:
         check_page_output(args.page)
     if len(set(args.results)) < len(args.results):

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    check_output_file(args.output)
+    check_output_file(args.output, [args.ground_truth, args.results])
     truth = load_json(args.ground_truth)
     videos = read_tracks(truth, iterate_json(args.results), (args.ground_truth, args.results))
     if not any(x.objects for x in videos):

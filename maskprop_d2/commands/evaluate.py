@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    check_output_file(args.output)
+    check_output_file(args.output, [args.ground_truth, args.results])
     ground_truth = load_json(args.ground_truth)
     metrics = evaluate(
         ground_truth,

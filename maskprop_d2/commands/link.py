@@ -11,6 +11,7 @@ D is one of
 import argparse
 from pathlib import Path
 
+from ..errors import InputError
 from ..inference.saved_detections import link_saved_detections, open_detections
 from ..video import Excerpt
 from .video_io import (
@@ -23,6 +24,7 @@ from .video_io import (
     open_source,
     parse_excerpt,
     read_class_names,
+    results_file,
     run_video_command,
     write_tracks,
 )
@@ -66,6 +68,8 @@ def run(args: argparse.Namespace) -> None:
     """Write the outputs, and ``results.json`` beside them."""
     source = open_source(args, args.excerpt)
     check_output(args.output, source, args.id_masks)
+    if results_file(args.output).resolve() == args.detections.resolve():
+        raise InputError(f"--output {args.output}: {args.detections} would be overwritten")
     whole = open_source(args, Excerpt())
     detections = open_detections(args.detections, whole, read_class_names(args.class_names))
     stream = link_saved_detections(

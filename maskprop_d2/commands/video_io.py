@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..errors import VideoError, run_command
+from ..errors import InputError, VideoError, run_command
 from ..threads import set_threads
 from ..video import Camera, Excerpt, FrameFiles, Source, VideoFile, find_frames
 from ..video.prefetch import prefetch
@@ -125,9 +125,16 @@ def parse_excerpt(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
 
 
 def read_class_names(given: list[str] | None) -> list[str] | None:
-    """The names of ``--class-names``: those given, or the lines of the one file that is given."""
+    """The names of ``--class-names``: those given, or the lines of the one file that is given.
+
+    Raises:
+        InputError: if the file is not text in UTF-8.
+    """
     if given and len(given) == 1 and Path(given[0]).is_file():
-        lines = Path(given[0]).read_text(encoding="utf-8").split("\n")
+        try:
+            lines = Path(given[0]).read_text(encoding="utf-8-sig").split("\n")
+        except UnicodeDecodeError as error:
+            raise InputError(f"--class-names {given[0]} is not text in UTF-8") from error
         return [line.strip() for line in lines if line.strip()]
     return given
 
@@ -137,6 +144,11 @@ def open_source(args: argparse.Namespace, excerpt: Excerpt) -> VideoFile | Frame
     if args.video_input:
         return VideoFile(args.video_input, excerpt)
     return FrameFiles(find_frames(args.input), excerpt=excerpt)
+
+
+def results_file(output: Path) -> Path:
+    """``results.json`` beside a video, or in a folder for drawn frames."""
+    return (output.parent if is_video_name(output) else output) / "results.json"
 
 
 def check_output(output: Path, source: Source, id_masks: Path | None = None) -> None:
@@ -223,12 +235,11 @@ def write_tracks(
         read_ahead: process the next frames while these are drawn and encoded, which helps if the
             network runs on a GPU. On a CPU it already uses all cores.
     """
-    folder = args.output.parent if is_video_name(args.output) else args.output
     outputs = VideoOutputs(
         source,
         names,
         args.output,
-        results or folder / "results.json",
+        results or results_file(args.output),
         id_masks=args.id_masks,
         trails=args.trails,
         category_ids=category_ids,

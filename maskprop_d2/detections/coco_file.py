@@ -1,6 +1,7 @@
 """Detections in COCO's formats."""
 
 import json
+import logging
 import reprlib
 import weakref
 from array import array
@@ -58,6 +59,7 @@ class CocoDetections:
         categories = CategoryNames(path, members.get("categories"), class_names)
         self._rles = SpooledTemporaryFile(max_size=MAX_MEMORY)  # noqa: SIM115
         weakref.finalize(self, self._rles.close)
+        self._num_crowds = 0
         lengths, labels, scores = array("q"), array("q"), array("f")
         for i, entry in enumerate(iterate_json(path, "annotations")):
             try:
@@ -70,6 +72,10 @@ class CocoDetections:
                 raise DetectionsError(f"{path}: entry {i}{_frame(entry)}: {error}") from error
             scores.append(score)
             lengths.append(self._rles.write(json.dumps(rle).encode()))
+        if self._num_crowds:
+            logging.getLogger(__name__).warning(
+                "%s: %d masks of crowds (iscrowd) are ignored", path, self._num_crowds
+            )
         self.class_names, self.category_ids, order = categories.finish()
         frames = numbers.finish()
         self._order = np.argsort(frames, kind="stable")
@@ -109,7 +115,11 @@ class CocoDetections:
         """
         if not isinstance(entry, dict):
             raise ValueError("must be an object")
-        if entry.get("iscrowd", 0) == 1:
+        # Some tools write all masks as crowds, but a crowd has no track.
+        attributes = entry.get("attributes")
+        is_object = "track_id" in (attributes if isinstance(attributes, dict) else {}) | entry
+        if entry.get("iscrowd", 0) == 1 and not is_object:
+            self._num_crowds += 1
             return None
         score = entry.get("score", 1.0)
         if not is_number(score) or not 0 <= score <= 1:

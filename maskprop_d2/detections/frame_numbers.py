@@ -35,6 +35,9 @@ class FrameNumbers:
         self._images = self._index(images)
         # Of each entry, NONE if unknown.
         self._named, self._numbered = array("q"), array("q")
+        # Of each entry the folder in its name, as an index of these.
+        self._folders: dict[str, int] = {}
+        self._folder = array("q")
         self._example = ""
 
     def image_size(self, entry: dict[str, Any]) -> tuple[int, int]:
@@ -66,6 +69,8 @@ class FrameNumbers:
         else:
             self._numbered.append(NONE)
         self._named.append(self._by_name.get(_stem(name), NONE) if name is not None else NONE)
+        folder = PureWindowsPath(name or "").parent.as_posix()
+        self._folder.append(self._folders.setdefault(folder, len(self._folders)))
         self._example = self._example or name or ""
 
     def finish(self) -> np.ndarray:
@@ -75,6 +80,7 @@ class FrameNumbers:
             DetectionsError: if the entries are not of this video.
         """
         named, numbered = np.array(self._named), np.array(self._numbered)
+        self._drop_other_folders(named)
         missing = (named == NONE).sum()
         if (named != NONE).any():
             if missing:
@@ -90,8 +96,34 @@ class FrameNumbers:
                 f"{self._path}: none of its frames is in the input: {reprlib.repr(self._example)} "
                 f"against {reprlib.repr(next(iter(self._by_name)))}"
             )
+        length = self._video.num_frames
+        if self._images and set(self._images) == set(range(1, (length or 0) + 1)):
+            # CVAT, for example, counts images from 1.
+            numbered -= 1
         check_range(self._path, numbered, self._video)
         return numbered
+
+    def _drop_other_folders(self, named: np.ndarray) -> None:
+        """Set the frames of other videos in the file, whose frames have the same names, to NONE.
+
+        Raises:
+            DetectionsError: if it is not clear which of several videos is the input.
+        """
+        folder = np.array(self._folder)
+        found = {name for name, i in self._folders.items() if (named[folder == i] != NONE).any()}
+        # Names without a folder may be of any.
+        found.discard(".")
+        if len(found) < 2:
+            return
+        own = [Path(x).resolve().parent.as_posix() for x in getattr(self._video, "paths", ())[:1]]
+        matching = {x for x in found if any(f"{y}/".endswith(f"/{x.strip('/')}/") for y in own)}
+        if len(matching) != 1:
+            raise DetectionsError(
+                f"{self._path} has frames of these names in several folders "
+                f"({reprlib.repr(sorted(found))}): give it the detections of one video"
+            )
+        others = [self._folders[x] for x in found - matching]
+        named[np.isin(folder, others)] = NONE
 
     def _index(self, images: Any) -> dict[Any, dict[str, Any]]:
         """The images by id."""

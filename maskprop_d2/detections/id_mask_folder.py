@@ -19,8 +19,8 @@ class IdMaskFolder:
     """The objects in a folder of id masks: a PNG per frame, in which the value of a pixel is the
     number of its object (0: none, 255: void). An object may have another number in each frame.
 
-    A PNG belongs to the frame of the same name. If there is none, as for a video file, a number in
-    its name is the index of the frame, from 0. PNGs that are numbered 1, 2, ... without gaps, or
+    A PNG belongs to the frame of the same name. If there is none, as for a video file, a name that
+    is a number is the index of the frame, from 0. PNGs that are numbered 1, 2, ... without gaps, or
     have other names, belong to the frames in order.
 
     Attributes:
@@ -93,5 +93,12 @@ def _match(folder: Path, paths: list[Path], video: VideoFile | FrameFiles) -> di
     if len(set(numbers)) < len(paths) or numbers == list(range(1, len(paths) + 1)):
         # Other names, or counted from 1.
         numbers = list(range(len(paths)))
+        if video.num_frames is not None and len(paths) < video.num_frames:
+            logging.getLogger(__name__).warning(
+                "%s: its %d id masks are taken for those of the first frames: to say for which "
+                "frame a mask is, name it by the frame or by its index from 0",
+                folder,
+                len(paths),
+            )
     check_range(folder, np.array(numbers), video)
     return dict(zip(numbers, paths, strict=True))

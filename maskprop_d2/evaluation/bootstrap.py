@@ -24,8 +24,8 @@ def draw_weights(videos: int, resamples: int, seed: int = 0) -> np.ndarray:
 def resampled_figures(metrics: Metrics, weights: np.ndarray) -> dict[str, np.ndarray]:
     """(B,) AP, AP50, AP75, HOTA, DetA, AssA, LocA, IDF1 and MOTA in percent of each resample.
 
-    A category counts for AP where a resample has objects of it, as in the official code; AP is NaN
-    where it has none at all.
+    A category counts for AP where a resample has objects of it, as in the official code, and for
+    the others where it has objects or predictions of it. Figures are NaN where none counts.
 
     Args:
         metrics: with ``hota``.
@@ -41,8 +41,14 @@ def resampled_figures(metrics: Metrics, weights: np.ndarray) -> dict[str, np.nda
     for category_id in metrics.categories:
         here = [v for v, x in enumerate(metrics.videos) if category_id in x.tracking]
         counts = [metrics.videos[v].tracking[category_id] for v in here]
-        tracking.append(resampled_tracking_figures(counts, weights[:, here]))
-    return {**figures, **{k: np.mean([x[k] for x in tracking], axis=0) for k in tracking[0]}}
+        masks = np.array([x.object_masks + x.predicted_masks for x in counts], int)
+        # As in trackeval, a category without any in all videos counts.
+        is_drawn = (weights[:, here] @ masks > 0) | (not masks.any())
+        found = resampled_tracking_figures(counts, weights[:, here])
+        tracking.append({k: np.where(is_drawn, x, np.nan) for k, x in found.items()})
+    return figures | {
+        k: _mean_over_categories(np.stack([x[k] for x in tracking])) for k in tracking[0]
+    }
 
 
 def _mean_over_categories(values: np.ndarray) -> np.ndarray:

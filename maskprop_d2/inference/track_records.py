@@ -1,11 +1,11 @@
 """The scores and finished masks of the tracks of one video."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..structures import RLE, FrameResult, VideoTrack
 from .mask_store import MaskStore
@@ -16,25 +16,19 @@ class TrackScores:
     """The scores of a track's detections so far."""
 
     class_scores: Tensor  # (K,) their sum.
-    votes: Tensor  # (K,) number of detections with this category as the best one.
-    best_scores: Tensor  # () sum of the scores of the best categories.
-
-    def __add__(self, other: "TrackScores") -> "TrackScores":
-        return TrackScores(
-            self.class_scores + other.class_scores,
-            self.votes + other.votes,
-            self.best_scores + other.best_scores,
-        )
+    votes: Counter[int]  # Numbers of detections by their best category.
+    best_scores: float  # Sum of the scores of the best categories.
 
     @property
     def mean_class_scores(self) -> Tensor:
         """(K,) mean over the detections (Sec. 4.3)."""
-        return self.class_scores / self.votes.sum()
+        return self.class_scores / self.votes.total()
 
     def best(self, track_score: str) -> tuple[int, float]:
         """The category and its score; for ``track_score`` see ``VideoSegmenter``."""
         if track_score == "majority":
-            return int(self.votes.argmax()), float(self.best_scores / self.votes.sum())
+            label = min(self.votes, key=lambda x: (-self.votes[x], x))
+            return label, self.best_scores / self.votes.total()
         score, label = self.mean_class_scores.max(0)
         return int(label), float(score)
 
@@ -57,12 +51,17 @@ class TrackRecords:
         """Add the detections of one frame: their N ids, or None, and (N, K+1) softmax vectors."""
         scores = class_scores[:, :-1].cpu()
         best = scores.max(1)
-        votes = F.one_hot(best.indices, scores.shape[1])
-        for track_id, *values in zip(ids, scores, votes, best.values, strict=True):
+        best_scores, labels = best.values.tolist(), best.indices.tolist()
+        for track_id, row, label, score in zip(ids, scores, labels, best_scores, strict=True):
             if track_id is None:
                 continue
-            added, known = TrackScores(*values), self._scores.get(track_id)
-            self._scores[track_id] = added if known is None else known + added
+            if (known := self._scores.get(track_id)) is None:
+                # A copy: a row would keep those of all detections in the frame.
+                self._scores[track_id] = TrackScores(row.clone(), Counter([label]), score)
+                continue
+            known.class_scores = known.class_scores + row
+            known.votes[label] += 1
+            known.best_scores += score
 
     def add_frame(self, frame: np.ndarray, masks: dict[int, RLE]) -> FrameResult:
         """Add the final masks of the next frame.

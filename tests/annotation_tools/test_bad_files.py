@@ -190,10 +190,34 @@ def test_arguments(tmp_path, monkeypatch, capsys):
         (("gone.json", "--to", "coco", "--output", "c.json"), "gone.json: there is no such file"),
         (("gone", "--from", "coco", "--output", "c.json"), "gone: there is no such file"),
         (("gt.json", "--from", "coco", "--output", "gt.json"), "is what is read"),
+        (("gt.json", "--to", "coco", "--output", "gt.json"), "is what is read"),
         (("gt.json", "--from", "coco", "--output", "c.txt"), "must be a .json file"),
     ):
         assert message in fails(capsys, *arguments)
     assert sorted(x.name for x in tmp_path.iterdir()) == ["frames", "gt.json"]
+
+
+def test_videos_that_tools_cannot_tell_apart(tmp_path, capsys):
+    truth = write_video_folders(tmp_path)
+    options = "--to", "coco", "--output", tmp_path / "c.json"
+    first, second = (video["file_names"] for video in truth["videos"])
+    for a, b, message in (
+        (first, [f"cat/a/s{t}.jpg" for t in range(3)], "2 videos have their frames in the folder"),
+        (["x/0.jpg", *first[1:]], second, "video 1 has frames in several folders"),
+        ([x.replace("/", "\\") for x in first], second, "write / between folders"),
+    ):
+        truth["videos"][0]["file_names"], truth["videos"][1]["file_names"] = a, b
+        (tmp_path / "t.json").write_text(json.dumps(truth))
+        assert message in fails(capsys, tmp_path / "t.json", *options)
+
+
+def test_cvat_exports_of_one_video(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video_folders(tmp_path)
+    main(["gt.json", "--to", "cvat", "--output", "cvat"])
+    first = next(iter((tmp_path / "cvat").glob("*.xml")))
+    (tmp_path / "cvat/again.xml").write_bytes(first.read_bytes())
+    assert "another file with a task" in read_fails(capsys, "cvat", tmp_path / "cvat")
 
 
 def test_results_that_do_not_fit(tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """YouTube-VIS json -> tool -> YouTube-VIS json gives exactly the same masks."""
 
 import json
+from urllib.parse import parse_qs, urlparse
 
 import pytest
 from drawn_tracks import assert_same, write_video_folders
@@ -72,6 +73,28 @@ def test_tracks_of_a_video_as_maskprop_track_writes_them(tmp_path, monkeypatch):
     main(["results.json", "--to", "coco", "--annotations", "gt.json", "--output", "c.json"])
     main(["c.json", "--from", "coco", "--output", "back.json"])
     assert_same(truth, tmp_path / "back.json")
+
+
+@pytest.mark.parametrize("name", ["my.video_tracks.json", "my.video_tracks_2.json"])
+def test_the_name_of_a_video_is_that_of_its_tracks(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entry = {**write_video_folders(tmp_path)["annotations"][0], "score": 1, "category_name": "cat"}
+    (tmp_path / name).write_text(json.dumps([entry]))
+    main([name, "--to", "coco", "--output", "c.json"])
+    assert json.loads((tmp_path / "c.json").read_text())["images"][0]["file_name"] == (
+        "my.video/00000.jpg"
+    )
+
+
+def test_addresses_for_label_studio_are_quoted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    truth = write_video_folders(tmp_path)
+    truth["videos"][1]["file_names"] = [f"cats & dogs #1/{t}+0.jpg" for t in range(3)]
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    main(["gt.json", "--to", "label-studio", "--output", "folder"])
+    tasks = json.loads((tmp_path / "folder/tasks.json").read_text())
+    found = [parse_qs(urlparse(x["data"]["image"]).query)["d"][0] for x in tasks]
+    assert found == [x for video in truth["videos"] for x in video["file_names"]]
 
 
 def test_crowds_are_left_out(tmp_path, monkeypatch, capsys):

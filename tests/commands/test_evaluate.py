@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from small_ytvis import make_ground_truth
@@ -36,6 +37,14 @@ def test_table_and_metrics_file(files, tmp_path, capsys):
     assert (metrics["AP"], metrics["AP-dog"]) == pytest.approx((100, 100))
     assert metrics["APl"] is None
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_results_are_not_overwritten(files, capsys):
+    before = Path(files[1]).read_bytes()
+    with pytest.raises(SystemExit):
+        main([*files, "--output", str(files[1])])
+    assert "is what is read" in capsys.readouterr().err
+    assert Path(files[1]).read_bytes() == before
 
 
 def test_no_annotations(files, ground_truth, tmp_path, capsys):

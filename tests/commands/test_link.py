@@ -118,7 +118,8 @@ def test_categories_and_scores_are_selected(video):
     assert [x["category_name"] for x in tracks()] == ["car"]
     link("--output", "o.mp4", "--class-names", "a", "b", "c")
     assert sorted(tracks()) == ["a", "c"]
-    (video / "names").write_text("a\n b b\n\nc\n")
+    # Some editors begin files with a mark.
+    (video / "names").write_text("\ufeffa\n b b\n\nc\n")
     link("--output", "o.mp4", "--class-names", "names")
     assert sorted(tracks()) == ["a", "c"]
     (video / "d.json").write_text("[]")
@@ -134,6 +135,8 @@ def test_categories_and_scores_are_selected(video):
         (["--tracker", "sort"], "sort"),
         (["--tracker", "masktrack"], "masktrack"),
         (["--input", "frames/f1.png"], "in the frames 0 to 11, but the input has 1 frames"),
+        (["--class-names", "latin"], "--class-names latin is not text in UTF-8"),
+        (["--output", "out", "--detections", "out/results.json"], "would be overwritten"),
         (["--detections", "gone"], "gone: there is no such file"),
         (["--detections", "frames"], "frames/f0.png has colours (RGB) instead of ids"),
         (["--detections", "out"], "out holds no .png"),
@@ -141,6 +144,7 @@ def test_categories_and_scores_are_selected(video):
 )
 def test_bad_input_gives_one_line(options, message, video, capsys):
     (video / "out").mkdir()
+    (video / "latin").write_bytes("Zoë".encode("latin-1"))
     source = ("--video-input", "v.mp4") if "--input" not in options else ()
     with pytest.raises(SystemExit) as end:
         link("--output", "o.mp4", *options, source=source)

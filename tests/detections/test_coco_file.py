@@ -198,6 +198,43 @@ def test_bad_files(content, message, tmp_path):
     assert str(error.value).startswith(str(tmp_path / "d.json"))
 
 
+def dataset(names, ids, **fields):
+    """An annotation file with a mask in each image."""
+    images = [{"id": i, "file_name": name} for i, name in zip(ids, names, strict=True)]
+    annotations = [entry(i, score=..., **fields) for i in ids]
+    categories = [{"id": 3, "name": "car"}]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def test_a_file_of_several_videos(tmp_path, caplog):
+    video = write_frames(tmp_path / "b", ["0", "1"])
+    content = dataset(["a/0.jpg", "a/1.jpg", "b/1.jpg"], [1, 2, 3])
+    found = read(tmp_path, content, video)
+    assert [len(found.frame(t)) for t in (0, 1)] == [0, 1]
+    assert "2 of 3 detections are ignored: their frames are not in the input" in caplog.text
+    with pytest.raises(InputError, match="frames of these names in several folders"):
+        read(tmp_path, content, write_frames(tmp_path / "c", ["0", "1"]))
+
+
+def test_images_are_counted_from_1(tmp_path):
+    names = [f"frame_{t}.PNG" for t in range(4)]
+    content = dataset(names, [1, 2, 3, 4])
+    # The last frame has no mask.
+    del content["annotations"][3]
+    found = read(tmp_path, content)
+    assert [len(found.frame(t)) for t in range(4)] == [1, 1, 1, 0]
+    found = read(tmp_path, dataset(names, [0, 1, 2, 3]))
+    assert [len(found.frame(t)) for t in range(4)] == [1, 1, 1, 1]
+
+
+def test_masks_that_are_written_as_crowds(tmp_path, caplog):
+    content = dataset(["0.png", "1.png"], [0, 1], iscrowd=1)
+    content["annotations"][1]["attributes"] = {"track_id": 7}
+    found = read(tmp_path, content)
+    assert [len(found.frame(t)) for t in (0, 1)] == [0, 1]
+    assert "1 masks of crowds (iscrowd) are ignored" in caplog.text
+
+
 def test_the_last_frames_of_a_video_file_may_be_missing(tmp_path):
     # Its header may be wrong.
     assert len(read(tmp_path, [entry(0), entry(4)]).frame(4)) == 1

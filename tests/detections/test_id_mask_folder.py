@@ -42,9 +42,11 @@ def test_every_value_is_an_object(tmp_path):
         (["2", "3"], [2, 3]),
     ],
 )
-def test_masks_of_a_video_file_are_in_order_or_numbered(names, frames, tmp_path):
+def test_masks_of_a_video_file_are_in_order_or_numbered(names, frames, tmp_path, caplog):
     folder = write_masks(tmp_path / "m", names)
     assert frames_of(folder, like_video()) == frames
+    guessed = names == ["a2", "a10"]
+    assert ("are taken for those of the first frames" in caplog.text) == guessed
 
 
 def test_masks_of_image_files_have_their_names(tmp_path, caplog):
