@@ -27,8 +27,8 @@ class TrackScores:
     def best(self, track_score: str) -> tuple[int, float]:
         """The category and its score; for ``track_score`` see ``VideoSegmenter``."""
         if track_score == "majority":
-            label = min(self.votes, key=lambda x: (-self.votes[x], x))
-            return label, self.best_scores / self.votes.total()
+            most_frequent = min(self.votes, key=lambda x: (-self.votes[x], x))
+            return most_frequent, self.best_scores / self.votes.total()
         score, label = self.mean_class_scores.max(0)
         return int(label), float(score)
 
