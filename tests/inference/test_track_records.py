@@ -14,7 +14,8 @@ K = 500
 
 def tensor_bytes():
     """Memory of all tensors."""
-    tensors = [x for x in gc.get_objects() if isinstance(x, torch.Tensor)]
+    gc.collect()
+    tensors = [x for x in gc.get_objects() if type(x) is torch.Tensor and x.layout == torch.strided]
     storages = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in tensors}
     return sum(storages.values())
 
