@@ -9,6 +9,16 @@ from pathlib import Path
 from .errors import InputError
 
 
+def check_not_read(path: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Check that a command does not write what it reads.
+
+    Raises:
+        InputError: if the output is one of the inputs.
+    """
+    if Path(path).resolve() in {Path(x).resolve() for x in inputs}:
+        raise InputError(f"--output {path} is what is read: choose another name")
+
+
 def check_output_file(path: str | None, inputs: Iterable[str | Path]) -> None:
     """Check the path of a file that a command is to write, before it computes the content.
 
@@ -19,9 +29,10 @@ def check_output_file(path: str | None, inputs: Iterable[str | Path]) -> None:
     Raises:
         InputError: if it is a folder, in a folder that does not exist, or one of the inputs.
     """
-    if path and Path(path).resolve() in {Path(x).resolve() for x in inputs}:
-        raise InputError(f"--output {path} is what is read: choose another name")
-    if path and (Path(path).is_dir() or not Path(path).parent.is_dir()):
+    if not path:
+        return
+    check_not_read(path, inputs)
+    if Path(path).is_dir() or not Path(path).parent.is_dir():
         raise InputError(f"--output {path} must be a file in an existing folder")
 
 

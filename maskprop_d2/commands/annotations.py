@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..annotation_tools import TOOLS, Tool, WriteOptions, read_ytvis
 from ..errors import InputError, run_command
-from ..files import check_output_file
+from ..files import check_not_read
 
 EPILOG = """\
 tools:
@@ -82,7 +82,7 @@ def _write(args: argparse.Namespace) -> None:
     """Write what a tool opens."""
     tool = TOOLS[args.to]
     _check_output(args.output, tool)
-    check_output_file(str(args.output), [args.source, args.annotations or args.source])
+    check_not_read(args.output, [args.source, args.annotations or args.source])
     annotations = read_ytvis(args.source, args.annotations, args.frames, args.score_threshold)
     tool.write(annotations, args.output, WriteOptions(args.masks, args.tolerance, args.frames))
     for text, count in annotations.notes.items():
@@ -97,8 +97,7 @@ def _read(args: argparse.Namespace) -> None:
         raise InputError(f"--output {args.output} must be a .json file")
     if not args.source.exists():
         raise InputError(f"{args.source}: there is no such file or folder")
-    if args.source.resolve() == args.output.resolve():
-        raise InputError(f"--output {args.output} is what is read: choose another name")
+    check_not_read(args.output, [args.source])
     annotations = TOOLS[args.from_].read(args.source, args.frames)
     line = annotations.write_ytvis(args.output)
     for text, count in annotations.notes.items():

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..archive.inputs import is_address
 from ..archive.results import AnnotationIds, read_tracks, write_tracks
 from ..errors import InputError, run_command
+from ..files import check_not_read
 from ..ytvis import load_json
 
 EPILOG = """\
@@ -51,8 +52,7 @@ def _run(args: argparse.Namespace) -> None:
     output = Path(args.output)
     if output.exists() and output.is_dir() != (not output.suffix):
         raise InputError(f"--output {output} is {'a folder' if output.is_dir() else 'a file'}")
-    if output.resolve() == Path(args.source).resolve():
-        raise InputError(f"--output {output} is what is read: choose another name")
+    check_not_read(output, [args.source])
     entries = read_tracks(args.source)
     if args.annotations is None:
         write_tracks(entries, output)

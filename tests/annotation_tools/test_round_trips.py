@@ -86,6 +86,15 @@ def test_the_name_of_a_video_is_that_of_its_tracks(name, tmp_path, monkeypatch):
     )
 
 
+def test_the_output_may_be_an_empty_folder_or_in_a_new_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video_folders(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for output in ("empty", "new/folder"):
+        main(["gt.json", "--to", "labelme", "--output", output])
+        assert list((tmp_path / output).rglob("*.json"))
+
+
 def test_addresses_for_label_studio_are_quoted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     truth = write_video_folders(tmp_path)
