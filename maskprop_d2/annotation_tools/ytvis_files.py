@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..errors import AnnotationError
@@ -55,14 +55,15 @@ def _read_annotations(
     check_ground_truth(data, path)
     categories = {x["id"]: x["name"] for x in sorted(data["categories"], key=lambda x: x["id"])}
     videos: dict[int, ToolVideo] = {}
+    folders: Counter[str] = Counter()
     for video in data["videos"]:
         size, names = (video["height"], video["width"]), video["file_names"]
-        if len(group_frames(names)) > 1:
+        folder, *others = group_frames(names)
+        if others:
             raise AnnotationError(f"{path}: video {video['id']} has frames in several folders")
-        name = str(PurePosixPath(names[0]).parent)
-        name = f"video_{video['id']}" if name == "." else name
+        folders[folder] += 1
+        name = f"video_{video['id']}" if folder == "." else folder
         videos[video["id"]] = ToolVideo(name, size, names)
-    folders = Counter(str(PurePosixPath(x.file_names[0]).parent) for x in videos.values())
     for folder, number in folders.items():
         if number > 1:
             raise AnnotationError(

@@ -221,7 +221,8 @@ def make_engine(args: argparse.Namespace, job: Job) -> Engine:
     cores = available_cores()
     workers = args.workers or default_workers(cores, _count_gpus())
     job = replace(job, threads=max(1, cores // workers))
-    return partial(process_locally, job=job, workers=workers, timeout=args.timeout or TIMEOUT)
+    timeout = TIMEOUT if args.timeout is None else args.timeout
+    return partial(process_locally, job=job, workers=workers, timeout=timeout)
 
 
 def _count_gpus() -> int:

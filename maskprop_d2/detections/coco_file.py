@@ -116,9 +116,7 @@ class CocoDetections:
         if not isinstance(entry, dict):
             raise ValueError("must be an object")
         # Some tools write all masks as crowds, but a crowd has no track.
-        attributes = entry.get("attributes")
-        is_object = "track_id" in (attributes if isinstance(attributes, dict) else {}) | entry
-        if entry.get("iscrowd", 0) == 1 and not is_object:
+        if entry.get("iscrowd", 0) == 1 and not _has_track_id(entry):
             self._num_crowds += 1
             return None
         score = entry.get("score", 1.0)
@@ -147,6 +145,11 @@ class CocoDetections:
         check_size((height, width), self._image_size)
         rle = to_rle(mask, height, width)
         return (rle, score) if coco_mask.area(rle) else None
+
+
+def _has_track_id(entry: dict[str, Any]) -> bool:
+    attributes = entry.get("attributes")
+    return "track_id" in entry or (isinstance(attributes, dict) and "track_id" in attributes)
 
 
 def _frame(entry: Any) -> str:

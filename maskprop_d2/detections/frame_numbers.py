@@ -110,7 +110,8 @@ class FrameNumbers:
             DetectionsError: if it is not clear which of several videos is the input.
         """
         folder = np.array(self._folder)
-        found = {name for name, i in self._folders.items() if (named[folder == i] != NONE).any()}
+        used = set(folder[named != NONE].tolist())
+        found = {name for name, i in self._folders.items() if i in used}
         # Names without a folder may be of any.
         found.discard(".")
         if len(found) < 2:
