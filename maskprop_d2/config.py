@@ -145,6 +145,10 @@ def add_maskprop_config(cfg: CN) -> None:
     # detection. "maskprop" only, with PROPAGATION.AFFINITY.
     linking.APPEARANCE = 0.0
     linking.MEMORY = 0
+    # Not in the paper: score above which a second detection of a track shows that the track has
+    # divided, such as a cell. It ends, and each of both starts a new track. 0: tracks do not
+    # divide. "maskprop" and "flow" only.
+    linking.DIVISION = 0.0
     # Two detections in a frame never share an id (the paper's Eq. 5 would allow it).
     linking.EXCLUSIVE = True
     # A track's mask in a frame. "center": the detection there (paper). "average": the mean of all

@@ -113,6 +113,7 @@ def segmenter_options(cfg: Any) -> dict[str, Any]:
         "categories": linking.CATEGORIES,
         "appearance": linking.APPEARANCE,
         "memory": linking.MEMORY,
+        "division": linking.DIVISION,
         "flow_model": options.FLOW.MODEL,
         "flow_weights": options.FLOW.WEIGHTS,
         **{k.lower(): v for k, v in options.get(options.TRACKER.upper(), {}).items()},

@@ -51,6 +51,7 @@ class Tracker(ABC):
     Attributes:
         clip_radius: T, the number of frames on each side that ``TrackedFrame.clip`` covers; 0 if
             the method gives no clips.
+        parents: by the id of a track that started when another one divided, the id of that one.
     """
 
     clip_radius = 0
@@ -58,6 +59,7 @@ class Tracker(ABC):
     def __init__(self, network: FrameNetwork):
         """``network``: detects in the video's frames."""
         self.network = network
+        self.parents: dict[int, int] = {}
 
     @abstractmethod
     def add(self, frame: Frame) -> list[TrackedFrame]:

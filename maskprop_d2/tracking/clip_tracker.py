@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..ops.soft_iou import pairwise_soft_iou
 from ..structures import ClipTracks, Frame, TrackedFrame
 from .base import FrameNetwork, Tracker
-from .matching import IdAssigner, match_greedily
+from .matching import IdAssigner, find_divisions, match_clips, match_greedily
 from .track_memory import RememberedTrack, appearance_similarity, category_factor
 
 RETURN_SIMILARITY = 0.5
@@ -37,6 +36,7 @@ class ClipTracker(Tracker):
         categories: float = 0.5,
         appearance: float = 0.0,
         memory: int = 0,
+        division: float = 0.0,
     ):
         """
         Args:
@@ -55,6 +55,9 @@ class ClipTracker(Tracker):
             memory: number of frames after its last detection in which a track can be continued by
                 appearance alone; otherwise it ends when no clip covers it any more. An object that
                 gets a new id when it comes back gets its old one as soon as it looks like it.
+            division: score above which a second detection of a track shows that the track has
+                divided, such as a cell: it ends, and each of both starts a new track, whose parent
+                it is (not in the paper). 0: tracks do not divide.
         """
         super().__init__(network)
         if clip_radius < 1:
@@ -63,6 +66,10 @@ class ClipTracker(Tracker):
             raise InputError(f"match must be 'all' or 'near', not '{match}'")
         if appearance < 0 or memory < 0:
             raise InputError(f"appearance and memory must not be negative: {appearance}, {memory}")
+        if division < 0 or (division and not exclusive):
+            raise InputError(
+                f"division must not be negative, and needs exclusive assignment: {division}"
+            )
         if not 0 <= categories <= 1:
             raise InputError(f"categories is a weight from 0 to 1, not {categories}")
         self.clip_radius = clip_radius
@@ -71,12 +78,14 @@ class ClipTracker(Tracker):
         self._memory: dict[int, RememberedTrack] = {}
         self._near = match == "near"
         self._categories = categories
+        self._division = division
         self._assigner = IdAssigner(threshold, exclusive)
         # The frames of the next clip, and the position of its centre among them.
         self._window: deque[Frame] = deque()
         self._center = 0
-        # Earlier clips that overlap the next one, and the ids of their tracks.
-        self._clips: deque[tuple[ClipTracks, list[int]]] = deque(maxlen=2 * clip_radius)
+        # Earlier clips that overlap the next one, and the ids of their tracks, None for those that
+        # have divided.
+        self._clips: deque[tuple[ClipTracks, list[int | None]]] = deque(maxlen=2 * clip_radius)
 
     @abstractmethod
     def propagate(self, source: Frame, targets: list[Frame]) -> Tensor:
@@ -131,12 +140,31 @@ class ClipTracker(Tracker):
 
     def link(self, clip: ClipTracks) -> list[int]:
         """The ids, from 0, of the N tracks of the next clip."""
-        ids = self._assigner.assign(*self._id_scores(clip))
+        scores, known_ids = self._id_scores(clip)
+        ids = self._assigner.assign(scores, known_ids)
+        if self._division:
+            self._divide(find_divisions(scores, known_ids, ids, self._division), ids)
         if self._appearance_weight and clip.appearance is not None:
             ids = self._reunite(clip, clip.appearance, ids)
-        self._clips.append((clip, ids))
+        self._clips.append((clip, list(ids)))
         self._remember(clip, ids)
         return ids
+
+    def _divide(self, mothers: dict[int, int], ids: list[int]) -> None:
+        """End tracks that have divided.
+
+        Args:
+            mothers: their ids by the indices of their daughters.
+            ids: of all detections; those of the daughters are replaced by new ones.
+        """
+        ended = set(mothers.values())
+        for i, mother in mothers.items():
+            if ids[i] == mother:
+                ids[i] = self._assigner.new_id()
+            self.parents[ids[i]] = mother
+        for i, (clip, past_ids) in enumerate(self._clips):
+            self._clips[i] = clip, [None if y in ended else y for y in past_ids]
+        self._memory = {y: x for y, x in self._memory.items() if y not in ended}
 
     def _remember(self, clip: ClipTracks, ids: list[int]) -> None:
         """Update the memory with the detections of a clip, and forget tracks."""
@@ -182,7 +210,7 @@ class ClipTracker(Tracker):
 
     def _covered_ids(self) -> list[int]:
         """The ids in the clips that overlap the next one."""
-        return sorted({y for _, ids in self._clips for y in ids})
+        return sorted({y for _, ids in self._clips for y in ids if y is not None})
 
     def _hidden_ids(self, center: int) -> list[int]:
         """The ids that are remembered, but not in the clips that overlap the next one."""
@@ -206,8 +234,9 @@ class ClipTracker(Tracker):
             track = self._memory.pop(new)
             track.class_scores = track.class_scores + self._memory[old].class_scores
             self._memory[old] = track
+            self.parents.pop(new, None)
         for i, (clip, ids) in enumerate(self._clips):
-            self._clips[i] = clip, [old_ids.get(y, y) for y in ids]
+            self._clips[i] = clip, [y if y is None else old_ids.get(y, y) for y in ids]
 
     def _id_scores(self, clip: ClipTracks) -> tuple[Tensor, list[int]]:
         """(N, Y) scores of the N tracks of a clip with each known id, and these Y ids."""
@@ -251,21 +280,3 @@ class ClipTracker(Tracker):
             weights = membership / torch.tensor(distances).to(matches)[:, None] ** 2
         class_scores = torch.cat([past.class_scores for past, _ in self._clips])
         return matches @ weights / weights.sum(0), membership.T @ class_scores
-
-
-def match_clips(a: ClipTracks, b: ClipTracks, near: bool = False) -> Tensor:
-    """Eq. 4: soft IoU of the tracks of two clips, averaged over the frames that both cover.
-
-    Args:
-        a, b: clips with N and M tracks that share at least one frame.
-        near: use only those frames from one clip's centre to the other's.
-
-    Returns:
-        (N, M) matching scores in [0, 1].
-    """
-    first, last = max(a.start, b.start), min(a.frames[-1], b.frames[-1])
-    if near:
-        centers = sorted((a.center, b.center))
-        first, last = max(first, centers[0]), min(last, centers[1])
-    masks_a, masks_b = (x.masks[first - x.start : last + 1 - x.start].flatten(2) for x in (a, b))
-    return pairwise_soft_iou(masks_a, masks_b).mean(0)

@@ -1,5 +1,6 @@
-"""Similarity between detections, and assignment of ids by similarity."""
+"""Similarity between detections and between clips, and assignment of ids by similarity."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ..ops.masks import paste_binary_mask
 from ..ops.soft_iou import pairwise_soft_iou
-from ..structures import Frame
+from ..structures import ClipTracks, Frame
 
 BINS = 8  # Bins of a colour histogram for each of red, green and blue.
 
@@ -18,6 +19,24 @@ BINS = 8  # Bins of a colour histogram for each of red, green and blue.
 def mask_iou(a: Tensor, b: Tensor) -> Tensor:
     """(N, M) IoU of (N, h, w) and (M, h, w) soft masks, each thresholded at 0.5."""
     return pairwise_soft_iou((a > 0.5).flatten(1).float(), (b > 0.5).flatten(1).float())
+
+
+def match_clips(a: ClipTracks, b: ClipTracks, near: bool = False) -> Tensor:
+    """Eq. 4: soft IoU of the tracks of two clips, averaged over the frames that both cover.
+
+    Args:
+        a, b: clips with N and M tracks that share at least one frame.
+        near: use only those frames from one clip's centre to the other's.
+
+    Returns:
+        (N, M) matching scores in [0, 1].
+    """
+    first, last = max(a.start, b.start), min(a.frames[-1], b.frames[-1])
+    if near:
+        centers = sorted((a.center, b.center))
+        first, last = max(first, centers[0]), min(last, centers[1])
+    masks_a, masks_b = (x.masks[first - x.start : last + 1 - x.start].flatten(2) for x in (a, b))
+    return pairwise_soft_iou(masks_a, masks_b).mean(0)
 
 
 def color_histograms(frame: Frame) -> np.ndarray:
@@ -61,6 +80,10 @@ class IdAssigner:
         self.exclusive = exclusive
         self._new_ids = count()
 
+    def new_id(self) -> int:
+        """An id that no detection has had."""
+        return next(self._new_ids)
+
     def assign(self, scores: Tensor, known_ids: Sequence[int]) -> list[int]:
         """Assign ids to the N detections of a frame.
 
@@ -81,7 +104,34 @@ class IdAssigner:
             columns = table[rows].argmax(1) if known_ids else rows
         matches = zip(rows, columns, strict=True)
         ids = {i: known_ids[j] for i, j in matches if table[i, j] > self.threshold}
-        return [ids[i] if i in ids else next(self._new_ids) for i in range(len(table))]
+        return [ids[i] if i in ids else self.new_id() for i in range(len(table))]
+
+
+def find_divisions(
+    scores: Tensor, known_ids: Sequence[int], ids: Sequence[int], threshold: float
+) -> dict[int, int]:
+    """Find tracks that divide, such as cells: two or more detections claim them.
+
+    Args:
+        scores: (N, Y) scores of each detection with each known id.
+        known_ids: the Y ids.
+        ids: the ids assigned to the N detections. A detection claims the known id that it has. One
+            with a new id claims the known id that it matches best.
+        threshold: the claim of a detection with a new id counts if it scores higher than this.
+
+    Returns:
+        the id of the dividing track by the indices of its daughters among the detections.
+    """
+    if not known_ids:
+        return {}
+    known = set(known_ids)
+    claims = {i: y for i, y in enumerate(ids) if y in known}
+    best = scores.max(1)
+    for i, (score, column) in enumerate(zip(best.values.tolist(), best.indices, strict=True)):
+        if i not in claims and score > threshold:
+            claims[i] = known_ids[column]
+    counts = Counter(claims.values())
+    return {i: y for i, y in claims.items() if counts[y] > 1}
 
 
 def match_greedily(scores: Tensor, new_scores: Tensor) -> list[int | None]:

@@ -88,6 +88,7 @@ def test_the_paper_configs_link_as_the_paper(name):
         "CATEGORIES": 0.0,
         "APPEARANCE": 0.0,
         "MEMORY": 0,
+        "DIVISION": 0.0,
         "EXCLUSIVE": False,
         "FINAL_MASK": "center",
         "TRACK_SCORE": "detections",

@@ -7,7 +7,8 @@ from scenes import HEIGHT, STRIDE, WIDTH, Object, Scene
 from maskprop_d2.errors import InputError
 from maskprop_d2.structures import ClipTracks
 from maskprop_d2.tracking import build_tracker
-from maskprop_d2.tracking.clip_tracker import ClipTracker, match_clips
+from maskprop_d2.tracking.clip_tracker import ClipTracker
+from maskprop_d2.tracking.matching import match_clips
 
 GRID = HEIGHT // STRIDE, WIDTH // STRIDE
 
