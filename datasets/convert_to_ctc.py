@@ -25,6 +25,7 @@ from maskprop_d2.files import atomic_folder
 from maskprop_d2.ops.rle import decode_box
 from maskprop_d2.video.id_masks import MAX_ID
 from maskprop_d2.ytvis import iterate_json, load_json
+from maskprop_d2.ytvis.checks import is_id
 from maskprop_d2.ytvis.problems import ProblemReport
 
 
@@ -105,11 +106,14 @@ def label_images(
     return lineage.tracks, draw()
 
 
-def annotation_parents(data: dict[str, Any], video_id: int) -> dict[int, int]:
-    """By index of a video's track, the index of its parent, of tracks from ``convert_ctc.py``."""
-    tracks = [x for x in data["annotations"] if x["video_id"] == video_id]
-    index = {x["label"]: i for i, x in enumerate(tracks) if "label" in x}
-    return {i: index[p] for i, x in enumerate(tracks) if (p := x.get("parent")) in index}
+def parent_indices(tracks: list[tuple[Any, Any]]) -> dict[int, int]:
+    """By index of a track, the index of its parent.
+
+    Args:
+        tracks: for each track its id and that of its parent, if they have one.
+    """
+    index = {own: i for i, (own, _) in enumerate(tracks) if is_id(own)}
+    return {i: index[p] for i, (_, p) in enumerate(tracks) if is_id(p) and p in index}
 
 
 def write_video(folder: Path, names: list[str], track_file: str, lineage: Any, border: int) -> None:
@@ -132,8 +136,13 @@ def write_video(folder: Path, names: list[str], track_file: str, lineage: Any, b
     write_tracks((folder / names[0]).parent / track_file, tracks)
 
 
-def read_results(path: Path, data: dict[str, Any], videos: dict[int, Video]) -> None:
+def read_results(
+    path: Path, data: dict[str, Any], videos: dict[int, Video]
+) -> dict[int, list[tuple[Any, Any]]]:
     """Read the predictions of a results file into ``videos``, those of the annotations ``data``.
+
+    Returns:
+        for each prediction of a video its id and that of its parent, by the id of the video.
 
     Raises:
         AnnotationError: if it cannot be used, or does not match the annotations.
@@ -144,6 +153,10 @@ def read_results(path: Path, data: dict[str, Any], videos: dict[int, Video]) -> 
         video.predictions.append(track)
     if report.counts:
         raise AnnotationError(f"{path}: {'; '.join(describe(report))}")
+    ids: dict[int, list[tuple[Any, Any]]] = {video_id: [] for video_id in videos}
+    for entry in iterate_json(path):
+        ids[entry["video_id"]].append((entry.get("track_id"), entry.get("parent_id")))
+    return ids
 
 
 def convert(args: argparse.Namespace) -> None:
@@ -156,19 +169,22 @@ def convert(args: argparse.Namespace) -> None:
     videos = read_videos(data, args.annotations)
     folders = {x["id"]: Path(x["file_names"][0]).parent.name for x in data["videos"]}
     counts = Counter(folders.values())
-    if args.results:
-        read_results(args.results, data, videos)
+    ids = read_results(args.results, data, videos) if args.results else {}
     args.output.mkdir(parents=True, exist_ok=True)
     for video in videos.values():
         name = folders[video.id] if counts[folders[video.id]] == 1 else f"{video.id:02d}"
         if args.results:
             folder, names, track_file = f"{name}_RES", ["mask"], "res_track.txt"
-            kept = [x for x in video.predictions if x.score >= args.score_threshold]
-            lineage = label_images(kept, {}, video)
+            pairs = zip(video.predictions, ids[video.id], strict=True)
+            kept = [x for x in pairs if x[0].score >= args.score_threshold]
+            parents = parent_indices([x[1] for x in kept])
+            lineage = label_images([x[0] for x in kept], parents, video)
         else:
             folder, track_file = f"{name}_GT", "man_track.txt"
             names = ["TRA/man_track", "SEG/man_seg"]
-            lineage = label_images(video.truth, annotation_parents(data, video.id), video)
+            tracks = [x for x in data["annotations"] if x["video_id"] == video.id]
+            parents = parent_indices([(x.get("label"), x.get("parent")) for x in tracks])
+            lineage = label_images(video.truth, parents, video)
         with atomic_folder(args.output / folder) as partial:
             write_video(partial, names, track_file, lineage, args.border)
         print(f"Wrote {args.output / folder}: {video.length} frames, {len(lineage[0])} tracks")

@@ -244,12 +244,14 @@ class VideoTrack:
         label: category index in 0..K-1.
         score: in [0, 1].
         masks: L entries, an RLE or None for a frame without the object.
+        parent_id: id of the track that divided into this one and others, or None.
     """
 
     track_id: int
     label: int
     score: float
     masks: list[RLE | None]
+    parent_id: int | None = None
 
 
 @dataclass
@@ -264,6 +266,7 @@ class VideoTracks:
         pred_labels: category index in 0..K-1 of each track.
         pred_masks: for each track L entries, an RLE or None for a frame without the object.
         track_ids: id of each track.
+        parent_ids: for each track the id of the track that divided into it and others, or None.
     """
 
     image_size: tuple[int, int]
@@ -271,6 +274,7 @@ class VideoTracks:
     pred_labels: list[int]
     pred_masks: list[list[RLE | None]]
     track_ids: list[int]
+    parent_ids: list[int | None]
 
     def as_dict(self) -> dict[str, Any]:
         """The record as a dict, the output of the meta-architecture for a video."""

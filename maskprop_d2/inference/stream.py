@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -109,17 +110,19 @@ class VideoState:
         """
         if self._image_size is None:
             raise VideoError("the video has no frame")
-        tracks = VideoTracks(self._image_size, [], [], [], [])
+        tracks = VideoTracks(self._image_size, [], [], [], [], [])
         for track in self.iter_tracks(num_frames):
             tracks.track_ids.append(track.track_id)
             tracks.pred_labels.append(track.label)
             tracks.pred_scores.append(track.score)
             tracks.pred_masks.append(track.masks)
+            tracks.parent_ids.append(track.parent_id)
         return tracks
 
     def iter_tracks(self, num_frames: int | None = None) -> Iterator[VideoTrack]:
         """Like ``tracks``, but one by one: the tracks of a long video may not fit into memory."""
-        return self._records.tracks(self.segmenter.class_floor, num_frames)
+        for track in self._records.tracks(self.segmenter.class_floor, num_frames):
+            yield replace(track, parent_id=self.tracker.parents.get(track.track_id))
 
     def _batches(
         self, frames: Iterator[np.ndarray], undetected: deque[np.ndarray]
@@ -141,6 +144,14 @@ class VideoState:
             if self._final_mask != "center" and tracked.clip is not None:
                 for s, masks in zip(tracked.clip.frames, tracked.clip.masks, strict=True):
                     self._pending[s - self.num_finished].add_clip_masks(tracked.ids, masks)
+            self._end_divided(tracked)
+
+    def _end_divided(self, tracked: TrackedFrame) -> None:
+        """Drop the masks that the clips of a divided track have from its daughters' frame on."""
+        mothers = {self.tracker.parents[y] for y in tracked.ids if y in self.tracker.parents}
+        if mothers:
+            for frame in islice(self._pending, tracked.index - self.num_finished, None):
+                frame.drop_clip_masks(mothers)
 
     def _finish_next(self) -> FrameResult:
         """Encode the final masks of the first pending frame."""
@@ -196,6 +207,11 @@ class _PendingFrame:
                 continue
             total, count = self._clip_masks.get(track_id, (torch.zeros_like(mask), 0))
             self._clip_masks[track_id] = total + mask, count + 1
+
+    def drop_clip_masks(self, ids: set[int]) -> None:
+        """Remove what ``add_clip_masks`` added for these tracks."""
+        for track_id in ids:
+            self._clip_masks.pop(track_id, None)
 
     def detected_masks(self) -> dict[int, Tensor]:
         """(H, W) bool masks of the detections by track id."""

@@ -17,11 +17,19 @@ def tracks_to_results(
     video_id: int, output: dict[str, Any], to_dataset_id: dict[int, int]
 ) -> list[dict[str, Any]]:
     """Entries of a results file from ``VideoTracks.as_dict()`` of a video. ``to_dataset_id`` maps
-    category indices to the dataset's own category ids."""
+    category indices to the dataset's own category ids. If tracks have divided, the entries have ids
+    and those of parents as in ``track_entries``."""
     keys = ("video_id", "category_id", "score", "segmentations")
     labels = [to_dataset_id[label] for label in output["pred_labels"]]
     tracks = zip(labels, output["pred_scores"], output["pred_masks"], strict=True)
-    return [dict(zip(keys, (video_id, *track), strict=True)) for track in tracks]
+    entries = [dict(zip(keys, (video_id, *track), strict=True)) for track in tracks]
+    if any(parent is not None for parent in output["parent_ids"]):
+        ids = zip(entries, output["track_ids"], output["parent_ids"], strict=True)
+        for entry, track_id, parent_id in ids:
+            entry["track_id"] = track_id
+            if parent_id is not None:
+                entry["parent_id"] = parent_id
+    return entries
 
 
 def track_entries(
@@ -31,8 +39,10 @@ def track_entries(
     video_id: int = 1,
 ) -> Iterator[dict[str, Any]]:
     """Entries of a results file, one at a time, from the tracks of a video. ``class_names`` and
-    ``category_ids`` are those of the tracks' labels."""
+    ``category_ids`` are those of the tracks' labels. A track that started when another one divided
+    has a ``parent_id``."""
     for track in tracks:
+        parent = {} if track.parent_id is None else {"parent_id": track.parent_id}
         yield {
             "video_id": video_id,
             "category_id": category_ids[track.label],
@@ -40,6 +50,7 @@ def track_entries(
             "segmentations": track.masks,
             "track_id": track.track_id,
             "category_name": class_names[track.label],
+            **parent,
         }
 
 

@@ -270,10 +270,26 @@ def test_results_to_ctc(tmp_path):
     results = write_results(tmp_path, [0.9, 0.8, 0.1, 0.7])
     to_ctc(tmp_path, "--results", results, "--score-threshold", 0.5)
     folder = tmp_path / "ctc/01_RES"
-    # Results have no parents, other than the part of a track before a gap.
+    # These have no parents, other than the part of a track before a gap.
     assert [x.parent for x in read_tracks(folder / "res_track.txt").values()] == [0, 0, 2, 0]
     images = read_labels(folder, "mask")
     assert ((images[4] > 0) == np.isin(draw_labels(4), (8, 300))).all()
+
+
+def test_results_with_parents_to_ctc(tmp_path):
+    write_sequence(tmp_path)
+    entries = [x for x in convert(tmp_path)["annotations"] if x["label"] != 300]
+    results = [
+        {**entry, "score": 0.5, "track_id": i} | ({} if i == 0 else {"parent_id": 0})
+        for i, entry in enumerate(entries)
+    ]
+    # An entry with a lower score, in front of the others, has no part in the numbering.
+    results.insert(0, {**entries[0], "score": 0.1, "track_id": 5, "parent_id": 0})
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    options = ["--results", tmp_path / "results.json", "--score-threshold", 0.5]
+    to_ctc(tmp_path, *options)
+    tracks = list(read_tracks(tmp_path / "ctc/01_RES/res_track.txt").values())
+    assert tracks == [CellTrack(1, 0, 2, 0), CellTrack(2, 3, 5, 1), CellTrack(3, 3, 5, 1)]
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,32 @@ def test_one_frame_and_no_object(final_mask):
         "pred_labels": [],
         "pred_masks": [],
         "track_ids": [],
+        "parent_ids": [],
     }
+
+
+@pytest.mark.parametrize("final_mask", ["center", "fill", "average"])
+def test_an_object_divides(final_mask):
+    """Two smaller ones appear in its place in frame 4. Their clips are half as large before."""
+    boxes = {
+        "mother": [[12, 8, 36, 20]] * LENGTH,
+        "left": [[12, 8, 24, 20]] * LENGTH,
+        "right": [[24, 8, 36, 20]] * LENGTH,
+    }
+    script = [[("mother", 1)]] * 4 + [[("left", 1), ("right", 1)]] * 5
+    segment = VideoSegmenter(
+        ScriptedNetwork(script, boxes),
+        make_tracker=lambda x: make_tracker(
+            "maskprop", x, clip_radius=2, threshold=0.2, division=0.3
+        ),
+        final_mask=final_mask,
+    )
+    video = segment.segment(frames())
+    by_id = dict(zip(video.track_ids, video.pred_masks, strict=True))
+    assert dict(zip(video.track_ids, video.parent_ids, strict=True)) == {0: None, 1: 0, 2: 0}
+    # The mother's clips reach into the frames of her daughters, where she is no more.
+    assert [m is not None for m in by_id[0]] == [True] * 4 + [False] * 5
+    assert all(m is not None for y in (1, 2) for m in by_id[y][4:])
 
 
 def test_scores_are_means_over_detections_and_other_categories_need_the_floor():
