@@ -15,10 +15,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from ctc_files import find_images, natural, positive, read_tracks
+from ctc_files import find_images, read_tracks
 from tqdm import tqdm
 from windows import make_windows
 
+from maskprop_d2.commands.arguments import at_least
 from maskprop_d2.errors import AnnotationError, run_command
 from maskprop_d2.files import atomic_folder
 from maskprop_d2.ops.rle import encode
@@ -178,7 +179,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder to write, replaced")
     parser.add_argument(
         "--border",
-        type=natural,
+        type=at_least(0),
         default=0,
         metavar="E",
         help="cut off this many pixels at each edge: outside the challenge's field of interest, "
@@ -186,13 +187,13 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument(
         "--tile",
-        type=positive,
+        type=at_least(1),
         metavar="SIDE",
         help="cut frames into squares, for quick reading in training",
     )
     parser.add_argument(
         "--every",
-        type=positive,
+        type=at_least(1),
         default=1,
         metavar="N",
         help="make N videos, each of every N-th frame (default: %(default)s)",

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from ctc_files import CellTrack, natural, write_tracks
+from ctc_files import CellTrack, write_tracks
 
+from maskprop_d2.commands.arguments import at_least
 from maskprop_d2.errors import AnnotationError, run_command
 from maskprop_d2.evaluation.predictions import describe, read_predictions
 from maskprop_d2.evaluation.tracks import Track, Video, read_videos
@@ -200,7 +201,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write into")
     parser.add_argument(
         "--border",
-        type=natural,
+        type=at_least(0),
         default=0,
         metavar="E",
         help="add this many pixels at each edge: the --border of convert_ctc.py",

@@ -88,18 +88,3 @@ def find_images(folder: Path) -> dict[int, Path]:
     if not images:
         raise AnnotationError(f"{folder} holds no .tif with a number in its name")
     return dict(sorted(images.items()))
-
-
-def natural(text: str) -> int:
-    """An argument that is an integer from 0."""
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
-
-
-def positive(text: str) -> int:
-    """An argument that is an integer from 1."""
-    if natural(text) == 0:
-        raise ValueError
-    return natural(text)

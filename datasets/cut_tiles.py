@@ -13,31 +13,21 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from convert_to_ctc import read_results
-from ctc_files import positive
 from windows import Window, make_windows
 
+from maskprop_d2.commands.arguments import at_least
 from maskprop_d2.errors import run_command
 from maskprop_d2.evaluation.tracks import Track, Video, read_videos
-from maskprop_d2.ops.rle import decode_box, encode
+from maskprop_d2.ops.rle import decode, encode
 from maskprop_d2.ytvis import load_json
 from maskprop_d2.ytvis.writing import track_fields, write_json_files
 
 
 def cut_mask(rle: dict[str, Any] | None, window: Window) -> dict[str, Any] | None:
     """The RLE of the part of a mask in a window, None if there is none."""
-    if rle is None:
-        return None
-    x0, y0, mask = decode_box(rle)
-    left, top = max(window.x0 - x0, 0), max(window.y0 - y0, 0)
-    part = mask[top : max(window.y1 - y0, 0), left : max(window.x1 - x0, 0)]
-    if not part.any():
-        return None
-    image = np.zeros((window.y1 - window.y0, window.x1 - window.x0), bool)
-    x, y = x0 + left - window.x0, y0 + top - window.y0
-    image[y : y + part.shape[0], x : x + part.shape[1]] = part
-    return encode(image)
+    part = window.cut(decode(rle)) if rle else None
+    return encode(part) if part is not None and part.any() else None
 
 
 def cut_tracks(tracks: list[Track], video: Video, window: Window) -> list[dict[str, Any]]:
@@ -88,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--annotations", type=Path, required=True, help="json file")
     parser.add_argument("--results", type=Path, required=True, help="json file")
     parser.add_argument("--output", type=Path, required=True, help="folder to write into")
-    parser.add_argument("--tile", type=positive, required=True, metavar="SIDE", help="in pixels")
+    parser.add_argument("--tile", type=at_least(1), required=True, metavar="SIDE", help="in pixels")
     args = parser.parse_args(argv)
     run_command(lambda: convert(args))
 

@@ -129,7 +129,4 @@ def _draw_clutter(
         frequency=rng.uniform(0.02, 0.1, 2),
         phase=rng.uniform(0, 2 * np.pi, 2),
         spin=rng.uniform(-0.02, 0.02),
-        pulse=(0, 0, 0),
-        wobble=(0, 0, 0),
-        squeeze=1.0,
     )

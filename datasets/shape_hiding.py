@@ -128,8 +128,4 @@ def _draw_bush(
         amplitude=np.zeros(2),
         frequency=np.zeros(2),
         phase=rng.uniform(0, 2 * np.pi, 2),
-        spin=0,
-        pulse=(0, 0, 0),
-        wobble=(0, 0, 0),
-        squeeze=1.0,
     )

@@ -22,10 +22,10 @@ class Shape:
     amplitude: np.ndarray  # (2,) of the path
     frequency: np.ndarray  # (2,) radians per frame
     phase: np.ndarray  # (2,)
-    spin: float  # radians per frame
-    pulse: tuple[float, float, float]  # scale change: strength, frequency, phase
-    wobble: tuple[float, float, float]  # deformation of the outline: the same
-    squeeze: float  # ratio of the axes
+    spin: float = 0.0  # radians per frame
+    pulse: tuple[float, float, float] = (0, 0, 0)  # scale change: strength, frequency, phase
+    wobble: tuple[float, float, float] = (0, 0, 0)  # deformation of the outline: the same
+    squeeze: float = 1.0  # ratio of the axes
     pause: tuple[float, float] = (0, 0)  # of the path: start, duration
 
     def affine(self, t: float) -> np.ndarray:

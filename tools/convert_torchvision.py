@@ -5,13 +5,11 @@ import argparse
 import re
 from pathlib import Path
 
-import torch
 import torchvision
 from torch import Tensor
 
 from maskprop_d2.errors import InputError, run_command
-from maskprop_d2.files import atomic_file
-from maskprop_d2.weights_file import read_weights
+from maskprop_d2.weights_file import read_weights, write_weights
 
 MODELS = (
     "resnet18",
@@ -91,8 +89,7 @@ def write_checkpoint(weights: dict[str, Tensor], output: str) -> None:
     if path.suffix != ".pth":
         raise InputError(f"--output {output}: Detectron2 only recognizes this format in .pth files")
     checkpoint = {"model": weights, "__author__": "torchvision", "matching_heuristics": True}
-    with atomic_file(path) as partial:
-        torch.save(checkpoint, partial)
+    write_weights(checkpoint, path)
 
 
 if __name__ == "__main__":

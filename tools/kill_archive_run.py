@@ -68,7 +68,7 @@ def main() -> None:
 def draw_archive(folder: Path, videos: int) -> None:
     """Draw videos of two blocks that move over noise, and write the blocks as detections."""
     folder.mkdir()
-    for i in tqdm(range(videos), desc="drawing", unit="video", disable=not sys.stderr.isatty()):
+    for i in tqdm(range(videos), desc="drawing", unit="video", disable=None):
         rng = np.random.default_rng(i)
         detections = []
         with VideoWriter(folder / f"v{i:05d}.mp4", 10) as writer:

@@ -79,10 +79,8 @@ def read(source: Path, frames: Path | None) -> ToolAnnotations:
     notes: Counter[str] = Counter()
     for i, entry in enumerate(entries):
         try:
-            image_id, category = (
-                get_value(entry, "image_id", int),
-                get_value(entry, "category_id", int),
-            )
+            image_id = get_value(entry, "image_id", int)
+            category = get_value(entry, "category_id", int)
             if image_id not in frame_of_image or category not in names:
                 raise ValueError("its image or category is not in the file")
             video_folder, t = frame_of_image[image_id]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ..inference import VideoStream
-from ..structures import FrameResult
 from ..video import FrameFiles, VideoFile
 from ..video.drawing import draw_tracks
 from ..video.frame_files import frame_name
@@ -59,12 +58,22 @@ def write_outputs(
         the numbers of frames and tracks, the frame rate, and the size of the frames.
     """
     frames = 0
+    source = tracked.source
     with ExitStack() as stack:
-        writers = _open_writers(tracked, folder, settings, stack)
-        for result in tracked.stream:
-            for write in writers:
-                write(result)
-            frames += 1
+        drawn = id_masks = None
+        if settings.draw:
+            drawn = stack.enter_context(VideoWriter(folder / DRAWN, source.fps))
+        if settings.id_masks:
+            id_masks = IdMaskWriter(folder / ID_MASKS)
+        for frames, result in enumerate(tracked.stream, start=1):
+            if drawn:
+                labels = [tracked.class_names[label] for label in result.labels]
+                objects = result.masks, result.track_ids, labels, result.scores
+                drawn.write(draw_tracks(result.frame, *objects))
+            if id_masks:
+                size = result.frame.shape[:2]
+                ids = draw_id_mask(result.masks, result.track_ids, result.scores, *size)
+                id_masks.write(ids, frame_name(source, result.index))
             report(frames)
     for format_ in settings.formats:
         tracks = tracked.stream.iter_tracks()
@@ -73,38 +82,11 @@ def write_outputs(
             write_results(entries, folder / RESULTS)
         else:
             write_track_table(entries, folder / TABLE, video=address)
-    height, width = tracked.source.frame_size
+    height, width = source.frame_size
     return {
         "frames": frames,
         "tracks": len({track.track_id for track in tracked.stream.iter_tracks()}),
-        "fps": float(tracked.source.fps),
+        "fps": float(source.fps),
         "height": height,
         "width": width,
     }
-
-
-def _open_writers(
-    tracked: TrackedVideo, folder: Path, settings: Settings, stack: ExitStack
-) -> list[Callable[[FrameResult], None]]:
-    """What is called with each frame; the files are whole when ``stack`` is closed."""
-    source = tracked.source
-    writers: list[Callable[[FrameResult], None]] = []
-    if settings.draw:
-        drawn = stack.enter_context(VideoWriter(folder / DRAWN, source.fps))
-
-        def write_drawn(result: FrameResult) -> None:
-            labels = [tracked.class_names[label] for label in result.labels]
-            objects = result.masks, result.track_ids, labels, result.scores
-            drawn.write(draw_tracks(result.frame, *objects))
-
-        writers.append(write_drawn)
-    if settings.id_masks:
-        id_masks = IdMaskWriter(folder / ID_MASKS)
-
-        def write_id_mask(result: FrameResult) -> None:
-            size = result.frame.shape[:2]
-            ids = draw_id_mask(result.masks, result.track_ids, result.scores, *size)
-            id_masks.write(ids, frame_name(source, result.index))
-
-        writers.append(write_id_mask)
-    return writers

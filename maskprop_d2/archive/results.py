@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -176,19 +176,14 @@ def _read_run(output: OutputFolder) -> Iterator[dict[str, Any]]:
 
 def _split(entries: Iterable[dict[str, Any]]) -> Iterator[Iterator[dict[str, Any]]]:
     """Groups of entries with about ``ROWS_PER_FILE`` rows each; at least one."""
-    remaining = iter(entries)
+    rows = number = 0
 
-    def take(first: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        rows = 0
-        for entry in chain([first], remaining):
-            yield entry
-            rows += sum(mask is not None for mask in entry["segmentations"])
-            if rows >= ROWS_PER_FILE:
-                return
+    def part(entry: dict[str, Any]) -> int:
+        nonlocal rows, number
+        if rows >= ROWS_PER_FILE:
+            rows, number = 0, number + 1
+        rows += sum(mask is not None for mask in entry["segmentations"])
+        return number
 
-    first = next(remaining, None)
-    if first is None:
-        yield iter(())
-    while first is not None:
-        yield take(first)
-        first = next(remaining, None)
+    groups = (group for _, group in groupby(entries, part))
+    return chain([next(groups, iter(()))], groups)

@@ -1,6 +1,7 @@
 """What the outputs of a run depend on, besides its videos."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import sys
@@ -70,8 +71,13 @@ def record_run(settings: Settings, output: OutputFolder) -> None:
     Raises:
         InputError: if the folder holds results of other settings.
     """
-    record: dict[str, Any] = {"settings": _as_json(settings), "sha256": _checksums(settings)}
-    versions = {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    record: dict[str, Any] = {
+        "settings": json.loads(json.dumps(asdict(settings))),
+        "sha256": _checksums(settings),
+    }
+    installed = {x.name: x.version for x in importlib.metadata.distributions()}
+    versions = {name: installed.get(name) for name in PACKAGES}
+    versions["python"] = platform.python_version()
     existing = output.create_json(RECORD, {**record, "versions": versions, "command": sys.argv})
     differing = [
         f"{key} {old.get(key)!r} instead of {new.get(key)!r}"
@@ -86,11 +92,6 @@ def record_run(settings: Settings, output: OutputFolder) -> None:
         )
 
 
-def _as_json(settings: Settings) -> dict[str, Any]:
-    """The settings with lists for tuples."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
-
-
 def _checksums(settings: Settings) -> dict[str, str]:
     if settings.model is None:
         return {}
@@ -98,10 +99,3 @@ def _checksums(settings: Settings) -> dict[str, str]:
     from ..model_zoo.checksums import model_checksums
 
     return model_checksums(settings.model, settings.weights)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

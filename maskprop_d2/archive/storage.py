@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
+from uuid import uuid4
 
 from ..errors import InputError
 from ..files import atomic_file
@@ -128,11 +129,10 @@ class LocalFolder(OutputFolder):
 
     @contextmanager
     def new_video(self, name: str) -> Iterator[Path]:
-        self._partial.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._partial))
+        folder = self._partial / f"{name}-{uuid4().hex}"
+        folder.mkdir(parents=True)
         try:
             yield folder
-            folder.chmod(0o777 & ~_umask())
             _sync(folder)
             target = self._root / video_folder(name)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -157,15 +157,15 @@ class LocalFolder(OutputFolder):
 
     def create_json(self, name: str, data: Any) -> Any:
         self._root.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=self._root, prefix=".partial-") as file:
-            file.write(_format(data))
-            file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-            try:
-                # Unlike a renamed file, a link never replaces what another process wrote.
-                os.link(file.name, self._root / name)
-            except FileExistsError:
-                return self.read_json(name)
+        partial = self._root / f".partial-{uuid4().hex}"
+        try:
+            partial.write_text(_format(data))
+            # Unlike a renamed file, a link never replaces what another process wrote.
+            os.link(partial, self._root / name)
+        except FileExistsError:
+            return self.read_json(name)
+        finally:
+            partial.unlink(missing_ok=True)
         return data
 
     def delete(self, name: str) -> None:
@@ -273,10 +273,3 @@ def _sync(folder: Path) -> None:
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    """The permissions that new files do not get; temporary ones get none but the owner's."""
-    value = os.umask(0)
-    os.umask(value)
-    return value

@@ -20,6 +20,7 @@ from ..evaluation.page import check_page_output, write_page
 from ..files import atomic_file, check_output_file
 from ..threads import available_cores
 from ..ytvis import iterate_json, load_json
+from .arguments import at_least
 
 MOST_VIDEOS = 10
 
@@ -47,13 +48,9 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
     parser.add_argument(
         "--diagnose", action="store_true", help="show on the page what costs each model AP"
     )
-    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples")
-    parser.add_argument("--seed", type=int, default=0, help="of the resamples")
+    parser.add_argument("--resamples", type=at_least(100), default=1000, help="bootstrap resamples")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="random seed of the resamples")
     args = parser.parse_args(argv)
-    if args.resamples < 100:
-        parser.error("--resamples must be at least 100")
-    if args.seed < 0:
-        parser.error("--seed must not be negative")
     if args.page and not args.images:
         parser.error("--page needs --images")
     logging.basicConfig(format="%(levelname)s: %(message)s")

@@ -96,10 +96,8 @@ def find_published(checkpoint: str) -> Preset | None:
         kind="mmdetection",
         url=checkpoint,
         checksum=f"sha256:{digits[1]}" if digits else "",
-        config_file="",
         dataset="",
         num_categories=0,
-        mask_ap=None,
         megabytes=0,
         license="that of the checkpoint",
     )

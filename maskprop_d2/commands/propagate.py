@@ -22,6 +22,7 @@ from ..video.drawing import draw_masks
 from ..video.frame_files import frame_name
 from ..video.id_masks import VOID, IdMaskWriter, read_id_mask
 from ..video.writing import VIDEO_SUFFIXES, VideoWriter, is_video_name
+from .arguments import at_least
 from .interruption import Interruption
 from .video_io import (
     add_source_arguments,
@@ -49,7 +50,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--source",
-        type=int,
+        type=at_least(0),
         metavar="FRAME",
         help="index, from 0, of the frame that MASK belongs to (default: the frame of the same "
         "name, otherwise 0)",
@@ -59,8 +60,6 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     )
     add_threads_argument(parser)
     args = parser.parse_args(argv)
-    if args.source is not None and args.source < 0:
-        parser.error(f"--source must be 0 or more, not {args.source}")
     if is_video_name(args.output):
         parser.error(f"--output {args.output} is a folder for PNGs: for a video use --drawn")
     if args.drawn and not is_video_name(args.drawn):

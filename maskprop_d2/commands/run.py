@@ -21,6 +21,7 @@ from ..archive.settings import Settings
 from ..archive.storage import FAILED, PARTIAL, VIDEOS
 from ..errors import run_command
 from ..threads import available_cores
+from .arguments import at_least
 from .log_setup import setup_logging
 from .video_io import (
     add_excerpt_arguments,
@@ -60,7 +61,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
         "path of the folder it is in",
     )
     parser.add_argument("--weights", metavar="FILE", help="as for maskprop track")
-    parser.add_argument("--short-side", type=_at_least_1, metavar="N", help="as for maskprop track")
+    parser.add_argument("--short-side", type=at_least(1), metavar="N", help="as for maskprop track")
     parser.add_argument("--tracker", metavar="NAME", help="tracking method")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="categories to track")
     parser.add_argument(
@@ -79,7 +80,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     parser.add_argument("--id-masks", action="store_true", help="also write a PNG per frame")
     parser.add_argument(
         "--workers",
-        type=_at_least_1,
+        type=at_least(1),
         metavar="N",
         help="worker processes (default: one for each GPU, or for each 4 cores)",
     )
@@ -103,7 +104,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--retries",
-        type=_at_least_0,
+        type=at_least(0),
         default=2,
         metavar="N",
         help="tries again if a video fails for a reason outside the video (default: 2)",
@@ -117,7 +118,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--cpus-per-worker",
-        type=_at_least_1,
+        type=at_least(1),
         metavar="N",
         help="cores of each worker on Ray (default: those that the cluster has now, shared out)",
     )
@@ -141,20 +142,6 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     if args.class_names and not args.detections:
         parser.error("--class-names names the categories of --detections")
     return args
-
-
-def _at_least_0(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
-    return value
-
-
-def _at_least_1(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return value
 
 
 def _positive(text: str) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..video import Camera, FrameFiles, Source
+from ..video import Camera, Source
 from ..video.prefetch import prefetch
 from .interruption import Interruption
 from .video_outputs import VideoOutputs
@@ -87,7 +87,7 @@ def _print_problems(
     """Name the videos that could not be read to their end; returns whether there are any."""
     is_broken = False
     for index, (name, source) in enumerate(zip(names, sources, strict=True)):
-        problem = streams.errors.get(index) or _problem(source)
+        problem = streams.errors.get(index) or getattr(source, "problem", None)
         if problem:
             is_broken = True
             kept = f"frames kept: {outputs[index].num_frames}"
@@ -103,8 +103,3 @@ def _finish_ended(streams: "VideoStreams", outputs: Sequence[VideoOutputs]) -> N
     for index, length in list(streams.lengths.items()):
         if outputs[index].num_frames == length > 0:
             outputs[index].finish(streams.videos[index])
-
-
-def _problem(source: Source) -> str | None:
-    """Why a source has ended early, if it has and raised no exception."""
-    return None if isinstance(source, FrameFiles) else source.problem

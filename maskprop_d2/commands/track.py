@@ -13,6 +13,7 @@ from ..inference import VideoSegmenter
 from ..inference.streams import track_streams
 from ..video import Camera, Excerpt, FrameFiles, Source, VideoFile, find_frames
 from ..video.writing import VIDEO_SUFFIXES, is_video_name
+from .arguments import at_least
 from .streams import write_streams
 from .video_io import (
     add_device_argument,
@@ -76,7 +77,7 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     add_threshold_argument(parser, "0.5, or that of your trained model")
     parser.add_argument(
         "--short-side",
-        type=int,
+        type=at_least(1),
         metavar="N",
         help="resize frames to this short side for the detector; smaller is faster, but misses "
         "small objects (default: 800, or that of your trained model)",
@@ -88,8 +89,6 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     add_threads_argument(parser)
     add_device_argument(parser)
     args = parser.parse_args(argv)
-    if args.short_side is not None and args.short_side < 1:
-        parser.error(f"--short-side must be at least 1, not {args.short_side}")
     args.excerpt = parse_excerpt(parser, args)
     return args
 

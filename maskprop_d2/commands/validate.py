@@ -41,7 +41,7 @@ def _run(args: argparse.Namespace) -> None:
     frames = sum(len(video["file_names"]) for video in videos)
     if args.images:
         checked = find_frame_problems(videos, args.images)
-        for found in tqdm(checked, total=frames, unit="frame", disable=not sys.stderr.isatty()):
+        for found in tqdm(checked, total=frames, unit="frame", disable=None):
             if found:
                 report.add(*found)
     lists = [data.get(key) for key in ("categories", "annotations")]

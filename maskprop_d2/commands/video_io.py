@@ -17,6 +17,7 @@ from ..threads import set_threads
 from ..video import Camera, Excerpt, FrameFiles, Source, VideoFile, find_frames
 from ..video.prefetch import prefetch
 from ..video.writing import VIDEO_SUFFIXES, is_video_name
+from .arguments import at_least
 from .interruption import Interruption
 from .log_setup import setup_logging
 from .video_outputs import VideoOutputs
@@ -92,16 +93,9 @@ def add_threshold_argument(parser: argparse.ArgumentParser, default: str) -> Non
 
 def add_threads_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--threads``."""
-
-    def count(text: str) -> int:
-        value = int(text)
-        if value < 1:
-            raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-        return value
-
     parser.add_argument(
         "--threads",
-        type=count,
+        type=at_least(1),
         metavar="N",
         help="compute with N threads (default: OMP_NUM_THREADS, or the cores that are free)",
     )

@@ -68,8 +68,9 @@ class FrameNumbers:
             )
         else:
             self._numbered.append(NONE)
-        self._named.append(self._by_name.get(_stem(name), NONE) if name is not None else NONE)
-        folder = PureWindowsPath(name or "").parent.as_posix()
+        path = PureWindowsPath(name or "")  # It knows both kinds of slashes.
+        self._named.append(self._by_name.get(path.stem, NONE))
+        folder = path.parent.as_posix()
         self._folder.append(self._folders.setdefault(folder, len(self._folders)))
         self._example = self._example or name or ""
 
@@ -168,8 +169,3 @@ def check_range(path: str | Path, numbers: np.ndarray, video: VideoFile | FrameF
             "frames: count frames from 0, or give detections the names of image files. For a part "
             "of a video, give the whole one and --start and --duration"
         )
-
-
-def _stem(name: str) -> str:
-    """A file's name without folder and suffix; knows both kinds of slashes."""
-    return PureWindowsPath(name).stem

@@ -34,7 +34,7 @@ class ProgressBar(HookBase):
             initial=self.trainer.start_iter,
             desc="training",
             unit="it",
-            disable=not sys.stderr.isatty(),
+            disable=None,
         )
 
     def after_step(self) -> None:

@@ -1,7 +1,6 @@
 """Detectron2's default trainer for videos."""
 
 import logging
-import sys
 import time
 import weakref
 from collections import OrderedDict
@@ -167,7 +166,7 @@ class Trainer(DefaultTrainer):
         """A test loader, with a progress bar if standard error is a terminal."""
         videos = _takes_videos(cfg)
         loader = (build_test_loader if videos else build_image_test_loader)(cfg, dataset_name)
-        disable = not (comm.is_main_process() and sys.stderr.isatty())
+        disable = None if comm.is_main_process() else True
         unit = "video" if videos else "image"
         return tqdm(loader, desc=dataset_name, unit=unit, disable=disable)
 

@@ -38,13 +38,13 @@ class Preset:
     name: str
     kind: str
     url: str
-    checksum: str
-    config_file: str
-    dataset: str
-    num_categories: int
-    mask_ap: float | None
     megabytes: int
     license: str
+    checksum: str = ""
+    config_file: str = ""
+    dataset: str = "COCO"
+    num_categories: int = 80
+    mask_ap: float | None = None
     video_ap: float | None = None
 
 
@@ -56,8 +56,6 @@ def _detectron2(config_file: str, weights: str, mask_ap: float, megabytes: int) 
         url=f"{DETECTRON2_URL}/{config_file}/{weights}",
         checksum=f"md5:{Path(weights).stem.removeprefix('model_final_')}",
         config_file=f"{config_file}.yaml",
-        dataset="COCO",
-        num_categories=80,
         mask_ap=mask_ap,
         megabytes=megabytes,
         license="CC BY-SA 3.0",
@@ -71,9 +69,6 @@ def _torchvision(name: str, weights: str, mask_ap: float, megabytes: int) -> Pre
         kind="torchvision",
         url=f"{TORCHVISION_URL}/{weights}",
         checksum=f"sha256:{Path(weights).stem.rpartition('-')[2]}",
-        config_file="",
-        dataset="COCO",
-        num_categories=80,
         mask_ap=mask_ap,
         megabytes=megabytes,
         license="not stated",
@@ -88,8 +83,6 @@ def _htc(config: str, name: str, date_and_checksum: str, mask_ap: float, megabyt
         url=f"{OPENMMLAB_URL}/mmdetection/v2.0/htc/{name}/{name}_{date_and_checksum}.pth",
         checksum=f"sha256:{date_and_checksum.rpartition('-')[2]}",
         config_file=f"coco/{config}.yaml",
-        dataset="COCO",
-        num_categories=80,
         mask_ap=mask_ap,
         megabytes=megabytes,
         license="Apache-2.0",
@@ -110,7 +103,6 @@ def _masktrack(
         config_file=f"youtubevis_{year}/masktrack_rcnn_{backbone}_FPN.yaml",
         dataset=f"YouTube-VIS {year}",
         num_categories=40,
-        mask_ap=None,
         megabytes=megabytes,
         license="Apache-2.0",
         video_ap=video_ap,
@@ -167,11 +159,9 @@ _ALL = [
         name="maskprop_tiny",
         kind="exported",
         url=str(PACKAGE / "weights/maskprop_tiny.pt"),
-        checksum="",
         config_file="moving_shapes/maskprop_tiny.yaml",
         dataset="MovingShapes",
         num_categories=10,
-        mask_ap=None,
         megabytes=7,
         license="Apache-2.0",
     ),

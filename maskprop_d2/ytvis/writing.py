@@ -23,9 +23,12 @@ def tracks_to_results(
     labels = [to_dataset_id[label] for label in output["pred_labels"]]
     tracks = zip(labels, output["pred_scores"], output["pred_masks"], strict=True)
     entries = [dict(zip(keys, (video_id, *track), strict=True)) for track in tracks]
-    if any(parent is not None for parent in output["parent_ids"]):
-        ids = zip(entries, output["track_ids"], output["parent_ids"], strict=True)
-        for entry, track_id, parent_id in ids:
+    # Outputs of other models have no such lists.
+    parent_ids = output.get("parent_ids", [])
+    if any(parent_id is not None for parent_id in parent_ids):
+        for entry, track_id, parent_id in zip(
+            entries, output["track_ids"], parent_ids, strict=True
+        ):
             entry["track_id"] = track_id
             if parent_id is not None:
                 entry["parent_id"] = parent_id

@@ -95,7 +95,7 @@ def test_the_source_frame_may_be_given(video):
         (["--masks", "long.png"], "long.png: masks of 90 x 9 pixels do not fit a frame of 96 x 64"),
         (["--source", "99"], "no frame 99"),
         (["--source", "99", "--input", "frames"], "no frame 99: the input has 9 images"),
-        (["--source", "-1"], "--source must be 0 or more, not -1"),
+        (["--source", "-1"], "argument --source: must be at least 0, not -1"),
         (["--output", "o.mp4"], "is a folder for PNGs: for a video use --drawn"),
         (["--output", "empty.png"], "--output empty.png is a file: name a folder"),
         (["--output", "frames", "--input", "frames"], "would overwrite the input"),

@@ -118,7 +118,7 @@ def test_names_of_outputs(tmp_path, monkeypatch):
         (["clip.mp4", "--model", "maskprop_tiny", "--tracker", "iou"], "is an exported model"),
         (["clip.mp4", "--model", "maskprop_tiny", "--classes", "disc"], "no category 'disc'"),
         (["clip.mp4", "--model", PRESET, "--weights", "gone.pth"], "gone.pth: there is no"),
-        (["clip.mp4", "--short-side", "0"], "--short-side must be at least 1, not 0"),
+        (["clip.mp4", "--short-side", "0"], "argument --short-side: must be at least 1, not 0"),
         (["clip.mp4", "--output", "clip.mp4"], "would overwrite the input"),
     ],
 )

@@ -4,6 +4,7 @@ On a noisy clip of moving objects, for each stage alone and for all of them as i
 import argparse
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,9 @@ def measure(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
 
     annotated = list(draw(iter(VideoFile(clip))))
     stages: dict[str, Callable[[], object]] = {
-        "decode": lambda: exhaust(iter(VideoFile(clip))),
-        "draw": lambda: exhaust(draw(same())),
-        "draw_with_trails": lambda: exhaust(draw(same(), Trails(FPS))),
+        "decode": lambda: deque(VideoFile(clip), maxlen=0),
+        "draw": lambda: deque(draw(same()), maxlen=0),
+        "draw_with_trails": lambda: deque(draw(same(), Trails(FPS)), maxlen=0),
         "encode": lambda: write(iter(annotated)),
         "id_masks": write_id_masks,
         "decode_draw_encode": whole,
@@ -95,12 +96,6 @@ def measure(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
         )
         print("  ".join(f"{k} {v}" for k, v in rows[-1].items()), flush=True)
     return rows
-
-
-def exhaust(items: Iterator[Any]) -> None:
-    """Consume an iterator."""
-    for _ in items:
-        pass
 
 
 def draw_masks(args: argparse.Namespace, t: int) -> list[RLE]:

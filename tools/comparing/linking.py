@@ -1,6 +1,5 @@
 """Linking the same detections by several methods."""
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -78,7 +77,7 @@ def link_all(
     seconds = dict.fromkeys(["detector", *settings], 0.0)
     skipped: list[str] = []
     num_frames = 0
-    for (video,) in tqdm(loader, desc=dataset, unit="video", disable=not sys.stderr.isatty()):
+    for (video,) in tqdm(loader, desc=dataset, unit="video", disable=None):
         frames = list(video["frames"])
         num_frames += len(frames)
         start = time.perf_counter()
