@@ -5,8 +5,8 @@
         --results output/maskprop_hela/inference/results.json
     maskprop evaluate tiles/annotations.json tiles/results.json --hota
 
-Video AP counts the best 100 tracks of a video, so that a video with 264 cells cannot have more than
-AP 38. Each tile is a video of its own. Its frames are not cut.
+Video AP counts the best 100 tracks of a video and category, so that a video with 264 cells cannot
+have more than AP 38. Each tile is a video of its own. Its frames are not cut.
 """
 
 import argparse

@@ -22,8 +22,9 @@ def add_maskprop_config(cfg: CN) -> None:
     cfg.INPUT.SAMPLING_FRAME_RANGE = 25
     cfg.INPUT.SAMPLING_FRAME_STRIDE = 5
     # If there are too few other frames in that range, as for a still image, randomly warped copies
-    # of the frame take their place. These are the limits in both directions: degrees, factor,
-    # degrees, fraction of the frame's sides, and motion blur as a fraction of the translation.
+    # of the frame take their place. These are the limits in both directions: rotation and shear in
+    # degrees, scale as a factor, translation as a fraction of the frame's sides, and motion blur as
+    # a fraction of the translation.
     cfg.INPUT.IMAGE_WARP = CN()
     cfg.INPUT.IMAGE_WARP.ROTATION = 15.0
     cfg.INPUT.IMAGE_WARP.SCALE = 1.25
@@ -42,8 +43,8 @@ def add_maskprop_config(cfg: CN) -> None:
     # features are computed anyway, so the additional examples cost little time.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
     # If more than this fraction of one detection's mask lies in that of another, whatever their
-    # categories, only the one with the higher score is kept. Duplicates, and parts that are found
-    # again, would share one object in the softmax.
+    # categories, only the one with the higher score is kept. Otherwise the two would split the cells
+    # of one object between them in the softmax over instances.
     cfg.MODEL.MASKPROP.DUPLICATE_THRESH = 0.7
     # Batch size of the detector in inference.
     cfg.MODEL.MASKPROP.FRAMES_PER_BATCH = 4

@@ -40,13 +40,14 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
         type=Path,
         required=True,
         metavar="O",
-        help="with --to, the tool's file, or a new folder; with --from, an annotation file (.json)",
+        help="with --to, the tool's file, or a new or empty folder; with --from, an annotation file (.json)",
     )
     parser.add_argument(
         "--frames",
         type=Path,
         metavar="DIR",
-        help="folder with a folder of images for each video, or with the images of the only one",
+        help="folder with a folder of images for each video; for a single video, it may hold the "
+        "images themselves",
     )
     parser.add_argument(
         "--annotations",
@@ -62,7 +63,9 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
         help="with --to: leave out predicted tracks scored below this",
     )
     parser.add_argument(
-        "--masks", action="store_true", help="with --to: masks instead of polygons, for brushes"
+        "--masks",
+        action="store_true",
+        help="with --to: write masks instead of polygons, to be edited with a brush",
     )
     parser.add_argument(
         "--tolerance",

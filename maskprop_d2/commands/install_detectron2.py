@@ -1,8 +1,8 @@
 """Install Detectron2 without compiling it.
 
-Its compiled operators serve rotated boxes, its own deformable convolutions, for which this project
-uses torchvision's, and faster COCO evaluation. With --compile they are built too, which takes
-minutes and a C++ compiler.
+Its compiled operators serve rotated boxes, faster COCO evaluation, and its own deformable
+convolutions (this project uses torchvision's instead). With --compile they are built too, which
+takes minutes and a C++ compiler.
 """
 
 import argparse

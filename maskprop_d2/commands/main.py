@@ -33,7 +33,7 @@ examples:
   maskprop evaluate annotations.json results.json
 
 Run "maskprop COMMAND --help" for the options of a command. "train", "convert" and "export" need
-Detectron2; "track" and "demo" need it for some models: maskprop install-detectron2
+Detectron2; "track", "run" and "demo" need it for some models: maskprop install-detectron2
 """
 
 

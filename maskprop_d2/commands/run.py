@@ -65,9 +65,12 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
     parser.add_argument("--tracker", metavar="NAME", help="tracking method")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="categories to track")
     parser.add_argument(
-        "--class-names", nargs="+", metavar="NAME", help="of the detections, as for maskprop link"
+        "--class-names",
+        nargs="+",
+        metavar="NAME",
+        help="names of the categories in --detections, as for maskprop link",
     )
-    add_threshold_argument(parser, "0.5; of a trained model its own; of detections 0")
+    add_threshold_argument(parser, "0.5, or that of your trained model; with --detections, 0")
     add_excerpt_arguments(parser)
     parser.add_argument(
         "--format",
@@ -107,7 +110,8 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
         type=at_least(0),
         default=2,
         metavar="N",
-        help="tries again if a video fails for a reason outside the video (default: 2)",
+        help="how often a video is tried again if it fails for a reason outside the video (default: 2; "
+        "Ray may try such a task again)",
     )
     parser.add_argument(
         "--timeout",

@@ -70,7 +70,7 @@ def add_output_arguments(parser: argparse.ArgumentParser, default: str = "") -> 
         type=Path,
         metavar="DIR",
         help="also write an id mask of each frame to this folder: a PNG in which the value of a "
-        "pixel is the id of its object + 1 (+ 2 from id 254 on)",
+        "pixel is the id of its object + 1 (+ 2 from id 254 on, because 255 means void)",
     )
 
 
