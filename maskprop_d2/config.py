@@ -43,8 +43,8 @@ def add_maskprop_config(cfg: CN) -> None:
     # features are computed anyway, so the additional examples cost little time.
     cfg.MODEL.MASKPROP.TRAIN_ON_PARTNER = False
     # If more than this fraction of one detection's mask lies in that of another, whatever their
-    # categories, only the one with the higher score is kept. Otherwise the two would split the cells
-    # of one object between them in the softmax over instances.
+    # categories, only the one with the higher score is kept. Otherwise the two would split the
+    # cells of one object between them in the softmax over instances.
     cfg.MODEL.MASKPROP.DUPLICATE_THRESH = 0.7
     # Batch size of the detector in inference.
     cfg.MODEL.MASKPROP.FRAMES_PER_BATCH = 4
