@@ -40,8 +40,8 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> None:
         type=Path,
         required=True,
         metavar="O",
-        help="with --to, the tool's file, or a new or empty folder; with --from, an annotation file "
-        "(.json)",
+        help="with --to, the tool's file, or a new or empty folder; with --from, an annotation "
+        "file (.json)",
     )
     parser.add_argument(
         "--frames",

@@ -110,8 +110,8 @@ def parse_args(argv: list[str] | None, prog: str | None) -> argparse.Namespace:
         type=at_least(0),
         default=2,
         metavar="N",
-        help="how often a video is tried again if it fails for a reason outside the video (default: "
-        "2); with --engine ray, Ray also repeats lost tasks",
+        help="how often a video is tried again if it fails for a reason outside the video "
+        "(default: 2); with --engine ray, Ray also repeats lost tasks",
     )
     parser.add_argument(
         "--timeout",
