@@ -19,6 +19,8 @@ from comparing.features import propagate
 from detectron2.modeling import build_model
 
 from maskprop_d2.engine import load_config
+from maskprop_d2.evaluation import evaluate
+from maskprop_d2.evaluation.hota_figures import hota_measures
 from maskprop_d2.modeling.meta_arch import MaskProp
 from maskprop_d2.networks.propagation import PropagationBranch, per_frame
 from maskprop_d2.tracking import OWN_WEIGHTS, TRACKERS
@@ -62,6 +64,10 @@ def test_every_method_links_the_same_detections(compare):
         assert printed.count(line) == 1
     assert all(0 <= row["AP"] <= 100 and row["ms a frame"] > 0 for row in rows.values())
     assert "| maskprop |" in printed and "The detector takes" in printed
+    truth = json.loads((output.parent / "data/valid.json").read_text())
+    for name, row in rows.items():
+        found = json.loads((output / f"results_{name}.json").read_text())
+        assert row["HOTA"] == hota_measures(evaluate(truth, found, hota=True))["HOTA"] > 0
     masks = [
         sorted(
             (x["video_id"], t, mask["counts"])

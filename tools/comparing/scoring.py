@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from maskprop_d2.evaluation import identity_measures, reappearance_measures
+from maskprop_d2.evaluation.hota_figures import hota_measures
 from maskprop_d2.evaluation.identity import FramePairs, measures_at
 from maskprop_d2.evaluation.predictions import read_tracks
 from maskprop_d2.evaluation.tracks import Video
@@ -43,11 +44,12 @@ def score(ground_truth: dict[str, Any], results: list[dict[str, Any]]) -> Scored
     """Evaluate results in YouTube-VIS format."""
     videos = read_tracks(ground_truth, results, ("ground truth", "results"))
     categories = {x["id"]: x["name"] for x in ground_truth["categories"]}
-    metrics = score_tracks(videos, categories, identity=True)
+    metrics = score_tracks(videos, categories, identity=True, hota=True)
     pairs = {x.video_id: x.frame_pairs for x in metrics.videos}
     identity = identity_measures(x for video in pairs.values() for x in video.values())
     identity |= reappearance_measures(x for video in metrics.videos for x in video.reappearances)
     figures = {name: metrics.as_dict()[name] for name in COLUMNS}
+    figures["HOTA"] = hota_measures(metrics)["HOTA"]
     figures |= {label: identity[name] for name, label in IDENTITY_COLUMNS.items()}
     threshold = identity["score_threshold"] or 0.0
     return Scored({x.id: x for x in videos}, pairs, figures, threshold)
