@@ -27,6 +27,7 @@ COLUMNS = {
     "height": "int32",
     "width": "int32",
     "track_id": "int64",
+    "parent_id": "int64",
     "category_id": "int64",
     "category": "string",
     "score": "float64",
@@ -39,9 +40,10 @@ COLUMNS = {
     "rle": "string",
 }
 """Types by names. ``video`` is the address of the video, ``video_id`` its id in a results file: one
-of them may be null. ``height`` and ``width`` are those of the frame; ``x``, ``y``, ``w``, ``h`` the
-box around the mask, ``area`` its pixels and ``rle`` the counts of COCO's compressed RLE. A track
-without any mask has one row, with null from ``frame`` on."""
+of them may be null. ``parent_id`` is the track that divided into this one, null if there is none.
+``height`` and ``width`` are those of the frame; ``x``, ``y``, ``w``, ``h`` the box around the mask,
+``area`` its pixels and ``rle`` the counts of COCO's compressed RLE. A track without any mask has
+one row, with null from ``frame`` on."""
 TRACK = ("video", "video_id", "track_id", "category_id")
 """The columns that tell tracks apart. The rows of a track follow each other, by rising frame."""
 MAX_FRAMES = 10_000_000
@@ -138,9 +140,10 @@ def _checked(entry: Any) -> dict[str, Any]:
     for key in ("video_id", "category_id"):
         if not is_id(entry.get(key)) or entry[key] >= 2**63:
             raise ValueError(f"'{key}' must be a whole number, not {reprlib.repr(entry.get(key))}")
-    track_id = entry.get("track_id", 0)
-    if not is_id(track_id) or track_id >= 2**63:
-        raise ValueError(f"'track_id' must be a whole number, not {reprlib.repr(track_id)}")
+    for key in ("track_id", "parent_id"):
+        track_id = entry.get(key, 0)
+        if not is_id(track_id) or track_id >= 2**63:
+            raise ValueError(f"'{key}' must be a whole number, not {reprlib.repr(track_id)}")
     if not is_number(entry.get("score")):
         raise ValueError(f"'score' must be a number, not {reprlib.repr(entry.get('score'))}")
     for key in ("video", "category_name"):
@@ -170,7 +173,8 @@ def _rows(entry: dict[str, Any], video: dict[str, Any], number: int) -> Iterator
     track = (
         *video.values(),
         *(len(masks), *size),
-        *(entry.get("track_id", number), entry["category_id"], entry.get("category_name")),
+        *(entry.get("track_id", number), entry.get("parent_id")),
+        *(entry["category_id"], entry.get("category_name")),
         float(entry["score"]),
     )
     seen = [(t, mask) for t, mask in enumerate(masks) if mask]
@@ -218,12 +222,14 @@ def _entry(rows: Iterator[dict[str, Any]], path: str | Path) -> dict[str, Any]:
             raise AnnotationError(f"{where}: frame {frame} has no mask, or no size")
         masks[frame] = {"size": [row["height"], row["width"]], "counts": row["rle"]}
         previous = frame
+    parent = {} if first["parent_id"] is None else {"parent_id": first["parent_id"]}
     return {
         "video_id": first["video_id"],
         "category_id": first["category_id"],
         "score": first["score"],
         "segmentations": masks,
         "track_id": first["track_id"],
+        **parent,
         "category_name": first["category"],
         "video": first["video"],
     }

@@ -39,6 +39,8 @@ ENTRIES = [
     # The same track with a second category, and one without a mask.
     entry(0, {0, 1, 4}, category_id=5, category_name=None),
     entry(3, ()),
+    # It divided from the first.
+    entry(4, {4}, parent_id=0),
     entry(0, {2}, video_id=9),
 ]
 
@@ -55,7 +57,7 @@ def test_entries_come_back(rows, tmp_path, monkeypatch):
 def test_rows_are_what_other_programs_expect(tmp_path):
     write_track_table(ENTRIES, tmp_path / "t.parquet", video="/v/a.mp4")
     rows = pyarrow.parquet.read_table(tmp_path / "t.parquet").to_pylist()
-    assert len(rows) == 3 + 3 + 1 + 1
+    assert len(rows) == 3 + 3 + 1 + 1 + 1
     assert rows[1] == {
         "video": "/v/a.mp4",
         "video_id": None,
@@ -63,6 +65,7 @@ def test_rows_are_what_other_programs_expect(tmp_path):
         "height": 20,
         "width": 30,
         "track_id": 0,
+        "parent_id": None,
         "category_id": 4,
         "category": "cat",
         "score": 0.1 + 0.2,
@@ -85,7 +88,7 @@ def test_no_tracks(tmp_path):
 def test_tracks_without_id_are_numbered(tmp_path):
     entries = [{k: v for k, v in x.items() if k != "track_id"} for x in ENTRIES]
     write_track_table(entries, tmp_path / "t.parquet")
-    assert [x["track_id"] for x in iterate_track_table(tmp_path / "t.parquet")] == [0, 1, 2, 3]
+    assert [x["track_id"] for x in iterate_track_table(tmp_path / "t.parquet")] == [0, 1, 2, 3, 4]
 
 
 def test_rows_in_another_order(tmp_path):
@@ -141,6 +144,7 @@ def test_bad_values(column, value, message, tmp_path):
         ("video_id", -1, "'video_id' must be a whole number, not -1"),
         ("category_id", 2**70, "'category_id' must be a whole number"),
         ("track_id", "1", "'track_id' must be a whole number, not '1'"),
+        ("parent_id", -2, "'parent_id' must be a whole number, not -2"),
         ("score", None, "'score' must be a number, not None"),
         ("category_name", 3, "'category_name' must be a string, not 3"),
         ("segmentations", {}, "'segmentations' must be a list"),
