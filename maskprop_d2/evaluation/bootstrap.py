@@ -77,7 +77,7 @@ def _resampled_precision(
     result = np.where(totals > 0, 0.0, np.nan)[:, None].repeat(len(IOU_THRESHOLDS), 1)
     number = sum(len(x.scores[:LIMIT]) for x in found.values())
     if number and totals.any():
-        video, matched, counted = _ranked(found)
+        video, matched, counted = ranked(found)
         step = max(1, MAX_ELEMENTS // (number * len(IOU_THRESHOLDS)))
         for start in range(0, len(weights), step):
             now = np.arange(start, min(start + step, len(weights)))
@@ -87,7 +87,7 @@ def _resampled_precision(
     return result
 
 
-def _ranked(found: dict[int, Matches]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ranked(found: dict[int, Matches]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(P,) video, (I, P) matched, and (I, P) counted of all predictions, by falling score."""
     scores = np.concatenate([x.scores[:LIMIT] for x in found.values()])
     order = np.argsort(-scores, kind="stable")

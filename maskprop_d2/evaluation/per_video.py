@@ -1,9 +1,10 @@
-"""Which videos cost the most AP."""
+"""How much AP each video costs."""
 
 import numpy as np
 
+from .bootstrap import MAX_ELEMENTS, ranked
 from .matching import Matches
-from .video_ap import Metrics, precision_recall
+from .video_ap import RECALL_POINTS, Metrics
 
 
 def ap_gains(metrics: Metrics) -> dict[int, float]:
@@ -20,20 +21,50 @@ def ap_gains(metrics: Metrics) -> dict[int, float]:
     }
     gains = {x.video_id: 0.0 for x in metrics.videos} if counted else {}
     for category_id, videos in counted.items():
-        matches = [x.by_category[category_id] for x in videos]
-        before = _average_precision(matches)
-        for i, video in enumerate(videos):
-            better = [*matches[:i], _perfect(matches[i]), *matches[i + 1 :]]
-            gain = 100 * (_average_precision(better) - before)
-            gains[video.video_id] += gain / len(counted)
+        found = _category_gains([x.by_category[category_id] for x in videos])
+        for video, gain in zip(videos, found.tolist(), strict=True):
+            gains[video.video_id] += 100 * gain / len(counted)
     return dict(sorted(gains.items(), key=lambda x: -x[1]))
 
 
-def _average_precision(matches: list[Matches]) -> float:
-    return float(precision_recall(matches, area=0, limit=100)[0].mean())
+def _category_gains(videos: list[Matches]) -> np.ndarray:
+    """(V,) the gains of the videos in one category, in [-1, 1]."""
+    video, true, counted = ranked(dict(enumerate(videos)))
+    objects = np.array([x.num_objects[0] for x in videos])
+    gains = np.zeros(len(videos))
+    for is_true, is_counted in zip(true, counted, strict=True):
+        # AP depends on nothing but the hits and the number of misses that rank before each.
+        hits, misses = np.flatnonzero(is_true), np.flatnonzero(is_counted & ~is_true)
+        before = np.searchsorted(misses, hits)[None]
+        whole = _average_precision(np.zeros(1), np.ones_like(before), before, objects.sum())
+        step = max(1, MAX_ELEMENTS // (len(hits) + 1))
+        for start in range(0, len(videos), step):
+            now = np.arange(start, min(start + step, len(videos)))
+            # The same without each video's own predictions.
+            own = np.zeros((len(now), len(hits) + 1))
+            chosen = misses[np.isin(video[misses], now)]
+            np.add.at(own, (video[chosen] - start, np.searchsorted(hits, chosen)), 1)
+            others = video[hits] != now[:, None]
+            left = before - own.cumsum(1)[:, :-1]
+            gains[now] += _average_precision(objects[now], others, left, objects.sum()) - whole
+    return gains / len(true)
 
 
-def _perfect(matches: Matches) -> Matches:
-    number = int(matches.num_objects[0])
-    matched = np.ones((*matches.matched.shape[:2], number), dtype=bool)
-    return Matches(np.full(number, np.inf), matched, ~matched, matches.num_objects, matched)
+def _average_precision(
+    perfect: np.ndarray, hits: np.ndarray, misses: np.ndarray, num_objects: int
+) -> np.ndarray:
+    """(B,) mean precision at the recall points of B rankings, which start with hits.
+
+    Args:
+        perfect: (B,) the number of these.
+        hits: (B, H) 1 for each further hit, 0 for those to leave out.
+        misses: (B, H) the number of misses before each.
+        num_objects: of all videos.
+    """
+    hits = np.concatenate([perfect[:, None], hits], axis=1).cumsum(1)
+    misses = np.pad(misses, ((0, 0), (1, 0)))
+    precision = hits / (hits + misses + np.spacing(1))
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    # The number of recall points that are reached.
+    reached = np.searchsorted(RECALL_POINTS, hits / num_objects, side="right")
+    return (envelope * np.diff(reached, prepend=0)).sum(1) / len(RECALL_POINTS)

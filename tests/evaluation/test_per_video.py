@@ -1,9 +1,11 @@
 """The AP that each video costs, in cases with known results."""
 
+import numpy as np
 import pytest
+from random_cases import random_case
 from small_ytvis import track
 
-from maskprop_d2.evaluation import ap_gains, evaluate
+from maskprop_d2.evaluation import ap_gains, evaluate, per_video
 
 BOX = (0, 0, 10, 10)
 
@@ -42,3 +44,22 @@ def test_no_gains_without_annotations_or_errors(four_videos):
     assert ap_gains(evaluate({**four_videos, "annotations": []}, [])) == {}
     perfect = [track(i, 4, [BOX], score=0.9) for i in (1, 2, 3, 4)]
     assert set(ap_gains(evaluate(four_videos, perfect)).values()) == {0.0}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_gains_are_those_of_scoring_perfect_predictions(seed, monkeypatch):
+    # With odd seeds, one video at a time.
+    monkeypatch.setattr(per_video, "MAX_ELEMENTS", 1 if seed % 2 else 10**6)
+    truth, results = random_case(np.random.default_rng(seed))
+    # An object without any mask is never found.
+    truth["annotations"] = [x for x in truth["annotations"] if any(x["segmentations"])]
+    before = evaluate(truth, results).as_dict()["AP"]
+    gains = ap_gains(evaluate(truth, results))
+    for video_id, gain in gains.items():
+        perfect = [
+            {**x, "score": 2.0}
+            for x in truth["annotations"]
+            if x["video_id"] == video_id and not x["iscrowd"]
+        ]
+        others = [x for x in results if x["video_id"] != video_id]
+        assert evaluate(truth, others + perfect).as_dict()["AP"] - before == pytest.approx(gain)
