@@ -25,14 +25,10 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        chosen = None
     devices = available_devices()
-    names = {*devices, *(x.split(":")[0] for x in devices)}
-    if chosen is None or str(chosen) not in names:
+    if str(device) not in {*devices, *(x.split(":")[0] for x in devices)}:
         raise ConfigError(f"there is no device '{device}': choose one of {', '.join(devices)}")
+    chosen = torch.device(device)
     if chosen.type == "mps" and os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK") != "1":
         raise ConfigError(
             "mps lacks operators of these networks: set PYTORCH_ENABLE_MPS_FALLBACK=1, with which "

@@ -7,11 +7,10 @@ P predictions of one category in all videos.
 import numpy as np
 
 from .hota_figures import resampled_tracking_figures
-from .matching import IOU_THRESHOLDS, Matches
+from .matching import IOU_THRESHOLDS
 from .scoring import VideoMatches
-from .video_ap import RECALL_POINTS, Metrics
+from .video_ap import RECALL_POINTS, Metrics, ranked
 
-LIMIT = 100  # Predictions that count for each video and category.
 MAX_ELEMENTS = 2 * 10**6  # Bound of the size of arrays.
 
 
@@ -75,9 +74,10 @@ def _resampled_precision(
         objects[v] = matches.num_objects[0]
     totals = weights @ objects
     result = np.where(totals > 0, 0.0, np.nan)[:, None].repeat(len(IOU_THRESHOLDS), 1)
-    number = sum(len(x.scores[:LIMIT]) for x in found.values())
+    number = sum(len(x.scores) for x in found.values())
     if number and totals.any():
-        video, matched, counted = ranked(found)
+        index, matched, counted = ranked(list(found.values()))
+        video = np.array(list(found))[index]
         step = max(1, MAX_ELEMENTS // (number * len(IOU_THRESHOLDS)))
         for start in range(0, len(weights), step):
             now = np.arange(start, min(start + step, len(weights)))
@@ -85,16 +85,6 @@ def _resampled_precision(
             share = weights[now][:, None, video]
             result[now] = _average_precision(share * matched, share * counted, totals[now])
     return result
-
-
-def ranked(found: dict[int, Matches]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(P,) video, (I, P) matched, and (I, P) counted of all predictions, by falling score."""
-    scores = np.concatenate([x.scores[:LIMIT] for x in found.values()])
-    order = np.argsort(-scores, kind="stable")
-    video = np.concatenate([np.full(len(x.scores[:LIMIT]), v) for v, x in found.items()])[order]
-    counted = ~np.concatenate([x.ignored[0, :, :LIMIT] for x in found.values()], axis=1)[:, order]
-    matched = np.concatenate([x.matched[0, :, :LIMIT] for x in found.values()], axis=1)[:, order]
-    return video, matched & counted, counted
 
 
 def _average_precision(true: np.ndarray, counted: np.ndarray, totals: np.ndarray) -> np.ndarray:

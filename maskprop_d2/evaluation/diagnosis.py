@@ -22,7 +22,7 @@ from math import factorial
 import numpy as np
 
 from .matching import Matches, match
-from .object_groups import GROUPS, group_names
+from .object_groups import LIMITS, group_names
 from .repair import (
     REPAIRS,
     Scene,
@@ -253,7 +253,7 @@ def _grouped(
     names: list[dict[str, str]], recall: np.ndarray, lost: dict[str, np.ndarray]
 ) -> dict[str, dict[str, Group]]:
     groups: dict[str, dict[str, Group]] = {}
-    for prop, order in GROUPS.items():
+    for prop, order in LIMITS.items():
         groups[prop] = {}
         for name in order:
             here = np.array([x[prop] == name for x in names], bool)

@@ -13,7 +13,6 @@ LIMITS: dict[str, dict[str, float]] = {
     "occlusion": {"none": 0.05, "some": 0.25, "much": 1.0},
     "length": {"short": 16, "medium": 32, "long": np.inf},
 }
-GROUPS = {prop: list(limits) for prop, limits in LIMITS.items()}
 
 
 def group_names(video: Video) -> list[dict[str, str]]:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .bootstrap import MAX_ELEMENTS, ranked
+from .bootstrap import MAX_ELEMENTS
 from .matching import Matches
-from .video_ap import RECALL_POINTS, Metrics
+from .video_ap import RECALL_POINTS, Metrics, ranked
 
 
 def ap_gains(metrics: Metrics) -> dict[int, float]:
@@ -29,29 +29,32 @@ def ap_gains(metrics: Metrics) -> dict[int, float]:
 
 def _category_gains(videos: list[Matches]) -> np.ndarray:
     """(V,) the gains of the videos in one category, in [-1, 1]."""
-    video, true, counted = ranked(dict(enumerate(videos)))
+    video, true, counted = ranked(videos)
     objects = np.array([x.num_objects[0] for x in videos])
+    # The number of recall points that 0, 1, ... hits reach.
+    reached = np.arange(objects.sum() + 1) / objects.sum()
+    reached = np.searchsorted(RECALL_POINTS, reached, side="right")
     gains = np.zeros(len(videos))
     for is_true, is_counted in zip(true, counted, strict=True):
         # AP depends on nothing but the hits and the number of misses that rank before each.
         hits, misses = np.flatnonzero(is_true), np.flatnonzero(is_counted & ~is_true)
         before = np.searchsorted(misses, hits)[None]
-        whole = _average_precision(np.zeros(1), np.ones_like(before), before, objects.sum())
+        whole = _average_precision(np.zeros(1, int), np.ones_like(before), before, reached)
         step = max(1, MAX_ELEMENTS // (len(hits) + 1))
         for start in range(0, len(videos), step):
             now = np.arange(start, min(start + step, len(videos)))
             # The same without each video's own predictions.
-            own = np.zeros((len(now), len(hits) + 1))
+            own = np.zeros((len(now), len(hits) + 1), int)
             chosen = misses[np.isin(video[misses], now)]
             np.add.at(own, (video[chosen] - start, np.searchsorted(hits, chosen)), 1)
             others = video[hits] != now[:, None]
             left = before - own.cumsum(1)[:, :-1]
-            gains[now] += _average_precision(objects[now], others, left, objects.sum()) - whole
+            gains[now] += _average_precision(objects[now], others, left, reached) - whole
     return gains / len(true)
 
 
 def _average_precision(
-    perfect: np.ndarray, hits: np.ndarray, misses: np.ndarray, num_objects: int
+    perfect: np.ndarray, hits: np.ndarray, misses: np.ndarray, reached: np.ndarray
 ) -> np.ndarray:
     """(B,) mean precision at the recall points of B rankings, which start with hits.
 
@@ -59,12 +62,10 @@ def _average_precision(
         perfect: (B,) the number of these.
         hits: (B, H) 1 for each further hit, 0 for those to leave out.
         misses: (B, H) the number of misses before each.
-        num_objects: of all videos.
+        reached: the number of recall points that 0, 1, ... hits reach.
     """
     hits = np.concatenate([perfect[:, None], hits], axis=1).cumsum(1)
     misses = np.pad(misses, ((0, 0), (1, 0)))
     precision = hits / (hits + misses + np.spacing(1))
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    # The number of recall points that are reached.
-    reached = np.searchsorted(RECALL_POINTS, hits / num_objects, side="right")
-    return (envelope * np.diff(reached, prepend=0)).sum(1) / len(RECALL_POINTS)
+    return (envelope * np.diff(reached[hits], prepend=0)).sum(1) / len(RECALL_POINTS)

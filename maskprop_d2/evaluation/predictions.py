@@ -18,20 +18,16 @@ BATCH = 8  # Entries whose masks are checked together: more do not fit into the 
 
 
 def read_tracks(
-    ground_truth: Any,
-    results: Iterable[Any],
-    sources: tuple[str | Path, str | Path],
-    *,
-    strict: bool = False,
+    ground_truth: Any, results: Iterable[Any], sources: tuple[str | Path, str | Path]
 ) -> list[Video]:
     """The videos with their objects and predictions, by rising id; arguments as for ``evaluate``.
 
     Raises:
-        AnnotationError: if the ground truth is malformed; or if entries of the results are
-            malformed, or, if strict, do not match the ground truth. It lists all of them by kind.
+        AnnotationError: if the ground truth or entries of the results are malformed. It lists all
+            of these by kind.
     """
     videos = read_videos(ground_truth, sources[0])
-    for video, track in iterate_tracks(ground_truth, videos, results, sources[1], strict=strict):
+    for video, track in iterate_tracks(ground_truth, videos, results, sources[1]):
         add_prediction(video.predictions, track)
     return list(videos.values())
 

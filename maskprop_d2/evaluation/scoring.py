@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeVar
 
 from .hota import TrackingCounts, tracking_counts
@@ -65,14 +64,6 @@ def _file_order(video: Video, predictions: list[Track]) -> list[int]:
     """The indices of the predictions in file order; those made by oracles stay as they are."""
     position = {id(x): i for i, x in enumerate(video.predictions)}
     return sorted(range(len(predictions)), key=lambda i: position.get(id(predictions[i]), 0))
-
-
-def score_videos(
-    videos: Iterable[Video], oracle: str | None, identity: bool, hota: bool, processes: int
-) -> list[VideoMatches]:
-    """``score_video`` for each video."""
-    score = partial(score_video, oracle=oracle, identity=identity, hota=hota)
-    return map_videos(score, videos, processes)
 
 
 def map_videos(

@@ -5,7 +5,6 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from types import TracebackType
 
 from .tracks import Track, Video, best_by_category
 
@@ -26,12 +25,7 @@ class TrackSpool:
     def __enter__(self) -> "TrackSpool":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
     def add(self, video: Video, track: Track) -> None:

@@ -6,13 +6,14 @@ on the number of predictions per video (3), P predictions of one category in all
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .matching import AREA_RANGES, IOU_THRESHOLDS, Matches
 from .predictions import iterate_tracks
-from .scoring import VideoMatches, score_videos
+from .scoring import VideoMatches, map_videos, score_video
 from .track_spool import TrackSpool
 from .tracks import Video, read_videos
 
@@ -143,7 +144,8 @@ def score_tracks(
     The other arguments are those of ``evaluate``, with the names of the categories by id.
     """
     categories = dict(sorted(categories.items()))
-    matches = score_videos(videos, oracle, identity, hota, processes)
+    score = partial(score_video, oracle=oracle, identity=identity, hota=hota)
+    matches = map_videos(score, videos, processes)
 
     shape = (len(categories), len(AREA_RANGES), len(MAX_DETECTIONS))
     precision = -np.ones((len(IOU_THRESHOLDS), len(RECALL_POINTS), *shape))
@@ -165,12 +167,10 @@ def precision_recall(videos: list[Matches], area: int, limit: int) -> tuple[np.n
         area: index of the area range.
         limit: limit on the number of predictions per video.
     """
-    order = np.argsort(-np.concatenate([x.scores[:limit] for x in videos]), kind="stable")
-    matched = np.concatenate([x.matched[area, :, :limit] for x in videos], axis=1)[:, order]
-    counts = ~np.concatenate([x.ignored[area, :, :limit] for x in videos], axis=1)[:, order]
+    _, matched, counts = ranked(videos, area, limit)
     num_objects = sum(x.num_objects[area] for x in videos)
-    true_positives = np.cumsum(matched & counts, axis=1, dtype=float)
-    false_positives = np.cumsum(~matched & counts, axis=1, dtype=float)
+    true_positives = np.cumsum(matched, axis=1, dtype=float)
+    false_positives = np.cumsum(counts & ~matched, axis=1, dtype=float)
     reached = true_positives / num_objects
     # The best precision at this recall or above, 0 where the recall is not reached.
     precision = true_positives / (true_positives + false_positives + np.spacing(1))
@@ -179,3 +179,16 @@ def precision_recall(videos: list[Matches], area: int, limit: int) -> tuple[np.n
     at = [np.searchsorted(row, RECALL_POINTS, side="left") for row in reached]
     final = reached[:, -1] if reached.shape[1] else np.zeros(len(reached))
     return np.take_along_axis(envelope, np.array(at), axis=1), final
+
+
+def ranked(
+    videos: list[Matches], area: int = 0, limit: int = MAX_DETECTIONS[-1]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(P,) index of the video, (I, P) whether a true positive, and (I, P) whether counted, of all
+    predictions of one category by falling score; arguments as for ``precision_recall``."""
+    scores = [x.scores[:limit] for x in videos]
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    video = np.repeat(np.arange(len(videos)), [len(x) for x in scores])[order]
+    matched = np.concatenate([x.matched[area, :, :limit] for x in videos], axis=1)[:, order]
+    counted = ~np.concatenate([x.ignored[area, :, :limit] for x in videos], axis=1)[:, order]
+    return video, matched & counted, counted

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -232,9 +233,7 @@ def _show_the_same(masks: Tensor, labels: Tensor) -> Tensor:
 
 def mask_boxes(masks: np.ndarray) -> Tensor:
     """(N, H, W) bool masks -> (N, 4) boxes around them; zeros for an empty mask."""
-    boxes = torch.zeros(len(masks), 4)
-    for box, mask in zip(boxes, masks, strict=True):
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        if len(rows):
-            box[:] = torch.tensor([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+    boxes = torch.tensor([cv2.boundingRect(x.view(np.uint8)) for x in masks], dtype=torch.float32)
+    boxes = boxes.reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
     return boxes

@@ -14,19 +14,15 @@ MAX_MEMORY = 16 * 2**20
 class MaskStore:
     """Takes the RLEs of all tracks frame by frame, and returns them track by track.
 
-    Apart from ``max_memory`` bytes, only an index stays in memory: 24 bytes per mask.
+    Apart from ``MAX_MEMORY`` bytes, only an index stays in memory: 24 bytes per mask.
 
     Attributes:
         num_frames: frames added so far.
     """
 
-    def __init__(self, max_memory: int = MAX_MEMORY) -> None:
-        """
-        Args:
-            max_memory: bytes of masks above which they move to a temporary file.
-        """
+    def __init__(self) -> None:
         self.num_frames = 0
-        self._counts = SpooledTemporaryFile(max_size=max_memory)  # noqa: SIM115
+        self._counts = SpooledTemporaryFile(max_size=MAX_MEMORY)  # noqa: SIM115
         weakref.finalize(self, self._counts.close)
         self._end = 0
         self._size: list[int] = []

@@ -69,16 +69,10 @@ def propagate_stream(
                 f"frame {index} is a {image.dtype} array of shape {image.shape}: all frames must "
                 f"be uint8 RGB and of the masks' size, {masks.shape[1:]}"
             )
-        if index == 0:
+        if not len(masks):
             yield masks.astype(np.float32)
-            if not len(masks):
-                continue
-            frame = grid.encode(network, image)
-            memory.add(frame, index, grid.shrink_masks(masks).to(device))
-        elif not len(masks):
-            yield masks.astype(np.float32)
-        else:
-            frame = grid.encode(network, image)
-            soft = memory.propagate(frame, index)
-            memory.add(frame, index, soft)
-            yield grid.enlarge_masks(soft).cpu().numpy()
+            continue
+        frame = grid.encode(network, image)
+        soft = memory.propagate(frame, index) if index else grid.shrink_masks(masks).to(device)
+        memory.add(frame, index, soft)
+        yield grid.enlarge_masks(soft).cpu().numpy() if index else masks.astype(np.float32)

@@ -1,7 +1,7 @@
 """Linking the detections in a file or folder, as other programs save them."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +61,11 @@ def link_saved_detections(
     """
     labels = _select_labels(list(detections.class_names), categories)
     indices = itertools.count(source.first_index, stride)
-    selected = _select(detections, indices, labels, min_score)
 
     def take(frames: Sequence[Tensor]) -> list[Detections]:
         # A video file may have fewer frames than its header says, so that ``link``, which wants as
         # many detections as frames, would not do.
-        return [next(selected) for _ in frames]
+        return [_select(detections.frame(next(indices)), labels, min_score) for _ in frames]
 
     linker = build_linker(take, tracker=tracker, class_names=detections.class_names)
     return linker.stream(source)
@@ -80,14 +79,7 @@ def _select_labels(class_names: list[str], wanted: Sequence[str] | None) -> list
     return [label for label in labels if label < len(class_names)]
 
 
-def _select(
-    detections: CocoDetections | IdMaskFolder,
-    frames: Iterator[int],
-    labels: list[int],
-    min_score: float,
-) -> Iterator[Detections]:
-    """The detections to link in these frames of the video."""
-    for index in frames:
-        found = detections.frame(index)
-        kept = np.isin(found.labels, labels) & (found.scores >= min_score)
-        yield Detections(found.masks[kept], found.scores[kept], found.labels[kept])
+def _select(found: Detections, labels: list[int], min_score: float) -> Detections:
+    """The detections of a frame to link."""
+    kept = np.isin(found.labels, labels) & (found.scores >= min_score)
+    return Detections(found.masks[kept], found.scores[kept], found.labels[kept])

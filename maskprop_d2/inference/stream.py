@@ -166,16 +166,13 @@ class VideoState:
         return self._records.add_frame(frame.image, rles)
 
 
-class VideoStream(VideoState):
+class VideoStream(VideoState, Iterator[FrameResult]):
     """An iterator over the finished frames of one video, which takes frames in as it needs them."""
 
     def __init__(self, segmenter: "VideoSegmenter", frames: Iterable[np.ndarray]):
         """The arguments are those of ``VideoSegmenter.stream``."""
         super().__init__(segmenter)
         self._results = self._run(frames)
-
-    def __iter__(self) -> Iterator[FrameResult]:
-        return self._results
 
     def __next__(self) -> FrameResult:
         return next(self._results)

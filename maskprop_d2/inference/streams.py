@@ -51,7 +51,7 @@ def track_streams(
     return VideoStreams(segmenter, videos)
 
 
-class VideoStreams:
+class VideoStreams(Iterator[tuple[int, FrameResult]]):
     """The iterator that ``track_streams`` returns.
 
     Attributes:
@@ -69,9 +69,6 @@ class VideoStreams:
         # Steps do not wait for these.
         self._late = {i for i, video in enumerate(videos) if isinstance(video, Camera)}
         self._results = self._run(videos)
-
-    def __iter__(self) -> Iterator[tuple[int, FrameResult]]:
-        return self._results
 
     def __next__(self) -> tuple[int, FrameResult]:
         return next(self._results)

@@ -107,22 +107,13 @@ def segmenter_options(cfg: Any) -> dict[str, Any]:
     names = option_names(options.TRACKER)
     values = {
         "clip_radius": options.CLIP_RADIUS,
-        "threshold": linking.THRESHOLD,
-        "exclusive": linking.EXCLUSIVE,
-        "match": linking.MATCH,
-        "categories": linking.CATEGORIES,
-        "appearance": linking.APPEARANCE,
-        "memory": linking.MEMORY,
-        "division": linking.DIVISION,
-        "flow_model": options.FLOW.MODEL,
-        "flow_weights": options.FLOW.WEIGHTS,
+        **lower_keys(linking, *linking),
+        **{f"flow_{k.lower()}": v for k, v in options.FLOW.items()},
         **{k.lower(): v for k, v in options.get(options.TRACKER.upper(), {}).items()},
     }
     return {
         "tracker": {"name": options.TRACKER, **{k: values[k] for k in names if k in values}},
-        "final_mask": linking.FINAL_MASK,
-        "class_floor": linking.CLASS_FLOOR,
-        "track_score": linking.TRACK_SCORE,
+        **lower_keys(linking, "FINAL_MASK", "CLASS_FLOOR", "TRACK_SCORE"),
         "frames_per_batch": options.FRAMES_PER_BATCH,
     }
 

@@ -203,7 +203,8 @@ class ClipTracker(Tracker):
         old_ids = {
             ids[i]: hidden_ids[match]
             for i, match in zip(new, matches, strict=True)
-            if match is not None and self._began_after(ids[i], hidden_ids[match])
+            if match is not None
+            and self._memory[ids[i]].first_seen > self._memory[hidden_ids[match]].last_seen
         }
         self._rename(old_ids)
         return [old_ids.get(y, y) for y in ids]
@@ -224,9 +225,6 @@ class ClipTracker(Tracker):
     def _is_new(self, track_id: int, center: int) -> bool:
         track = self._memory.get(track_id)
         return track is not None and center - track.first_seen <= RETURN_FRAMES
-
-    def _began_after(self, new: int, old: int) -> bool:
-        return self._memory[new].first_seen > self._memory[old].last_seen
 
     def _rename(self, old_ids: dict[int, int]) -> None:
         """Continue tracks with new ones: their ids by those of the new ones."""

@@ -4,12 +4,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
 
-class Prefetched(Generic[Item]):
+class Prefetched(Iterator[Item]):
     """An iterator over items that a background thread reads.
 
     Attributes:
@@ -24,9 +24,6 @@ class Prefetched(Generic[Item]):
 
     def _read(self) -> "Future[Any]":
         return self._executor.submit(next, self._iterator, self._end)
-
-    def __iter__(self) -> Iterator[Item]:
-        return self
 
     def __next__(self) -> Item:
         # At the end, and after an error, it stays where it is.

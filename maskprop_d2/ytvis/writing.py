@@ -36,10 +36,7 @@ def tracks_to_results(
 
 
 def track_entries(
-    tracks: Iterable[VideoTrack],
-    class_names: Sequence[str],
-    category_ids: Sequence[int],
-    video_id: int = 1,
+    tracks: Iterable[VideoTrack], class_names: Sequence[str], category_ids: Sequence[int]
 ) -> Iterator[dict[str, Any]]:
     """Entries of a results file, one at a time, from the tracks of a video. ``class_names`` and
     ``category_ids`` are those of the tracks' labels. A track that started when another one divided
@@ -47,7 +44,7 @@ def track_entries(
     for track in tracks:
         parent = {} if track.parent_id is None else {"parent_id": track.parent_id}
         yield {
-            "video_id": video_id,
+            "video_id": 1,
             "category_id": category_ids[track.label],
             "score": track.score,
             "segmentations": track.masks,

@@ -10,8 +10,9 @@ def rle(text):
 
 
 @pytest.mark.parametrize("max_memory", [1, 1000], ids=["in a file", "in memory"])
-def test_masks_come_back_track_by_track(max_memory):
-    store = MaskStore(max_memory)
+def test_masks_come_back_track_by_track(max_memory, monkeypatch):
+    monkeypatch.setattr("maskprop_d2.inference.mask_store.MAX_MEMORY", max_memory)
+    store = MaskStore()
     store.add_frame({7: rle("abc"), 2: rle("de")})
     store.add_frame({})
     store.add_frame({2: rle("f")})
@@ -26,7 +27,8 @@ def test_masks_come_back_track_by_track(max_memory):
 
 def test_long_videos_take_little_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    store = MaskStore(max_memory=10_000)
+    monkeypatch.setattr("maskprop_d2.inference.mask_store.MAX_MEMORY", 10_000)
+    store = MaskStore()
     for _ in range(100):
         store.add_frame({i: rle("x" * 50) for i in range(10)})
     assert store._counts._rolled
