@@ -1,5 +1,7 @@
 """Exported models agree with the models they were exported from."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,7 @@ from maskprop_d2.inference import VideoSegmenter
 from maskprop_d2.inference.exported import KEY
 from maskprop_d2.networks.base import FrameSettings
 from maskprop_d2.ops.soft_iou import pairwise_soft_iou
+from maskprop_d2.tracking import TRACKERS
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +123,10 @@ def test_file_in_the_repository_fits_its_config(exported):
         del values["program"], values["torch"]
         # Settings that are missing in an older file have their defaults.
         values["frame_settings"] = FrameSettings(**values["frame_settings"])
+        tracker = values["segmenter"]["tracker"]
+        options = inspect.signature(TRACKERS[tracker["name"]]).parameters.values()
+        defaults = {x.name: x.default for x in options if x.kind is x.KEYWORD_ONLY}
+        values["segmenter"]["tracker"] = defaults | tracker
     assert new == shipped
 
 
