@@ -83,8 +83,8 @@ def test_packages_below_the_line_and_most_commands_work_without_detectron2():
     # These commands run without Detectron2 too.
     commands = "models track demo link run propagate evaluate compare"
     commands += " diagnose visualize validate annotations export"
-    names += ["convert_coco", "convert_davis", "convert_mots", "convert_openimages", "split_ytvis"]
-    names += ["convert_ctc", "convert_to_ctc", "cut_tiles"]
+    names += ["split_ytvis", "cut_tiles"]
+    names += [path.stem for path in sorted((ROOT / "datasets").glob("convert_*.py"))]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "datasets")}
     command = [sys.executable, "-c", IMPORT_ALL, " ".join(names), commands]
     subprocess.run(command, check=True, env=environment)
