@@ -65,7 +65,8 @@ class FrameOutput:
         boxes_video: (N, 4) boxes in pixels of the video frame.
         scores: (N,) detection scores in [0, 1], of the detected categories.
         class_scores: (N, K+1) softmax vectors.
-        box_masks: (N, m, m) soft masks that fill ``mask_boxes_video``.
+        box_masks: (N, m, m) soft masks that fill ``mask_boxes_video``. In ``link``, (N, H, W) bool
+            masks of the whole frame, on the CPU.
         grid_masks: (N, h, w) masks on the propagation grid, from before their refinement.
         grid_box_video: (4,) box, in pixels of the video frame, that the grid covers.
         maps: (channels, h, w) maps by name, for propagation from and to this frame.
